@@ -1,0 +1,1 @@
+//! The program that stands in `PATH` under the name `go`.

@@ -1,0 +1,2 @@
+//! The executable `go`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Recognises what go said: text to diagnosis. Pure.

@@ -1,0 +1,1 @@
+//! Probes of the network and of the set-up, for `gofix doctor`.

@@ -1,0 +1,1 @@
+//! Every variable that gofix reads, declared once.

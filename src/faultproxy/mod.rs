@@ -1,0 +1,1 @@
+//! A loopback module proxy with scripted faults.

@@ -1,0 +1,1 @@
+//! The effective values of Go's own variables, read without running go.

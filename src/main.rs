@@ -1,0 +1,2 @@
+//! The executable `gofix`.
+fn main() {}

@@ -1,0 +1,3 @@
+//! Decides what comes after an attempt. Pure: clock and randomness are passed in.
+
+pub mod route;

@@ -1,0 +1,1 @@
+//! GOPROXY lists in Go's own grammar, and which of them may be asked.

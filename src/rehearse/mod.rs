@@ -1,0 +1,1 @@
+//! `gofix rehearse`: the real go through bad proxies on loopback.

@@ -1,0 +1,1 @@
+//! Mends the module cache: only what is proven bad, only what can be fetched again.

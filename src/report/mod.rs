@@ -1,0 +1,1 @@
+//! Events, and the views of them: terminal, JSON lines, CI systems.

@@ -1,0 +1,1 @@
+//! Runs the real go: attempts, child, streams, signals.
