@@ -1,1 +1,227 @@
 //! Recognises what go said: text to diagnosis. Pure.
+//!
+//! Nothing here touches a disk, a clock or the network. What only the state of
+//! the disk can decide is said as [`Needs::Disk`] and left to `repair`.
+
+use std::fmt;
+
+/// What a diagnosis means for the next step.
+///
+/// The order is the order of precedence inside one block of text: an answer
+/// settles a block however many faults stand beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// The same route may heal.
+    Retry,
+    /// Only another route can deliver.
+    Switch,
+    /// Local state is bad: mend, then run again.
+    Repair,
+    /// Not recognised; treated as final.
+    Unknown,
+    /// An answer, not a fault: stop.
+    Final,
+}
+
+impl Verdict {
+    /// The word that stands in JSON output.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Switch => "switch",
+            Self::Repair => "repair",
+            Self::Unknown => "unknown",
+            Self::Final => "final",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What kind of trouble a fault is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FaultKind {
+    /// Name resolution failed: `no such host`, `server misbehaving`, a silent resolver.
+    Dns,
+    /// Nobody took the connection: refused, no route, unreachable, `connectex`.
+    Connect,
+    /// A clock ran out before the server said anything.
+    Timeout,
+    /// The TLS handshake ended without a session; the peer never identified itself.
+    TlsHandshake,
+    /// The certificate does not verify. Never tried again on the same route.
+    Certificate,
+    /// An established connection was reset or broken.
+    Reset,
+    /// The connection ended early: `EOF`, `unexpected EOF`.
+    Eof,
+    /// HTTP/2 stream or connection errors.
+    Http2,
+    /// 429 Too Many Requests.
+    RateLimit,
+    /// 408, 425 and every 5xx.
+    ServerError,
+    /// A body that is no answer of a module proxy (captive portal, garbage).
+    Garbage,
+    /// The HTTPS proxy in between failed or refused.
+    ProxyConnect,
+    /// git, hg, svn or ssh failed on the network.
+    Vcs,
+    /// 401, 403, 451 and credentials that are missing.
+    Auth,
+    /// 404, 410, unknown revision or version.
+    NotFound,
+    /// A checksum mismatch or another security error.
+    Security,
+    /// The checksum database or its cached files.
+    Sumdb,
+    /// A file in the module cache is bad.
+    Cache,
+    /// Disk, permissions, descriptors.
+    Disk,
+    /// Go's own configuration.
+    Config,
+    /// The toolchain that is asked for.
+    Toolchain,
+    /// The user's own module or code.
+    User,
+    /// Not recognised.
+    Unknown,
+}
+
+/// Who, in the chain from go to the module, a fault speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Origin {
+    /// A module proxy.
+    #[default]
+    Proxy,
+    /// The checksum database, or a proxy's `/sumdb/`.
+    Sumdb,
+    /// `direct`: git, hg, svn, ssh, or a `?go-get=1` page.
+    Direct,
+    /// The HTTPS proxy of the environment.
+    HttpsProxy,
+    /// The local machine.
+    Local,
+}
+
+/// One recognised failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// What kind of trouble it is.
+    pub kind: FaultKind,
+    /// What it means by itself.
+    pub verdict: Verdict,
+    /// True where nobody was there at all (name, connect, TLS handshake,
+    /// CONNECT, no first byte): the next allowed route is asked at once. False
+    /// where a host answered and then failed.
+    pub nobody: bool,
+    /// Whom it speaks of.
+    pub origin: Origin,
+    /// The module path, where the text names it.
+    pub module: Option<String>,
+    /// The version, where the text names it.
+    pub version: Option<String>,
+    /// The host to blame (`host[:port]`), where the text names it.
+    pub host: Option<String>,
+    /// The URL, where the text names it; credentials removed.
+    pub url: Option<String>,
+    /// The line that it was read from.
+    pub line: String,
+    /// What to mend, where the verdict is [`Verdict::Repair`].
+    pub mend: Option<Mend>,
+}
+
+/// One piece of local state that may have to be mended. The disk decides.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mend {
+    /// The zip of a module version (with its `.ziphash`) is bad, or was not named.
+    Zip {
+        /// Module path and version, or the zip's own path, where the text names them.
+        module: Option<(String, String)>,
+        /// The path of the zip, where the text names it.
+        path: Option<String>,
+    },
+    /// The `.mod` file of a module version is bad.
+    Mod {
+        /// Module path.
+        module: String,
+        /// Version.
+        version: String,
+    },
+    /// A checksum mismatch: files that were cached before may be damaged.
+    Checksum {
+        /// Module path.
+        module: String,
+        /// Version.
+        version: String,
+        /// True where the text speaks of `M@V/go.mod`.
+        go_mod: bool,
+    },
+    /// An extracted module directory may have lost files; the import path that go misses.
+    Extracted {
+        /// The package's import path.
+        package: String,
+    },
+    /// A repository below `cache/vcs` is broken.
+    Vcs {
+        /// The directory's name (a hash) or path, where the text names it.
+        dir: Option<String>,
+        /// The module, where the text names it.
+        module: Option<(String, String)>,
+    },
+    /// Cached tiles of a checksum database.
+    SumdbTile,
+    /// Cached lookups of a checksum database.
+    SumdbLookup {
+        /// Module path and version, where the text names them.
+        module: Option<(String, String)>,
+    },
+    /// `GOPATH/pkg/sumdb/NAME/latest` cannot be parsed.
+    SumdbLatest,
+}
+
+/// What a diagnosis still needs to be sure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// A look at the module cache.
+    Disk,
+}
+
+/// The faults of an attempt and the verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// What the faults mean together.
+    pub verdict: Verdict,
+    /// Every recognised fault, in the order of the text.
+    pub faults: Vec<Fault>,
+    /// The one next thing to do, for a person.
+    pub advice: String,
+    /// Set where the text alone cannot decide.
+    pub needs: Option<Needs>,
+}
+
+/// What one attempt of one go command said.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Input<'a> {
+    /// Everything go wrote to stderr (or what was kept of it).
+    pub stderr: &'a [u8],
+    /// Stdout, where the command was `-json` and errors stand in it.
+    pub stdout_json: Option<&'a [u8]>,
+}
+
+/// Reads what an attempt said.
+#[must_use]
+pub fn diagnose(_input: &Input<'_>) -> Diagnosis {
+    Diagnosis {
+        verdict: Verdict::Unknown,
+        faults: Vec::new(),
+        advice: String::new(),
+        needs: None,
+    }
+}
