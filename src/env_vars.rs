@@ -1,1 +1,148 @@
-//! Every variable that gofix reads, declared once.
+//! Every variable that gofix reads, declared once with its documentation.
+//!
+//! The reference table of `docs/configuration.md`, the section of the man page and `gofix config show` are made from [`ALL`],
+//! so a variable that is not declared here does not exist for anybody. An empty value counts as unset, as it does for Go's
+//! own variables. Variables of the tests (`__GOFIX_TEST_*`) are no part of the interface and are not listed.
+//!
+//! Known to be imperfect: the shim is a crate of its own without dependencies and spells `GOFIX` and `GOFIX_GO` by itself.
+
+/// One variable: what it may hold and what it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name in the environment.
+    pub name: &'static str,
+    /// What it may hold, as the reference shows it.
+    pub values: &'static str,
+    /// What holds where it is unset, as the reference shows it; empty where that is "nothing".
+    pub default: &'static str,
+    /// The key of the configuration files that says the same, if there is one.
+    pub key: Option<&'static str>,
+    /// The documentation: whole sentences, Markdown.
+    pub doc: &'static str,
+}
+
+macro_rules! variables {
+    ($( $(#[doc = $doc:literal])+ $name:ident { values: $values:literal, default: $default:literal, key: $key:expr } )+) => {
+        $( $(#[doc = $doc])+ pub const $name: &str = stringify!($name); )+
+
+        /// Every variable of gofix's own, in the order of the reference.
+        pub const ALL: &[Variable] = &[
+            $( Variable {
+                name: $name,
+                values: $values,
+                default: $default,
+                key: $key,
+                doc: concat!($($doc),+),
+            } ),+
+        ];
+    };
+}
+
+variables! {
+    /// Switches gofix off where it is `off`, `0` or `false`: the shim runs the real go and nothing else happens.
+    /// The file `/etc/gofix/off` does the same for a whole machine.
+    GOFIX { values: "`off`, `0`, `false`", default: "on", key: None }
+
+    /// The real go, as an absolute path. Unset, it is the first `go` in PATH behind the shim.
+    GOFIX_GO { values: "absolute path", default: "found in PATH", key: None }
+
+    /// The user's configuration file, as an absolute path, in place of the one in the XDG folder;
+    /// `off` reads no user's file at all.
+    GOFIX_CONFIG { values: "absolute path, `off`", default: "`~/.config/gofix/config.toml`", key: None }
+
+    /// The routes behind the user's own GOPROXY, in order: GOPROXY lists or `preset:NAME`, separated by `;`.
+    /// They replace the routes of the files.
+    GOFIX_ROUTES { values: "`LIST;LIST`", default: "none", key: Some("routes") }
+
+    /// How many further runs of go one route gets after a fault.
+    GOFIX_RETRY_COUNT { values: "0 to 100", default: "3", key: Some("retry_count") }
+
+    /// The connect clock of the relay and of `gofix doctor`, in milliseconds, for each address of a host.
+    GOFIX_TIMEOUT_MS { values: "100 to 600000", default: "5000", key: Some("timeout_ms") }
+
+    /// The stall clock, in milliseconds: go is ended and tried again when nothing was read and nothing printed for so long.
+    GOFIX_STALL_MS { values: "100 to 86400000", default: "30000", key: Some("stall_ms") }
+
+    /// The time that everything together may take, counted from the start: runs of go, waits, locks.
+    /// A duration as Go writes it (`10m`, `1h30m`, `90s`) or plain seconds.
+    GOFIX_BUDGET { values: "duration or seconds, 1s to 24h", default: "10m", key: Some("budget") }
+
+    /// What may be repaired: nothing, the module versions that are proven bad, or everything
+    /// (`all` runs `go clean -modcache` before the next try).
+    GOFIX_REPAIR { values: "`off`, `module`, `all`", default: "`module`", key: Some("repair") }
+
+    /// Whether a GOPROXY on loopback stands between go and the proxies for the time of one command.
+    GOFIX_RELAY { values: "`off`, `on`, `auto`", default: "`off`", key: Some("relay") }
+
+    /// Whether later routes may be used: `auto` only where every proxy of the user's own GOPROXY is public or is written out
+    /// in the routes, `always` whatever that GOPROXY holds, `never` not at all.
+    GOFIX_WIDEN { values: "`auto`, `always`, `never`", default: "`auto`", key: Some("widen") }
+
+    /// A file that every event is appended to, one JSON object a line; `gofix report` reads it.
+    GOFIX_REPORT { values: "path", default: "none", key: Some("report") }
+
+    /// How much gofix says: `quiet` leaves out everything but warnings and the last word when it gives up,
+    /// `debug` tells every step.
+    GOFIX_LOG { values: "`quiet`, `normal`, `debug`", default: "`normal`", key: Some("log") }
+}
+
+/// The variables of others that change what gofix itself shows, with what they do.
+pub const OTHERS: &[(&str, &str)] = &[
+    ("NO_COLOR", "No colour, whatever its value."),
+    ("TERM", "`dumb`: no colour and no line that rewrites itself."),
+    ("CI", "Plain lines instead of a live line."),
+    (
+        "GITHUB_ACTIONS",
+        "After a fault: annotations and a table in the job's summary.",
+    ),
+    (
+        "GITLAB_CI",
+        "After a fault: the tries are folded into a section of the job's log.",
+    ),
+];
+
+/// The reference as a Markdown table, the way it stands in the documentation.
+pub fn markdown_table() -> String {
+    let mut table = String::from(
+        "| variable | values | default | key in the files | what it does |\n|---|---|---|---|---|\n",
+    );
+    for v in ALL {
+        let key = v.key.map_or_else(|| "–".to_owned(), |key| format!("`{key}`"));
+        table.push_str(&format!(
+            "| `{}` | {} | {} | {} | {} |\n",
+            v.name,
+            v.values,
+            v.default,
+            key,
+            v.doc.trim()
+        ));
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_variable_is_documented_in_whole_sentences() {
+        for v in ALL {
+            assert!(v.name == "GOFIX" || v.name.starts_with("GOFIX_"), "{}", v.name);
+            assert!(v.doc.trim().ends_with('.'), "{}: {}", v.name, v.doc);
+            assert!(
+                !v.doc.contains('|') && !v.values.contains('|'),
+                "{} would break the table",
+                v.name
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_is_the_name_of_its_variable() {
+        for v in ALL {
+            if let Some(key) = v.key {
+                assert_eq!(v.name, format!("GOFIX_{}", key.to_uppercase()));
+            }
+        }
+    }
+}
