@@ -7,13 +7,13 @@
 //! A row's evidence says where and when the proxy was last seen to work; what was only seen broken or not at all in the last
 //! two years is in no preset. Known to be imperfect: evidence ages. `gofix routes test` measures.
 
-/// A module proxy that serves everybody. Only https on the default port counts as this proxy.
+use super::route::PublicProxy;
+
+/// A public module proxy and what is known of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PublicProxy {
-    /// The host, in lower case.
-    pub host: &'static str,
-    /// The path that the proxy's URLs start with: empty or `/…`, without a slash at its end.
-    pub path: &'static str,
+pub struct Mirror {
+    /// Host and path; only https on the default port is this proxy.
+    pub proxy: PublicProxy,
     /// Who runs it, as far as it says.
     pub operator: &'static str,
     /// Whether it serves the checksum database sum.golang.org as well; `None` where nothing was found about it.
@@ -25,64 +25,89 @@ pub struct PublicProxy {
 }
 
 /// Every public proxy that gofix knows.
-pub const PUBLIC_PROXIES: &[PublicProxy] = &[
-    PublicProxy {
-        host: "proxy.golang.org",
-        path: "",
+pub const MIRRORS: &[Mirror] = &[
+    Mirror {
+        proxy: PublicProxy {
+            host: "proxy.golang.org",
+            path: "",
+        },
         operator: "Google, for the Go project",
         checksum_database: Some(false),
         evidence: "Go's own default; module zips are redirected to storage.googleapis.com, a second host",
         seen: "2026-08",
     },
-    PublicProxy {
-        host: "goproxy.cn",
-        path: "",
+    Mirror {
+        proxy: PublicProxy {
+            host: "goproxy.cn",
+            path: "",
+        },
         operator: "the goproxy.cn project, at Qiniu Cloud",
         checksum_database: Some(true),
         evidence: "first choice of the mirror switcher chsrc; was down or slow for days in 2022, 2023, 2024 and 2025",
         seen: "2026-07",
     },
-    PublicProxy {
-        host: "mirrors.aliyun.com",
-        path: "/goproxy",
+    Mirror {
+        proxy: PublicProxy {
+            host: "mirrors.aliyun.com",
+            path: "/goproxy",
+        },
         operator: "Alibaba Cloud",
         checksum_database: None,
         evidence: "listed by chsrc",
         seen: "2026-07",
     },
-    PublicProxy {
-        host: "goproxy.io",
-        path: "",
+    Mirror {
+        proxy: PublicProxy {
+            host: "goproxy.io",
+            path: "",
+        },
         operator: "the goproxy.io project",
         checksum_database: Some(true),
         evidence: "listed by chsrc; HTTP/2 GOAWAY reported in 2025, its program has not changed since 2024",
         seen: "2026-07",
     },
-    PublicProxy {
-        host: "proxy.golang.com.cn",
-        path: "",
+    Mirror {
+        proxy: PublicProxy {
+            host: "proxy.golang.com.cn",
+            path: "",
+        },
         operator: "the goproxy.io project",
         checksum_database: None,
         evidence: "alive, with 502 answers reported",
         seen: "2026-08",
     },
-    PublicProxy {
-        host: "mirrors.huaweicloud.com",
-        path: "/repository/goproxy",
+    Mirror {
+        proxy: PublicProxy {
+            host: "mirrors.huaweicloud.com",
+            path: "/repository/goproxy",
+        },
         operator: "Huawei Cloud",
         checksum_database: Some(false),
         evidence: "serves modules; the checksum database is not served",
         seen: "2025-07",
     },
-    PublicProxy {
-        host: "mirrors.huaweicloud.com",
-        path: "/goproxy",
+    Mirror {
+        proxy: PublicProxy {
+            host: "mirrors.huaweicloud.com",
+            path: "/goproxy",
+        },
         operator: "Huawei Cloud",
         checksum_database: Some(false),
         evidence: "the old path; answers 418",
         seen: "2025-07",
     },
 ];
+
+/// The proxies of [`MIRRORS`], as the rule about widening wants them.
+pub const PUBLIC_PROXIES: &[PublicProxy] = &{
+    let mut proxies = [PublicProxy { host: "", path: "" }; MIRRORS.len()];
+    let mut row = 0;
+    while row < MIRRORS.len() {
+        proxies[row] = MIRRORS[row].proxy;
+        row += 1;
+    }
+    proxies
+};
 
 /// Routes that go under one name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +138,11 @@ pub const PRESETS: &[Preset] = &[
     },
 ];
 
+/// What is known of the public proxy behind `url`, if it is one.
+pub fn mirror(url: &str) -> Option<&'static Mirror> {
+    MIRRORS.iter().find(|mirror| mirror.proxy.is(url))
+}
+
 /// The preset of this name.
 pub fn find(name: &str) -> Option<&'static Preset> {
     PRESETS.iter().find(|preset| preset.name == name)
@@ -124,34 +154,23 @@ mod tests {
 
     #[test]
     fn every_proxy_of_a_preset_is_public_and_not_known_to_be_broken() {
-        for preset in PRESETS {
-            for list in preset.lists {
-                let (url, end) = list.split_once(',').expect("a proxy and what follows it");
-                assert_eq!(end, "direct");
-                let rest = url.strip_prefix("https://").expect("https").trim_end_matches('/');
-                let row = PUBLIC_PROXIES
-                    .iter()
-                    .find(|row| format!("{}{}", row.host, row.path) == rest)
-                    .unwrap_or_else(|| panic!("{url} is not in the table"));
-                assert!(
-                    row.seen >= "2026-01",
-                    "{} was last seen in {}",
-                    row.host,
-                    row.seen
-                );
-                assert!(!row.evidence.contains("418"));
-            }
+        for list in PRESETS.iter().flat_map(|preset| preset.lists) {
+            let (url, end) = list.split_once(',').expect("a proxy and what follows it");
+            assert_eq!(end, "direct");
+            let row = mirror(url).unwrap_or_else(|| panic!("{url} is not in the table"));
+            assert!(row.seen >= "2026-01", "{url} was last seen in {}", row.seen);
+            assert!(!row.evidence.contains("418"), "{url} is known to be broken");
         }
     }
 
     #[test]
     fn rows_are_written_the_way_they_are_compared() {
-        for row in PUBLIC_PROXIES {
-            assert_eq!(row.host, row.host.to_lowercase());
+        for row in MIRRORS {
+            let PublicProxy { host, path } = row.proxy;
+            assert_eq!(host, host.to_lowercase());
             assert!(
-                row.path.is_empty() || (row.path.starts_with('/') && !row.path.ends_with('/')),
-                "{}",
-                row.path
+                path.is_empty() || (path.starts_with('/') && !path.ends_with('/')),
+                "{path}"
             );
             assert!(
                 row.seen.len() == 7 && row.seen.as_bytes()[4] == b'-',
@@ -159,5 +178,7 @@ mod tests {
                 row.seen
             );
         }
+        assert_eq!(PUBLIC_PROXIES.len(), MIRRORS.len());
+        assert!(PUBLIC_PROXIES.iter().all(|proxy| !proxy.host.is_empty()));
     }
 }

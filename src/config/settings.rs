@@ -1,0 +1,464 @@
+//! The settings as one table: how each key is read from a file, a variable or a flag, and how it is shown.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml_edit::Item;
+
+use super::{Config, Log, Origin, Relay, Repair, RouteSpec, Value, Widen, shown_path};
+use crate::policy::presets;
+use crate::policy::route::ProxyList;
+use crate::report::safe;
+
+/// A value as `gofix config show` prints it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// Nothing is set.
+    Nothing,
+    /// A number.
+    Number(u64),
+    /// A text.
+    Text(String),
+    /// Routes, credentials already taken out.
+    Lists(Vec<String>),
+}
+
+/// How one key is read from any layer and shown.
+pub(super) struct Setting {
+    pub(super) key: &'static str,
+    pub(super) set: fn(&mut Config, &Given<'_>, &Origin, &mut Vec<String>),
+    pub(super) show: fn(&Config) -> (Shown, &Origin),
+}
+
+impl Setting {
+    pub(super) fn with_what_holds(&self, config: &Config, complaint: String) -> String {
+        match (self.show)(config).0 {
+            Shown::Number(number) => format!("{complaint}; it stays {number}"),
+            Shown::Text(text) => format!("{complaint}; it stays {text}"),
+            Shown::Nothing => format!("{complaint}; it stays unset"),
+            Shown::Lists(_) => complaint,
+        }
+    }
+}
+
+pub(super) const SETTINGS: &[Setting] = &[
+    Setting {
+        key: "routes",
+        set: set_routes,
+        show: |c| {
+            (
+                Shown::Lists(c.routes.iter().map(|route| route.list.redacted()).collect()),
+                &c.routes_origin,
+            )
+        },
+    },
+    Setting {
+        key: "widen",
+        set: |c, g, o, e| put(&mut c.widen, g.word(WIDEN_WORDS), o, e),
+        show: |c| (Shown::Text(word_of(WIDEN_WORDS, *c.widen)), &c.widen.origin),
+    },
+    Setting {
+        key: "relay",
+        set: |c, g, o, e| put(&mut c.relay, g.word(RELAY_WORDS), o, e),
+        show: |c| (Shown::Text(word_of(RELAY_WORDS, *c.relay)), &c.relay.origin),
+    },
+    Setting {
+        key: "repair",
+        set: |c, g, o, e| put(&mut c.repair, g.word(REPAIR_WORDS), o, e),
+        show: |c| (Shown::Text(word_of(REPAIR_WORDS, *c.repair)), &c.repair.origin),
+    },
+    Setting {
+        key: "retry_count",
+        set: |c, g, o, e| put(&mut c.retry_count, g.integer(0, 100).map(|n| n as u32), o, e),
+        show: |c| (Shown::Number((*c.retry_count).into()), &c.retry_count.origin),
+    },
+    Setting {
+        key: "budget",
+        set: |c, g, o, e| put(&mut c.budget, g.duration(Duration::from_secs(1), DAY), o, e),
+        show: |c| (Shown::Text(write_duration(*c.budget)), &c.budget.origin),
+    },
+    Setting {
+        key: "timeout_ms",
+        set: |c, g, o, e| {
+            put(
+                &mut c.connect_timeout,
+                g.integer(100, 600_000).map(Duration::from_millis),
+                o,
+                e,
+            );
+        },
+        show: |c| (millis(*c.connect_timeout), &c.connect_timeout.origin),
+    },
+    Setting {
+        key: "stall_ms",
+        set: |c, g, o, e| {
+            put(
+                &mut c.stall,
+                g.integer(100, 86_400_000).map(Duration::from_millis),
+                o,
+                e,
+            );
+        },
+        show: |c| (millis(*c.stall), &c.stall.origin),
+    },
+    Setting {
+        key: "max_fails",
+        set: |c, g, o, e| put(&mut c.max_fails, g.integer(1, 1000).map(|n| n as u32), o, e),
+        show: |c| (Shown::Number((*c.max_fails).into()), &c.max_fails.origin),
+    },
+    Setting {
+        key: "fail_timeout",
+        set: |c, g, o, e| {
+            put(
+                &mut c.fail_timeout,
+                g.duration(Duration::from_millis(100), DAY),
+                o,
+                e,
+            );
+        },
+        show: |c| {
+            (
+                Shown::Text(write_duration(*c.fail_timeout)),
+                &c.fail_timeout.origin,
+            )
+        },
+    },
+    Setting {
+        key: "report",
+        set: |c, g, o, e| put(&mut c.report, g.path().map(Some), o, e),
+        show: |c| {
+            (
+                c.report
+                    .value
+                    .as_deref()
+                    .map_or(Shown::Nothing, |p| Shown::Text(shown_path(p))),
+                &c.report.origin,
+            )
+        },
+    },
+    Setting {
+        key: "log",
+        set: |c, g, o, e| put(&mut c.log, g.word(LOG_WORDS), o, e),
+        show: |c| (Shown::Text(word_of(LOG_WORDS, *c.log)), &c.log.origin),
+    },
+];
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const WIDEN_WORDS: &[(&str, Widen)] = &[
+    ("auto", Widen::Auto),
+    ("always", Widen::Always),
+    ("never", Widen::Never),
+];
+const RELAY_WORDS: &[(&str, Relay)] = &[("off", Relay::Off), ("on", Relay::On), ("auto", Relay::Auto)];
+const REPAIR_WORDS: &[(&str, Repair)] = &[
+    ("off", Repair::Off),
+    ("module", Repair::Module),
+    ("all", Repair::All),
+];
+const LOG_WORDS: &[(&str, Log)] = &[
+    ("quiet", Log::Quiet),
+    ("normal", Log::Normal),
+    ("debug", Log::Debug),
+];
+
+fn put<T>(slot: &mut Value<T>, read: Result<T, String>, origin: &Origin, complaints: &mut Vec<String>) {
+    match read {
+        Ok(value) => {
+            *slot = Value {
+                value,
+                origin: origin.clone(),
+            }
+        }
+        Err(complaint) => complaints.push(complaint),
+    }
+}
+
+fn set_routes(config: &mut Config, given: &Given<'_>, origin: &Origin, complaints: &mut Vec<String>) {
+    let Some(lists) = given.lists(complaints) else {
+        return;
+    };
+    let mut routes = Vec::new();
+    for list in lists {
+        match expand_route(&list, origin) {
+            Ok(mut specs) => routes.append(&mut specs),
+            Err(complaint) => complaints.push(format!("{complaint}; this route is left out")),
+        }
+    }
+    config.routes = routes;
+    config.routes_origin = origin.clone();
+}
+
+/// The routes that one entry stands for: itself, or the lists of the preset that it names.
+///
+/// # Errors
+/// An unknown preset, or a list that go would refuse.
+pub fn expand_route(entry: &str, origin: &Origin) -> Result<Vec<RouteSpec>, String> {
+    if let Some(name) = entry.strip_prefix("preset:") {
+        let preset = presets::find(name).ok_or_else(|| {
+            let known: Vec<&str> = presets::PRESETS.iter().map(|preset| preset.name).collect();
+            format!("no preset `{}`; there are: {}", safe(name), known.join(", "))
+        })?;
+        return Ok(preset
+            .lists
+            .iter()
+            .filter_map(|list| ProxyList::parse(list).ok())
+            .map(|list| RouteSpec {
+                list,
+                preset: Some(preset.name),
+                origin: origin.clone(),
+            })
+            .collect());
+    }
+    if entry.chars().any(char::is_control) {
+        return Err("a list holds no control characters".to_owned());
+    }
+    let list = ProxyList::parse(entry).map_err(|error| safe(&error.to_string()))?;
+    if list.is_off() {
+        return Err("`off` is no route; `widen = \"never\"` switches later routes off".to_owned());
+    }
+    Ok(vec![RouteSpec {
+        list,
+        preset: None,
+        origin: origin.clone(),
+    }])
+}
+
+fn millis(duration: Duration) -> Shown {
+    Shown::Number(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn word_of<T: PartialEq + Copy>(words: &[(&str, T)], value: T) -> String {
+    words
+        .iter()
+        .find(|(_, v)| *v == value)
+        .map_or_else(String::new, |(word, _)| (*word).to_owned())
+}
+
+/// A value as the user gave it.
+pub(super) enum Given<'a> {
+    Toml(&'a Item),
+    Text(&'a OsStr),
+}
+
+impl Given<'_> {
+    fn text(&self) -> Result<&str, String> {
+        match self {
+            Self::Toml(item) => item
+                .as_str()
+                .ok_or_else(|| format!("{} where a text belongs", type_of(item))),
+            Self::Text(text) => text.to_str().ok_or_else(|| "the value is not UTF-8".to_owned()),
+        }
+    }
+
+    fn integer(&self, low: u64, high: u64) -> Result<u64, String> {
+        let number = match self {
+            Self::Toml(item) => match item.as_integer() {
+                Some(number) => u64::try_from(number).ok(),
+                None => return Err(format!("{} where a whole number belongs", type_of(item))),
+            },
+            Self::Text(_) => {
+                let text = self.text()?.trim();
+                match text.parse::<u64>() {
+                    Ok(number) => Some(number),
+                    Err(_) if is_digits(text.strip_prefix('-').unwrap_or(text)) => None,
+                    Err(_) => return Err(format!("`{}` is not a whole number", safe(text))),
+                }
+            }
+        };
+        number
+            .filter(|number| (low..=high).contains(number))
+            .ok_or_else(|| format!("it must be a whole number from {low} to {high}"))
+    }
+
+    fn duration(&self, low: Duration, high: Duration) -> Result<Duration, String> {
+        let duration = match self {
+            Self::Toml(item) => match item.as_integer() {
+                Some(seconds) => u64::try_from(seconds).ok().map(Duration::from_secs),
+                None => Some(parse_duration(self.text()?)?),
+            },
+            Self::Text(_) => Some(parse_duration(self.text()?)?),
+        };
+        duration
+            .filter(|duration| (low..=high).contains(duration))
+            .ok_or_else(|| {
+                format!(
+                    "it must be from {} to {}",
+                    write_duration(low),
+                    write_duration(high)
+                )
+            })
+    }
+
+    fn word<T: Copy>(&self, words: &[(&str, T)]) -> Result<T, String> {
+        let text = self.text()?.trim();
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+            return Ok(*value);
+        }
+        let known: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+        Err(format!("`{}` is none of {}", safe(text), known.join(", ")))
+    }
+
+    fn path(&self) -> Result<PathBuf, String> {
+        match self {
+            Self::Text(text) => Ok(PathBuf::from(text)),
+            Self::Toml(_) => {
+                let path = PathBuf::from(self.text()?);
+                // A file is read from everywhere, so a relative path in it would mean another file each time.
+                if path.is_absolute() {
+                    Ok(path)
+                } else {
+                    Err("it must be an absolute path".to_owned())
+                }
+            }
+        }
+    }
+
+    /// The lists as written: an array of texts in a file, separated by `;` in a variable or a flag.
+    fn lists(&self, complaints: &mut Vec<String>) -> Option<Vec<String>> {
+        match self {
+            Self::Text(_) => match self.text() {
+                Ok(text) => Some(
+                    text.split(';')
+                        .map(str::trim)
+                        .filter(|s| !s.is_empty())
+                        .map(str::to_owned)
+                        .collect(),
+                ),
+                Err(complaint) => {
+                    complaints.push(complaint);
+                    None
+                }
+            },
+            Self::Toml(item) => {
+                let Some(array) = item.as_array() else {
+                    complaints.push(format!(
+                        "{} where an array of lists belongs: routes = [\"LIST\", \"LIST\"]",
+                        type_of(item)
+                    ));
+                    return None;
+                };
+                let mut lists = Vec::new();
+                for value in array {
+                    match value.as_str() {
+                        Some(text) => lists.push(text.trim().to_owned()),
+                        None => {
+                            complaints.push(format!("{} where a list in quotes belongs", value.type_name()));
+                        }
+                    }
+                }
+                Some(lists)
+            }
+        }
+    }
+}
+
+fn type_of(item: &Item) -> String {
+    item.type_name().to_owned()
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// A duration as Go writes it (`1h30m`, `90s`, `1.5h`, `250ms`), or plain seconds.
+///
+/// # Errors
+/// The message names the text and what it should look like.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let wrong = || {
+        format!(
+            "`{}` is no duration; write it as `10m`, `1h30m`, `90s` or in plain seconds",
+            safe(text)
+        )
+    };
+    if is_digits(text) {
+        return text.parse().map(Duration::from_secs).map_err(|_| wrong());
+    }
+    let mut seconds = 0f64;
+    let mut rest = text;
+    if rest.is_empty() || text.len() > 64 {
+        return Err(wrong());
+    }
+    while !rest.is_empty() {
+        let end = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .ok_or_else(wrong)?;
+        let number: f64 = rest[..end].parse().map_err(|_| wrong())?;
+        rest = &rest[end..];
+        let (unit, factor) = [
+            ("ms", 1e-3),
+            ("us", 1e-6),
+            ("ns", 1e-9),
+            ("h", 3600.0),
+            ("m", 60.0),
+            ("s", 1.0),
+        ]
+        .into_iter()
+        .find(|(unit, _)| rest.starts_with(unit))
+        .ok_or_else(wrong)?;
+        seconds += number * factor;
+        rest = &rest[unit.len()..];
+    }
+    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
+}
+
+/// The shortest way in which [`parse_duration`] reads the same duration, to the millisecond.
+pub fn write_duration(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    if !millis.is_multiple_of(1000) {
+        return format!("{millis}ms");
+    }
+    let seconds = millis / 1000;
+    let mut text = String::new();
+    for (unit, length) in [("h", 3600), ("m", 60)] {
+        let count = seconds / length % if unit == "h" { u128::MAX } else { 60 };
+        if count > 0 {
+            text.push_str(&format!("{count}{unit}"));
+        }
+    }
+    if !seconds.is_multiple_of(60) || text.is_empty() {
+        text.push_str(&format!("{}s", seconds % 60));
+    }
+    text
+}
+
+pub(super) fn unknown_key(name: &str) -> String {
+    let near = SETTINGS
+        .iter()
+        .map(|setting| (edit_distance(name, setting.key), setting.key))
+        .min()
+        .filter(|(distance, key)| *distance <= key.len() / 3);
+    match near {
+        Some((_, key)) => format!("no such key; did you mean `{key}`?"),
+        None => "no such key".to_owned(),
+    }
+}
+
+/// Levenshtein's distance, on bytes; long names are cut, they are no slip of the finger anyway.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let a: Vec<u8> = a
+        .bytes()
+        .take(40)
+        .map(|byte| {
+            if byte == b'-' {
+                b'_'
+            } else {
+                byte.to_ascii_lowercase()
+            }
+        })
+        .collect();
+    let b = b.as_bytes();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
