@@ -1,167 +1,285 @@
-//! Events, and the views of them: terminal, JSON lines, CI systems.
+//! Events, and the views of them: terminal, JSON lines, CI systems, HTML.
 //!
-//! Everything that happens is an [`Event`]; what people and programs see are
-//! views of that one stream.
+//! Everything that happens is an [`Event`]. [`Reporter`] takes each one and
+//! shows it in every view that is asked for; nothing else in gofix prints, but
+//! for go's own bytes, which `supervise` passes on, and the output of gofix's
+//! own commands, which goes through [`out`].
+//!
+//! With no fault a reporter writes nothing and opens nothing (the file of
+//! GOFIX_REPORT aside). No view can fail: stderr may be closed or full.
+//!
+//! Known to be imperfect: the live line assumes a terminal that knows `ESC [K`,
+//! as every one but `TERM=dumb` does.
 
-use std::time::Duration;
+mod ci;
+mod event;
+mod jsonl;
+pub mod out;
+mod phrase;
+mod story;
+mod terminal;
+pub mod text;
 
-use crate::diagnose::{Diagnosis, Fault};
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-/// Why gofix stopped trying.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum GaveUp {
-    /// The text was an answer, or was not recognised.
-    Final,
-    /// Every allowed route has had its tries.
-    TriesSpent,
-    /// The time budget is used up.
-    BudgetSpent,
-    /// The machine has no network at all.
-    Offline,
-    /// The user or the system asked to stop.
-    Interrupted,
-    /// Faults that the relay saw outlast the tries of a command that go itself calls a success.
-    Doubted,
+pub use ci::Ci;
+pub use event::{Event, GaveUp};
+pub use text::safe;
+
+use crate::goenv::Lookup;
+use jsonl::{Jsonl, Stamp};
+use story::Story;
+use terminal::Terminal;
+
+/// How much gofix says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Level {
+    /// Warnings, and the screen when it gives up.
+    Quiet,
+    /// The trouble, in a line or a screen.
+    #[default]
+    Normal,
+    /// Every event.
+    Debug,
 }
 
-/// One thing that happened.
+/// What a reporter has to know before the first event.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum Event {
-    /// The real go was started.
-    AttemptStarted {
-        /// Attempt number, from 1.
-        attempt: u32,
-        /// The route in force (number from 1, and its list with credentials removed).
-        route: (usize, String),
-        /// What differs from the user's environment, as `NAME=value`.
-        changes: Vec<String>,
-    },
-    /// A fault was recognised.
-    Fault {
-        /// Attempt number.
-        attempt: u32,
-        /// The fault.
-        fault: Fault,
-    },
-    /// An attempt was read to its end.
-    Diagnosis {
-        /// Attempt number.
-        attempt: u32,
-        /// What was read.
-        diagnosis: Diagnosis,
-        /// How go ended, in words (`exit status 1`, `signal: killed`).
-        status: String,
-        /// How long the attempt took.
-        took: Duration,
-    },
-    /// The stall clock ended an attempt.
-    Stalled {
-        /// Attempt number.
-        attempt: u32,
-        /// For how long nothing had moved.
-        quiet: Duration,
-    },
-    /// gofix waits for a lock that another process holds; said once.
-    LockWait {
-        /// The lock file.
-        path: String,
-        /// The process that holds it, where it can be seen.
-        pid: Option<i32>,
-    },
-    /// One piece of local state was mended.
-    Repair {
-        /// Attempt number.
-        attempt: u32,
-        /// What was mended, in one line.
-        what: String,
-    },
-    /// A repair was needed and could not be made.
-    RepairFailed {
-        /// Attempt number.
-        attempt: u32,
-        /// Why, in one line.
-        why: String,
-    },
-    /// gofix waits before the next attempt.
-    Backoff {
-        /// The attempt that follows.
-        attempt: u32,
-        /// How long.
-        wait: Duration,
-        /// Further runs left on this route.
-        left: u32,
-    },
-    /// The next attempt uses another route.
-    RouteSwitched {
-        /// The route left (number from 1, and its list with credentials removed).
-        from: (usize, String),
-        /// The route taken.
-        to: (usize, String),
-    },
-    /// The relay asked an upstream.
-    UpstreamRequest {
-        /// URL with credentials removed.
-        url: String,
-        /// HTTP status, where there was one.
-        status: Option<u16>,
-        /// Bytes of body that arrived.
-        bytes: u64,
-        /// How long it took.
-        took: Duration,
-        /// Try number for this request, from 1.
-        r#try: u32,
-        /// The fault, where the request ended in one.
-        error: Option<String>,
-    },
-    /// Something the user should know that is no failure.
-    Warning {
-        /// One line.
-        text: String,
-    },
-    /// gofix stops trying.
-    GaveUp {
-        /// Why.
-        why: GaveUp,
-        /// The diagnosis that decided, where there is one.
-        diagnosis: Option<Diagnosis>,
-    },
-    /// The invocation ended.
-    Finished {
-        /// Attempts made.
-        attempts: u32,
-        /// How it ended, in words (`exit status 0`).
-        status: String,
-        /// True where it ended well.
-        ok: bool,
-        /// How long the whole took.
-        took: Duration,
-    },
+pub struct Settings {
+    /// The value of GOFIX_LOG.
+    pub level: Level,
+    /// The value of GOFIX_REPORT.
+    pub report: Option<PathBuf>,
+    /// The command in words (`go mod tidy`), without arguments: they may hold secrets.
+    pub command: String,
+    /// The CI system around.
+    pub ci: Ci,
+    /// True where stderr is a terminal on which a live line may be shown.
+    pub live: bool,
 }
 
-/// Text from outside made fit to show: control characters, CR and LF replaced,
-/// at most 300 bytes, cut at a character boundary.
-#[must_use]
-pub fn safe(text: &str) -> String {
-    const LIMIT: usize = 300;
-    let mut shown = String::with_capacity(text.len().min(LIMIT + 3));
-    for c in text.chars() {
-        let c = if c.is_control() || is_bidi_control(c) {
-            '\u{fffd}'
-        } else {
-            c
-        };
-        if shown.len() + c.len_utf8() > LIMIT {
-            shown.push('…');
-            break;
+impl Settings {
+    /// Looks at the environment and at stderr for what the configuration does not say.
+    pub fn detect(level: Level, report: Option<PathBuf>, command: &str, env: Lookup<'_>) -> Self {
+        let ci = Ci::detect(env);
+        let live = ci == Ci::None && out::stderr_is_live();
+        Self {
+            level,
+            report,
+            command: safe(command),
+            ci,
+            live,
         }
-        shown.push(c);
     }
-    shown
 }
 
-/// Characters that reorder what stands around them: a log line could be made
-/// to read differently from what it says.
-fn is_bidi_control(c: char) -> bool {
-    matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Where a reporter gets the time.
+pub trait Clock: Send {
+    /// Since gofix was started.
+    fn elapsed(&self) -> Duration;
+    /// The time of day.
+    fn wall(&self) -> jiff::Timestamp;
+}
+
+/// The clocks of the machine.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemClock {
+    start: Instant,
+}
+
+impl SystemClock {
+    /// A clock that was started at `start`.
+    pub fn since(start: Instant) -> Self {
+        Self { start }
+    }
+}
+
+impl Clock for SystemClock {
+    fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn wall(&self) -> jiff::Timestamp {
+        jiff::Timestamp::now()
+    }
+}
+
+/// Stderr past every buffer, with errors ignored.
+#[derive(Debug)]
+struct Stderr;
+
+impl Write for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        out::write_all(&io::stderr(), bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Turns events into what people and programs see.
+pub struct Reporter {
+    settings: Settings,
+    clock: Box<dyn Clock>,
+    run: String,
+    story: Story,
+    terminal: Terminal,
+    report: Option<Jsonl>,
+    attempt: Option<u32>,
+}
+
+impl fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reporter")
+            .field("settings", &self.settings)
+            .field("run", &self.run)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Reporter {
+    /// A reporter on stderr for an invocation that was started at `start`.
+    ///
+    /// Opens the file of GOFIX_REPORT if there is one; that it cannot be opened
+    /// is one warning line.
+    pub fn new(settings: Settings, start: Instant) -> Self {
+        let columns = Box::new(|| out::stderr_size().map(|(columns, _)| columns));
+        Self::with(
+            settings,
+            Box::new(SystemClock::since(start)),
+            Box::new(Stderr),
+            columns,
+        )
+    }
+
+    /// A reporter with a clock and a terminal of the caller's.
+    pub fn with(
+        settings: Settings,
+        clock: Box<dyn Clock>,
+        sink: Box<dyn Write + Send>,
+        columns: Box<dyn Fn() -> Option<usize> + Send>,
+    ) -> Self {
+        let terminal = Terminal::new(sink, settings.level, settings.live, columns);
+        let run = format!("{:016x}", fastrand::u64(..));
+        let path = settings.report.clone();
+        let mut reporter = Self {
+            settings,
+            clock,
+            run,
+            story: Story::default(),
+            terminal,
+            report: None,
+            attempt: None,
+        };
+        if let Some(path) = path {
+            reporter.open_report(&path);
+        }
+        reporter
+    }
+
+    /// The id that every line of the report carries for this run.
+    pub fn run_id(&self) -> &str {
+        &self.run
+    }
+
+    /// True once something went wrong that gofix had to act on.
+    pub fn has_trouble(&self) -> bool {
+        self.story.has_trouble()
+    }
+
+    /// Takes one event and shows it.
+    pub fn event(&mut self, event: &Event) {
+        let now = self.clock.elapsed();
+        if let Event::AttemptStarted { attempt, .. } = event {
+            self.attempt = Some(*attempt);
+        }
+        self.story.take(event);
+        self.append(event);
+        self.terminal
+            .show(event, &self.story, &self.settings.command, now);
+        if matches!(event, Event::Finished { .. }) {
+            self.tell_ci();
+        }
+    }
+
+    /// Counts the live line down. Costs nothing while there is none.
+    pub fn tick(&mut self) {
+        if self.terminal.is_waiting() {
+            self.terminal.tick(self.clock.elapsed());
+        }
+    }
+
+    /// True while a live line wants a [`tick`](Self::tick) every second or so.
+    pub fn wants_ticks(&self) -> bool {
+        self.terminal.is_waiting()
+    }
+
+    /// Takes the live line off the screen: to be called before anything else is
+    /// written to the terminal, and before gofix is stopped or ends.
+    pub fn clear(&mut self) {
+        self.terminal.clear();
+    }
+
+    /// Ends every view.
+    pub fn finish(&mut self) {
+        self.terminal.stop_waiting();
+        self.report = None;
+    }
+
+    fn open_report(&mut self, path: &std::path::Path) {
+        match Jsonl::open(path) {
+            Ok(report) => self.report = Some(report),
+            Err(e) => self.warn_of_report(path.as_os_str(), &e),
+        }
+    }
+
+    fn append(&mut self, event: &Event) {
+        let Some(report) = &mut self.report else { return };
+        let stamp = Stamp {
+            run: &self.run,
+            time: self.clock.wall(),
+            attempt: event.attempt().or(self.attempt),
+            command: &self.settings.command,
+        };
+        if let Err(e) = report.write(&stamp, event) {
+            let path = report.path().as_os_str().to_owned();
+            self.report = None;
+            self.warn_of_report(&path, &e);
+        }
+    }
+
+    fn warn_of_report(&mut self, path: &OsStr, error: &io::Error) {
+        let text = format!(
+            "GOFIX_REPORT={}: {error}; no report is written",
+            path.to_string_lossy()
+        );
+        let now = self.clock.elapsed();
+        self.terminal
+            .show(&Event::Warning { text }, &self.story, &self.settings.command, now);
+    }
+
+    fn tell_ci(&mut self) {
+        let time = self.clock.wall();
+        if let Some(text) = ci::at_end(
+            &self.settings.ci,
+            &self.story,
+            &self.settings.command,
+            &self.run,
+            time,
+        ) {
+            self.terminal.raw(&text);
+        }
+    }
+}
+
+impl Drop for Reporter {
+    fn drop(&mut self) {
+        self.terminal.stop_waiting();
+    }
 }

@@ -1,0 +1,158 @@
+//! Writers that never fail, for a world in which stderr is a full disk, a closed
+//! descriptor or the pipe of a reader that went away.
+//!
+//! Known limit: a descriptor in non-blocking mode whose reader sleeps is waited
+//! for at most [`PATIENCE`] per message; what does not fit then is lost.
+
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// How long one message waits for room in a non-blocking descriptor.
+pub const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Writes all of `bytes` to `fd` past any buffer, and ignores every error.
+pub fn write_all(fd: &impl AsFd, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        match nix::unistd::write(fd.as_fd(), bytes) {
+            Ok(0) => return,
+            Ok(n) => bytes = &bytes[n..],
+            Err(nix::Error::EINTR) => {}
+            Err(nix::Error::EAGAIN) if has_room(fd) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+fn has_room(fd: &impl AsFd) -> bool {
+    let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
+    let timeout = PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::ZERO);
+    matches!(poll(&mut fds, timeout), Ok(n) if n > 0)
+}
+
+/// Stdout of gofix's own commands: coloured only where a terminal wants it
+/// (`NO_COLOR`, `CLICOLOR`, `TERM`), and silent once nobody reads.
+///
+/// Every write succeeds, so `let _ =` on `writeln!` hides nothing.
+#[derive(Debug)]
+pub struct Out {
+    stream: anstream::AutoStream<io::Stdout>,
+    gone: bool,
+}
+
+/// Opens [`Out`].
+pub fn stdout() -> Out {
+    Out {
+        stream: anstream::stdout(),
+        gone: false,
+    }
+}
+
+impl Out {
+    /// True once a write has failed: further work for this reader is in vain.
+    pub fn is_gone(&self) -> bool {
+        self.gone
+    }
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.gone {
+            return Ok(bytes.len());
+        }
+        match self.stream.write(bytes) {
+            Err(e) if e.kind() != ErrorKind::Interrupted => {
+                self.gone = true;
+                Ok(bytes.len())
+            }
+            other => other,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if !self.gone && self.stream.flush().is_err() {
+            self.gone = true;
+        }
+        Ok(())
+    }
+}
+
+/// One `gofix: ` line on stderr, for commands that have no event stream.
+///
+/// `text` may hold outside text only after [`safe`](super::safe).
+pub fn message(text: &str) {
+    write_all(&io::stderr(), format!("gofix: {text}\n").as_bytes());
+}
+
+/// True where stderr is a terminal on which a line may be written again and again.
+pub fn stderr_is_live() -> bool {
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    !dumb && io::stderr().is_terminal()
+}
+
+/// Columns and rows of the terminal behind stderr, where it has any.
+pub fn stderr_size() -> Option<(usize, usize)> {
+    size_of(&io::stderr())
+}
+
+/// Columns of the terminal behind stdout, where it has any.
+pub fn stdout_columns() -> Option<usize> {
+    size_of(&io::stdout()).map(|(columns, _)| columns)
+}
+
+fn size_of(fd: &impl AsFd) -> Option<(usize, usize)> {
+    let size = window_size(fd)?;
+    (size.ws_col > 0 && size.ws_row > 0).then(|| (size.ws_col.into(), size.ws_row.into()))
+}
+
+#[expect(unsafe_code, reason = "neither std nor nix reads the size of a window")]
+fn window_size(fd: &impl AsFd) -> Option<libc::winsize> {
+    use std::os::fd::AsRawFd;
+    let mut size = libc::winsize {
+        ws_row: 0,
+        ws_col: 0,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: the descriptor is open while it is borrowed, and TIOCGWINSZ writes
+    // one winsize through the pointer, which lives on this stack.
+    let rc = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
+    (rc == 0).then_some(size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::os::fd::OwnedFd;
+
+    #[test]
+    fn a_dead_descriptor_is_no_trouble() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        write_all(&full, b"lost\n");
+        let (read, write): (OwnedFd, OwnedFd) = nix::unistd::pipe().unwrap();
+        drop(read);
+        // The test harness ignores SIGPIPE as every Rust program with a std main does.
+        write_all(&write, b"lost\n");
+    }
+
+    #[test]
+    fn a_non_blocking_pipe_gets_everything_while_it_is_read() {
+        let (read, write): (OwnedFd, OwnedFd) = nix::unistd::pipe().unwrap();
+        nix::fcntl::fcntl(
+            &write,
+            nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK),
+        )
+        .unwrap();
+        let reader = std::thread::spawn(move || {
+            let mut got = Vec::new();
+            io::Read::read_to_end(&mut File::from(read), &mut got).unwrap();
+            got.len()
+        });
+        write_all(&write, &vec![b'x'; 1_000_000]);
+        drop(write);
+        assert_eq!(reader.join().unwrap(), 1_000_000);
+    }
+}

@@ -1,0 +1,300 @@
+//! The English of faults: short phrases, likely causes, next commands.
+//!
+//! Known to be imperfect: a cause is a guess from the kind of fault that was
+//! seen most; `gofix doctor` measures instead of guessing.
+
+use crate::diagnose::{Fault, FaultKind, Origin};
+use crate::report::event::GaveUp;
+use crate::report::text::safe;
+
+/// What tools say of a fault, most telling first. Shown as they stand, since
+/// these are the words that people search for.
+const TOOL_WORDS: &[&str] = &[
+    "Proxy Authentication Required",
+    "no such host",
+    "server misbehaving",
+    "Temporary failure in name resolution",
+    "Could not resolve host",
+    "Could not resolve hostname",
+    "connection refused",
+    "Connection refused",
+    "network is unreachable",
+    "no route to host",
+    "cannot assign requested address",
+    "too many open files",
+    "TLS handshake timeout",
+    "connection timed out",
+    "operation timed out",
+    "Client.Timeout exceeded",
+    "context deadline exceeded",
+    "fetch timed out",
+    "i/o timeout",
+    "connection reset by peer",
+    "broken pipe",
+    "transport endpoint is not connected",
+    "socket is not connected",
+    "server sent GOAWAY",
+    "REFUSED_STREAM",
+    "INTERNAL_ERROR",
+    "PROTOCOL_ERROR",
+    "ENHANCE_YOUR_CALM",
+    "http2: client connection lost",
+    "certificate signed by unknown authority",
+    "certificate has expired or is not yet valid",
+    "certificate is valid for",
+    "first record does not look like a TLS handshake",
+    "server gave HTTP response to HTTPS client",
+    "stopped after 10 redirects",
+    "invalid response from proxy",
+    "zip: not a valid zip file",
+    "zip: checksum error",
+    "checksum mismatch",
+    "no space left on device",
+    "disk quota exceeded",
+    "read-only file system",
+    "permission denied",
+    "unknown revision",
+    "terminal prompts disabled",
+    "unexpected EOF",
+    "EOF",
+];
+
+/// One fault as a short phrase: `proxy.golang.org: connection refused`.
+pub(super) fn fault(fault: &Fault) -> String {
+    with_host(fault.host.as_deref(), &words_of(fault))
+}
+
+/// A phrase with the host that it speaks of.
+pub(super) fn with_host(host: Option<&str>, phrase: &str) -> String {
+    match host {
+        Some(host) => format!("{}: {phrase}", safe(host)),
+        None => phrase.to_owned(),
+    }
+}
+
+fn words_of(fault: &Fault) -> String {
+    if let Some(words) = tool_words(&fault.line) {
+        return words;
+    }
+    kind_phrase(fault.kind).to_owned()
+}
+
+/// The telling words of one line that a tool printed, if there are any.
+pub(super) fn tool_words(line: &str) -> Option<String> {
+    http_status(line).or_else(|| {
+        TOOL_WORDS
+            .iter()
+            .find(|words| line.contains(**words))
+            .map(|w| (*w).to_owned())
+    })
+}
+
+/// `503 Service Unavailable` out of `reading URL: 503 Service Unavailable`.
+fn http_status(line: &str) -> Option<String> {
+    let bytes = line.as_bytes();
+    let start = line.match_indices(": ").map(|(at, _)| at + 2).find(|&at| {
+        bytes.len() > at + 4
+            && matches!(bytes[at], b'4' | b'5')
+            && bytes[at + 1..at + 3].iter().all(u8::is_ascii_digit)
+            && bytes[at + 3] == b' '
+            && bytes[at + 4].is_ascii_uppercase()
+    })?;
+    let words: String = line[start..]
+        .chars()
+        .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, ' ' | '-'))
+        .collect();
+    let words = words.trim_end();
+    (words.len() <= 40).then(|| words.to_owned())
+}
+
+/// A kind of fault in plain words.
+pub(super) fn kind_phrase(kind: FaultKind) -> &'static str {
+    match kind {
+        FaultKind::Dns => "name resolution failed",
+        FaultKind::Connect => "no connection",
+        FaultKind::Timeout => "no answer in time",
+        FaultKind::TlsHandshake => "the TLS handshake was cut",
+        FaultKind::Certificate => "the certificate does not verify",
+        FaultKind::Reset => "the connection was reset",
+        FaultKind::Eof => "the connection ended early",
+        FaultKind::Http2 => "an HTTP/2 error",
+        FaultKind::RateLimit => "too many requests",
+        FaultKind::ServerError => "a server error",
+        FaultKind::Garbage => "an answer that no module proxy gives",
+        FaultKind::ProxyConnect => "the proxy of HTTPS_PROXY did not connect",
+        FaultKind::Vcs => "the version control system failed on the network",
+        FaultKind::Auth => "access was refused",
+        FaultKind::NotFound => "not found",
+        FaultKind::Security => "a checksum does not match",
+        FaultKind::Sumdb => "the checksum database failed",
+        FaultKind::Cache => "a damaged file in the module cache",
+        FaultKind::Disk => "trouble with the disk or its permissions",
+        FaultKind::Config => "Go's own configuration",
+        FaultKind::Toolchain => "the toolchain that is asked for",
+        FaultKind::User => "the module or its code",
+        FaultKind::Unknown => "not recognised",
+    }
+}
+
+/// The word for a kind of fault in the JSON report.
+pub(super) fn kind_word(kind: FaultKind) -> &'static str {
+    match kind {
+        FaultKind::Dns => "dns",
+        FaultKind::Connect => "connect",
+        FaultKind::Timeout => "timeout",
+        FaultKind::TlsHandshake => "tls_handshake",
+        FaultKind::Certificate => "certificate",
+        FaultKind::Reset => "reset",
+        FaultKind::Eof => "eof",
+        FaultKind::Http2 => "http2",
+        FaultKind::RateLimit => "rate_limit",
+        FaultKind::ServerError => "server_error",
+        FaultKind::Garbage => "garbage",
+        FaultKind::ProxyConnect => "proxy_connect",
+        FaultKind::Vcs => "vcs",
+        FaultKind::Auth => "auth",
+        FaultKind::NotFound => "not_found",
+        FaultKind::Security => "security",
+        FaultKind::Sumdb => "sumdb",
+        FaultKind::Cache => "cache",
+        FaultKind::Disk => "disk",
+        FaultKind::Config => "config",
+        FaultKind::Toolchain => "toolchain",
+        FaultKind::User => "user",
+        FaultKind::Unknown => "unknown",
+    }
+}
+
+/// Whom a fault speaks of, as a word of the JSON report.
+pub(super) fn origin_word(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Proxy => "proxy",
+        Origin::Sumdb => "sumdb",
+        Origin::Direct => "direct",
+        Origin::HttpsProxy => "https_proxy",
+        Origin::Local => "local",
+    }
+}
+
+/// Why gofix stopped, as the end of the sentence `gave up on X after Y: …`.
+pub(super) fn why(why: GaveUp) -> &'static str {
+    match why {
+        GaveUp::Final => "the last answer is one that no further try changes",
+        GaveUp::TriesSpent => "every allowed route has had its tries",
+        GaveUp::BudgetSpent => "the time budget is used up",
+        GaveUp::Offline => "this machine reaches no network at all",
+        GaveUp::Interrupted => "asked to stop",
+        GaveUp::Doubted => "go ended well, but what could not be looked up may change the result",
+    }
+}
+
+/// The likely cause of the faults that were seen most.
+pub(super) fn cause(
+    why: GaveUp,
+    kind: FaultKind,
+    origin: Origin,
+    host: Option<&str>,
+    hosts: usize,
+) -> String {
+    if why == GaveUp::Offline {
+        return "this machine is offline: no name resolves and no address can be reached".to_owned();
+    }
+    let host = host.map_or_else(|| "the server".to_owned(), safe);
+    match kind {
+        FaultKind::Dns if hosts > 1 => {
+            "name resolution does not work here (resolver, VPN or container network)".to_owned()
+        }
+        FaultKind::Dns => {
+            format!("{host} does not resolve: the name is misspelt, or the resolver or a VPN is down")
+        }
+        FaultKind::ProxyConnect => {
+            "the proxy named in HTTPS_PROXY is down or does not let this connection through".to_owned()
+        }
+        FaultKind::Connect | FaultKind::Timeout if origin == Origin::HttpsProxy => {
+            "the proxy named in HTTPS_PROXY cannot be reached".to_owned()
+        }
+        FaultKind::Connect if is_loopback(&host) => {
+            format!("nothing listens on {host}: a local proxy is not running")
+        }
+        FaultKind::Connect | FaultKind::Timeout if hosts > 1 => {
+            "no server could be reached: a firewall, a VPN or the network itself".to_owned()
+        }
+        FaultKind::Connect => format!("{host} is down, or a firewall between here and there blocks it"),
+        FaultKind::Timeout => {
+            format!("{host} does not answer: it is overloaded, or a firewall drops what is sent to it")
+        }
+        FaultKind::TlsHandshake => {
+            format!("something between here and {host} cuts TLS handshakes: a firewall or a middlebox")
+        }
+        FaultKind::Certificate => {
+            format!(
+                "TLS to {host} is intercepted by a middlebox, its certificate has expired, or the clock here is wrong"
+            )
+        }
+        FaultKind::Reset | FaultKind::Eof => {
+            format!("connections to {host} break: an unstable network, or a middlebox that resets them")
+        }
+        FaultKind::Http2 => format!("HTTP/2 to {host} breaks: often a middlebox; HTTP/1.1 may pass"),
+        FaultKind::RateLimit => format!("{host} limits how often it may be asked"),
+        FaultKind::ServerError => format!("{host} is in trouble itself"),
+        FaultKind::Garbage => format!(
+            "something answers in place of {host}: a captive portal, or a GOPROXY that is no module proxy"
+        ),
+        FaultKind::Vcs => format!("the version control system does not reach {host}"),
+        FaultKind::Sumdb => "the checksum database, or the proxy in front of it, does not answer".to_owned(),
+        FaultKind::Cache => "a file in the module cache is damaged".to_owned(),
+        FaultKind::Disk => "the disk is full, or a folder may not be written".to_owned(),
+        _ => "see go's own words above".to_owned(),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]")
+}
+
+/// The one command to type next.
+pub(super) fn next(why: GaveUp, kind: Option<FaultKind>, command: &str) -> String {
+    match (why, kind) {
+        (GaveUp::BudgetSpent, _) => format!("GOFIX_BUDGET=30m {command}"),
+        (GaveUp::Doubted, _) => format!("GOFIX=off {command}   (takes the result as it is)"),
+        (GaveUp::Interrupted, _) | (_, Some(FaultKind::RateLimit)) => {
+            format!("{command}   (again, a little later)")
+        }
+        (_, Some(FaultKind::Cache)) => "gofix cache repair".to_owned(),
+        (_, Some(FaultKind::Disk)) => "df -h \"$(go env GOMODCACHE)\"".to_owned(),
+        (_, Some(FaultKind::Config)) => "go env -changed".to_owned(),
+        _ => "gofix doctor".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_the_tool_are_kept() {
+        let cases = [
+            (
+                "Get \"https://h/x\": dial tcp 1.2.3.4:443: connect: connection refused",
+                "connection refused",
+            ),
+            (
+                "reading https://h/m/@v/list: 503 Service Unavailable",
+                "503 Service Unavailable",
+            ),
+            (
+                "reading https://h:404/m: 429 Too Many Requests\n\tserver response: slow down",
+                "429 Too Many Requests",
+            ),
+            (
+                "Get \"https://h/x\": dial tcp: lookup h on 1.1.1.1:53: no such host",
+                "no such host",
+            ),
+            ("read \"https://h/x\": unexpected EOF", "unexpected EOF"),
+        ];
+        for (line, want) in cases {
+            assert_eq!(tool_words(line).as_deref(), Some(want), "{line}");
+        }
+        assert_eq!(tool_words("go: something else: 12 apples"), None);
+    }
+}

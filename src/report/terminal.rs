@@ -1,0 +1,437 @@
+//! The view for people: `gofix: ` lines on stderr, a live line while gofix
+//! waits on a terminal, one screen when it gives up.
+
+use std::io::Write;
+use std::time::Duration;
+
+use crate::diagnose::Fault;
+use crate::report::event::{Event, GaveUp};
+use crate::report::story::{Story, Try};
+use crate::report::text::{count, duration, fit, safe};
+use crate::report::{Level, phrase};
+
+/// Attempts that the give-up screen lists; those in the middle are left out.
+const MAX_ROWS: usize = 10;
+/// Routes that the give-up screen spells out.
+const MAX_ROUTES: usize = 4;
+/// Back to the first column, and the rest of the line away.
+const ERASE: &str = "\r\x1b[K";
+/// Reads the columns of the terminal behind the view, where it has any.
+pub(super) type Columns = Box<dyn Fn() -> Option<usize> + Send>;
+
+/// The view and the state of its live line.
+pub(super) struct Terminal {
+    sink: Box<dyn Write + Send>,
+    level: Level,
+    live: bool,
+    columns: Columns,
+    waiting: Option<Waiting>,
+    shown: Option<String>,
+}
+
+struct Waiting {
+    /// Elapsed time at which the wait ends.
+    until: Duration,
+    text: String,
+    left: u32,
+}
+
+impl Terminal {
+    pub(super) fn new(sink: Box<dyn Write + Send>, level: Level, live: bool, columns: Columns) -> Self {
+        Self {
+            sink,
+            level,
+            live,
+            columns,
+            waiting: None,
+            shown: None,
+        }
+    }
+
+    /// Shows `event`; `story` knows it already.
+    pub(super) fn show(&mut self, event: &Event, story: &Story, command: &str, now: Duration) {
+        if self.level == Level::Debug {
+            self.line(&format!("{:>8}  {}", duration(now), debug(event)));
+        }
+        match event {
+            Event::AttemptStarted { .. } => self.stop_waiting(),
+            Event::Backoff { wait, left, .. } => self.backoff(*wait, *left, story, now),
+            Event::RouteSwitched { to, .. } => self.switched(to, story),
+            Event::Stalled { quiet, .. } => {
+                if !self.live && self.level != Level::Quiet {
+                    self.line(&format!(
+                        "nothing moved for {}; this attempt is ended",
+                        duration(*quiet)
+                    ));
+                }
+            }
+            Event::LockWait { path, pid } => {
+                let holder = pid.map_or_else(String::new, |pid| format!(" (held by process {pid})"));
+                self.warn(&format!("waiting for the lock {}{holder}", safe(path)));
+            }
+            Event::Repair { what, .. } if self.level != Level::Quiet => self.line(&safe(what)),
+            Event::RepairFailed { why, .. } => self.warn(&format!("warning: not repaired: {}", safe(why))),
+            Event::Warning { text } => self.warn(&format!("warning: {}", safe(text))),
+            Event::Finished { ok, took, .. } => self.finished(*ok, *took, story, command),
+            Event::GaveUp { .. } if story.wants_screen() => self.give_up(story, command, now),
+            Event::Fault { .. }
+            | Event::Diagnosis { .. }
+            | Event::UpstreamRequest { .. }
+            | Event::Repair { .. }
+            | Event::GaveUp { .. } => {}
+        }
+    }
+
+    fn backoff(&mut self, wait: Duration, left: u32, story: &Story, now: Duration) {
+        let Some(last) = story.tries.last() else { return };
+        let words = last.words();
+        if self.live && self.level != Level::Quiet {
+            let text = format!("{words}; route {}", last.route.0);
+            self.waiting = Some(Waiting {
+                until: now + wait,
+                text,
+                left,
+            });
+            self.tick(now);
+        } else if self.level != Level::Quiet {
+            self.line(&format!(
+                "{words}; trying again in {} ({} left)",
+                duration(wait),
+                tries(left)
+            ));
+        }
+    }
+
+    fn switched(&mut self, to: &(usize, String), story: &Story) {
+        self.stop_waiting();
+        if self.live || self.level == Level::Quiet {
+            return;
+        }
+        let words = story.tries.last().map(Try::words).unwrap_or_default();
+        self.line(&format!("{words}; trying route {}: {}", to.0, safe(&to.1)));
+    }
+
+    /// Draws the live line anew where its text has changed.
+    pub(super) fn tick(&mut self, now: Duration) {
+        let Some(waiting) = &self.waiting else { return };
+        // Rounded up: the last second counts down from 1, not from 0.
+        let seconds = waiting.until.saturating_sub(now).as_millis().div_ceil(1000);
+        let line = format!(
+            "gofix: {} again in {seconds}s ({} left)",
+            waiting.text,
+            tries(waiting.left)
+        );
+        // A line that reaches the last column wraps on some terminals and could not be erased.
+        let line = fit(&line, (self.columns)().unwrap_or(80).saturating_sub(1));
+        if self.shown.as_ref() != Some(&line) {
+            self.write(&format!("{ERASE}{line}"));
+            self.shown = Some(line);
+        }
+    }
+
+    /// Takes the live line off the screen until the next [`tick`](Self::tick).
+    pub(super) fn clear(&mut self) {
+        if self.shown.take().is_some() {
+            self.write(ERASE);
+        }
+    }
+
+    pub(super) fn stop_waiting(&mut self) {
+        self.clear();
+        self.waiting = None;
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    fn finished(&mut self, ok: bool, took: Duration, story: &Story, command: &str) {
+        self.stop_waiting();
+        if ok && story.has_trouble() && self.level != Level::Quiet {
+            let line = recovered(story, command, took);
+            self.line(&line);
+        }
+    }
+
+    fn give_up(&mut self, story: &Story, command: &str, now: Duration) {
+        self.stop_waiting();
+        let columns = if self.live { (self.columns)() } else { None };
+        let mut screen = String::new();
+        for line in give_up_lines(story, command, now) {
+            let line = format!("gofix: {line}");
+            screen.push_str(&columns.map_or_else(|| line.clone(), |columns| fit(&line, columns * 2)));
+            screen.push('\n');
+        }
+        self.write(&screen);
+    }
+
+    /// A line that even `quiet` shows.
+    fn warn(&mut self, text: &str) {
+        self.line(text);
+    }
+
+    fn line(&mut self, text: &str) {
+        self.clear();
+        self.write(&format!("gofix: {text}\n"));
+    }
+
+    /// Bytes that are no `gofix: ` line: workflow commands of a CI system.
+    pub(super) fn raw(&mut self, text: &str) {
+        self.stop_waiting();
+        self.write(text);
+    }
+
+    fn write(&mut self, text: &str) {
+        // Nobody can be told that stderr does not work.
+        let _ = self.sink.write_all(text.as_bytes());
+        let _ = self.sink.flush();
+    }
+}
+
+fn tries(left: u32) -> String {
+    if left == 1 {
+        "1 try".to_owned()
+    } else {
+        format!("{left} tries")
+    }
+}
+
+/// The one line of a command that went through after trouble.
+pub(super) fn recovered(story: &Story, command: &str, took: Duration) -> String {
+    let attempts = story.tries.len();
+    let failed = story.failed_requests();
+    let repairs: u32 = story.tries.iter().map(|t| t.repairs).sum();
+    if attempts <= 1 && failed == 0 && repairs > 0 {
+        return format!("{command} went through after {}", count(repairs.into(), "repair"));
+    }
+    if attempts <= 1 {
+        let worst = story.upstreams.iter().max_by_key(|(_, upstream)| upstream.failed);
+        let words = worst.map_or_else(String::new, |(host, upstream)| {
+            let error = upstream.last_error.as_deref().unwrap_or("failed");
+            format!(" ({})", phrase::with_host(Some(host), error))
+        });
+        let requests = if failed == 1 {
+            "1 request was".to_owned()
+        } else {
+            format!("{failed} requests were")
+        };
+        return format!("{command} went through; {requests} made again{words}");
+    }
+    let words = story
+        .trouble_in_words()
+        .map_or_else(String::new, |words| format!(", after {words}"));
+    let route = match story.tries.last() {
+        Some(last) if last.route.0 > 1 => {
+            format!("; it used route {}: {}", last.route.0, safe(&last.route.1))
+        }
+        _ => String::new(),
+    };
+    format!(
+        "{command} went through at attempt {attempts} ({}){words}{route}",
+        duration(took)
+    )
+}
+
+/// The screen, line by line, without the leading `gofix: `.
+fn give_up_lines(story: &Story, command: &str, now: Duration) -> Vec<String> {
+    let Some((why, advice)) = &story.gave_up else {
+        return Vec::new();
+    };
+    let attempts = count(story.tries.len() as u64, "attempt");
+    let mut lines = vec![format!(
+        "gave up on {command} after {attempts} in {}: {}",
+        duration(now),
+        phrase::why(*why)
+    )];
+    lines.extend(attempt_lines(&story.tries));
+    lines.extend(upstream_lines(story));
+    lines.extend(route_lines(story));
+    lines.extend(last_lines(story, *why, advice, command));
+    lines
+}
+
+fn attempt_lines(tries: &[Try]) -> Vec<String> {
+    let digits = tries.last().map_or(1, |last| last.attempt.to_string().len());
+    let row = |one: &Try| {
+        let then = one
+            .wait
+            .map_or_else(String::new, |wait| format!("; waited {}", duration(wait)));
+        let took = one
+            .took
+            .map_or_else(String::new, |took| format!(" (in {})", duration(took)));
+        format!(
+            "  attempt {:>digits$} on route {}: {}{took}{then}",
+            one.attempt,
+            one.route.0,
+            one.words()
+        )
+    };
+    if tries.len() <= MAX_ROWS {
+        return tries.iter().map(row).collect();
+    }
+    let tail = 3;
+    let head = MAX_ROWS - tail - 1;
+    let mut lines: Vec<String> = tries[..head].iter().map(row).collect();
+    lines.push(format!("  ... {} more like these ...", tries.len() - head - tail));
+    lines.extend(tries[tries.len() - tail..].iter().map(row));
+    lines
+}
+
+fn upstream_lines(story: &Story) -> Vec<String> {
+    let mut failing: Vec<_> = story
+        .upstreams
+        .iter()
+        .filter(|(_, upstream)| upstream.failed > 0)
+        .collect();
+    failing.sort_by_key(|(_, upstream)| std::cmp::Reverse(upstream.failed));
+    failing
+        .into_iter()
+        .take(3)
+        .map(|(host, upstream)| {
+            let error = upstream.last_error.as_deref().unwrap_or("failed");
+            format!(
+                "  {}: {} of {} failed, the last with: {error}",
+                safe(host),
+                upstream.failed,
+                count(upstream.requests, "request")
+            )
+        })
+        .collect()
+}
+
+fn route_lines(story: &Story) -> Vec<String> {
+    let routes = story.routes();
+    let mut lines: Vec<String> = routes
+        .iter()
+        .take(MAX_ROUTES)
+        .map(|(number, list)| {
+            let whose = if *number == 1 { " (your GOPROXY)" } else { "" };
+            format!("  route {number} is {}{whose}", safe(list))
+        })
+        .collect();
+    if routes.len() > MAX_ROUTES {
+        lines.push(format!(
+            "  ... and {} more",
+            count((routes.len() - MAX_ROUTES) as u64, "route")
+        ));
+    }
+    lines
+}
+
+fn last_lines(story: &Story, why: GaveUp, advice: &str, command: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let leading = story.leading();
+    if let Some(leading) = leading {
+        let cause = phrase::cause(
+            why,
+            leading.kind,
+            leading.origin,
+            leading.host.as_deref(),
+            story.hosts(),
+        );
+        lines.push(format!("likely cause: {cause}"));
+        lines.push(format!("read from: {}", safe(&leading.line)));
+    } else if story.tries.iter().any(|t| t.stalled.is_some()) {
+        lines.push("likely cause: a server took the connection and then said nothing".to_owned());
+    }
+    if story.routes().len() == 1 && why == GaveUp::TriesSpent {
+        lines.push("no other route is configured or allowed; `gofix routes add LIST` adds one".to_owned());
+    }
+    if !advice.is_empty() && advice.len() <= 200 {
+        lines.push(format!("advice: {}", safe(advice)));
+    }
+    lines.push(format!(
+        "next: {}",
+        phrase::next(why, leading.map(|l| l.kind), command)
+    ));
+    lines
+}
+
+/// One event in one line, for `GOFIX_LOG=debug`.
+fn debug(event: &Event) -> String {
+    match event {
+        Event::AttemptStarted {
+            attempt,
+            route,
+            changes,
+        } => {
+            let changes: Vec<String> = changes.iter().take(5).map(safe).collect();
+            let with = if changes.is_empty() {
+                String::new()
+            } else {
+                format!(" with {}", changes.join(" "))
+            };
+            format!("attempt {attempt} on route {}: {}{with}", route.0, safe(&route.1))
+        }
+        Event::Fault { fault, .. } => debug_fault(fault),
+        Event::Diagnosis {
+            diagnosis,
+            status,
+            took,
+            ..
+        } => format!(
+            "{} after {}: {} ({})",
+            safe(status),
+            duration(*took),
+            diagnosis.verdict,
+            count(diagnosis.faults.len() as u64, "fault")
+        ),
+        Event::Stalled { quiet, .. } => format!("stall clock: nothing moved for {}", duration(*quiet)),
+        Event::LockWait { path, .. } => format!("lock {}", safe(path)),
+        Event::Repair { what, .. } => format!("repair: {}", safe(what)),
+        Event::RepairFailed { why, .. } => format!("no repair: {}", safe(why)),
+        Event::Backoff { attempt, wait, left } => {
+            format!(
+                "attempt {attempt} follows in {} ({} left)",
+                duration(*wait),
+                tries(*left)
+            )
+        }
+        Event::RouteSwitched { from, to } => format!("route {} -> route {}: {}", from.0, to.0, safe(&to.1)),
+        Event::UpstreamRequest {
+            url,
+            status,
+            bytes,
+            took,
+            r#try,
+            error,
+        } => {
+            let outcome = match (error, status) {
+                (Some(error), _) => safe(error),
+                (None, Some(status)) => status.to_string(),
+                (None, None) => "no answer".to_owned(),
+            };
+            let size = super::text::bytes(*bytes);
+            format!(
+                "GET {} (try {}): {outcome}, {size} in {}",
+                safe(url),
+                r#try,
+                duration(*took)
+            )
+        }
+        Event::Warning { .. } => "warning".to_owned(),
+        Event::GaveUp { why, .. } => format!("gave up: {}", phrase::why(*why)),
+        Event::Finished {
+            attempts,
+            status,
+            took,
+            ..
+        } => {
+            format!(
+                "{} after {} and {}",
+                safe(status),
+                count((*attempts).into(), "attempt"),
+                duration(*took)
+            )
+        }
+    }
+}
+
+fn debug_fault(fault: &Fault) -> String {
+    format!(
+        "{} ({}): {}",
+        phrase::kind_word(fault.kind),
+        fault.verdict,
+        safe(&fault.line)
+    )
+}
