@@ -278,7 +278,7 @@ impl fmt::Display for Warning {
 }
 
 fn shown_path(path: &Path) -> String {
-    safe(&String::from_utf8_lossy(path.as_os_str().as_bytes()))
+    safe(path.as_os_str().as_bytes())
 }
 
 #[cfg(test)]
