@@ -30,28 +30,17 @@ pub use ci::Ci;
 pub use event::{Event, GaveUp};
 pub use text::safe;
 
+use crate::config::{Config, Log};
 use crate::goenv::Lookup;
 use jsonl::{Jsonl, Stamp};
 use story::Story;
 use terminal::Terminal;
 
-/// How much gofix says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Level {
-    /// Warnings, and the screen when it gives up.
-    Quiet,
-    /// The trouble, in a line or a screen.
-    #[default]
-    Normal,
-    /// Every event.
-    Debug,
-}
-
 /// What a reporter has to know before the first event.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The value of GOFIX_LOG.
-    pub level: Level,
+    pub log: Log,
     /// The value of GOFIX_REPORT.
     pub report: Option<PathBuf>,
     /// The command in words (`go mod tidy`), without arguments: they may hold secrets.
@@ -63,13 +52,13 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Looks at the environment and at stderr for what the configuration does not say.
-    pub fn detect(level: Level, report: Option<PathBuf>, command: &str, env: Lookup<'_>) -> Self {
+    /// Settings for `command` (its words, without arguments): the configuration, the CI system in `env`, and what stderr is.
+    pub fn detect(config: &Config, command: &str, env: Lookup<'_>) -> Self {
         let ci = Ci::detect(env);
         let live = ci == Ci::None && out::stderr_is_live();
         Self {
-            level,
-            report,
+            log: *config.log,
+            report: config.report.value.clone(),
             command: safe(command),
             ci,
             live,
@@ -165,7 +154,7 @@ impl Reporter {
         sink: Box<dyn Write + Send>,
         columns: Box<dyn Fn() -> Option<usize> + Send>,
     ) -> Self {
-        let terminal = Terminal::new(sink, settings.level, settings.live, columns);
+        let terminal = Terminal::new(sink, settings.log, settings.live, columns);
         let run = format!("{:016x}", fastrand::u64(..));
         let path = settings.report.clone();
         let mut reporter = Self {

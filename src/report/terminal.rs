@@ -4,11 +4,12 @@
 use std::io::Write;
 use std::time::Duration;
 
+use crate::config::Log;
 use crate::diagnose::Fault;
 use crate::report::event::{Event, GaveUp};
+use crate::report::phrase;
 use crate::report::story::{Story, Try};
 use crate::report::text::{count, duration, fit, safe};
-use crate::report::{Level, phrase};
 
 /// Attempts that the give-up screen lists; those in the middle are left out.
 const MAX_ROWS: usize = 10;
@@ -22,7 +23,7 @@ pub(super) type Columns = Box<dyn Fn() -> Option<usize> + Send>;
 /// The view and the state of its live line.
 pub(super) struct Terminal {
     sink: Box<dyn Write + Send>,
-    level: Level,
+    log: Log,
     live: bool,
     columns: Columns,
     waiting: Option<Waiting>,
@@ -37,10 +38,10 @@ struct Waiting {
 }
 
 impl Terminal {
-    pub(super) fn new(sink: Box<dyn Write + Send>, level: Level, live: bool, columns: Columns) -> Self {
+    pub(super) fn new(sink: Box<dyn Write + Send>, log: Log, live: bool, columns: Columns) -> Self {
         Self {
             sink,
-            level,
+            log,
             live,
             columns,
             waiting: None,
@@ -50,7 +51,7 @@ impl Terminal {
 
     /// Shows `event`; `story` knows it already.
     pub(super) fn show(&mut self, event: &Event, story: &Story, command: &str, now: Duration) {
-        if self.level == Level::Debug {
+        if self.log == Log::Debug {
             self.line(&format!("{:>8}  {}", duration(now), debug(event)));
         }
         match event {
@@ -58,7 +59,7 @@ impl Terminal {
             Event::Backoff { wait, left, .. } => self.backoff(*wait, *left, story, now),
             Event::RouteSwitched { to, .. } => self.switched(to, story),
             Event::Stalled { quiet, .. } => {
-                if !self.live && self.level != Level::Quiet {
+                if !self.live && self.log != Log::Quiet {
                     self.line(&format!(
                         "nothing moved for {}; this attempt is ended",
                         duration(*quiet)
@@ -69,7 +70,7 @@ impl Terminal {
                 let holder = pid.map_or_else(String::new, |pid| format!(" (held by process {pid})"));
                 self.warn(&format!("waiting for the lock {}{holder}", safe(path)));
             }
-            Event::Repair { what, .. } if self.level != Level::Quiet => self.line(&safe(what)),
+            Event::Repair { what, .. } if self.log != Log::Quiet => self.line(&safe(what)),
             Event::RepairFailed { why, .. } => self.warn(&format!("warning: not repaired: {}", safe(why))),
             Event::Warning { text } => self.warn(&format!("warning: {}", safe(text))),
             Event::Finished { ok, took, .. } => self.finished(*ok, *took, story, command),
@@ -85,7 +86,7 @@ impl Terminal {
     fn backoff(&mut self, wait: Duration, left: u32, story: &Story, now: Duration) {
         let Some(last) = story.tries.last() else { return };
         let words = last.words();
-        if self.live && self.level != Level::Quiet {
+        if self.live && self.log != Log::Quiet {
             let text = format!("{words}; route {}", last.route.0);
             self.waiting = Some(Waiting {
                 until: now + wait,
@@ -93,7 +94,7 @@ impl Terminal {
                 left,
             });
             self.tick(now);
-        } else if self.level != Level::Quiet {
+        } else if self.log != Log::Quiet {
             self.line(&format!(
                 "{words}; trying again in {} ({} left)",
                 duration(wait),
@@ -104,7 +105,7 @@ impl Terminal {
 
     fn switched(&mut self, to: &(usize, String), story: &Story) {
         self.stop_waiting();
-        if self.live || self.level == Level::Quiet {
+        if self.live || self.log == Log::Quiet {
             return;
         }
         let words = story.tries.last().map(Try::words).unwrap_or_default();
@@ -147,7 +148,7 @@ impl Terminal {
 
     fn finished(&mut self, ok: bool, took: Duration, story: &Story, command: &str) {
         self.stop_waiting();
-        if ok && story.has_trouble() && self.level != Level::Quiet {
+        if ok && story.has_trouble() && self.log != Log::Quiet {
             let line = recovered(story, command, took);
             self.line(&line);
         }

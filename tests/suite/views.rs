@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use gofix::config::Log;
 use gofix::diagnose::{Diagnosis, Fault, FaultKind, Origin, Verdict};
-use gofix::report::{Ci, Clock, Event, GaveUp, Level, Reporter, Settings};
+use gofix::report::{Ci, Clock, Event, GaveUp, Reporter, Settings};
 
 /// A clock that stands still until it is moved.
 #[derive(Clone, Default)]
@@ -62,7 +63,7 @@ struct Stage {
 
 fn settings() -> Settings {
     Settings {
-        level: Level::Normal,
+        log: Log::Normal,
         report: None,
         command: "go mod tidy".into(),
         ci: Ci::None,
@@ -325,7 +326,7 @@ fn a_narrow_terminal_never_wraps_the_live_line() {
 #[test]
 fn giving_up_is_one_screen() {
     let mut stage = stage(Settings {
-        level: Level::Quiet,
+        log: Log::Quiet,
         ..settings()
     });
     stage.fail(4);
@@ -335,7 +336,7 @@ fn giving_up_is_one_screen() {
 #[test]
 fn giving_up_is_one_screen_after_many_attempts_too() {
     let mut stage = stage(Settings {
-        level: Level::Quiet,
+        log: Log::Quiet,
         ..settings()
     });
     stage.fail(150);
@@ -427,7 +428,7 @@ fn healed_requests_of_the_relay_are_one_line() {
 #[test]
 fn debug_tells_every_step() {
     let mut stage = stage(Settings {
-        level: Level::Debug,
+        log: Log::Debug,
         ..settings()
     });
     stage.recover();
@@ -437,7 +438,7 @@ fn debug_tells_every_step() {
 #[test]
 fn every_step_of_quiet_but_warnings_is_silent() {
     let mut stage = stage(Settings {
-        level: Level::Quiet,
+        log: Log::Quiet,
         ..settings()
     });
     stage.reporter.event(&Event::Warning {
