@@ -16,6 +16,7 @@ pub mod cli;
 pub mod config;
 pub mod diagnose;
 pub mod doctor;
+pub mod entry;
 pub mod env_vars;
 pub mod faultproxy;
 pub mod goenv;

@@ -1,0 +1,246 @@
+//! C paths in a fixed buffer: joining, links, and the few questions to the file system that finding go takes.
+//!
+//! Known to be imperfect: a path of 4096 bytes or more counts as one that is not there, as the kernel sees it.
+
+use core::ffi::{CStr, c_char};
+
+/// PATH_MAX of Linux, the closing NUL included.
+const SIZE: usize = 4096;
+
+/// A path with a NUL behind it, in a buffer of its own.
+#[derive(Clone)]
+pub struct CPath {
+    bytes: [u8; SIZE],
+    len: usize,
+}
+
+impl CPath {
+    /// The empty path.
+    pub const fn new() -> Self {
+        Self {
+            bytes: [0; SIZE],
+            len: 0,
+        }
+    }
+
+    /// Sets it to the given parts, one behind the other. Returns false, and leaves it empty, where they do not
+    /// fit or hold a NUL.
+    pub fn set(&mut self, parts: &[&[u8]]) -> bool {
+        self.len = 0;
+        self.append(parts)
+    }
+
+    fn append(&mut self, parts: &[&[u8]]) -> bool {
+        for part in parts {
+            let room = self
+                .bytes
+                .get_mut(self.len..SIZE - 1)
+                .and_then(|room| room.get_mut(..part.len()));
+            let Some(room) = room.filter(|_| !part.contains(&0)) else {
+                self.truncate(0);
+                return false;
+            };
+            // One byte at a time would be slow, `copy_from_slice` could panic: `zip` of two slices is neither.
+            for (to, from) in room.iter_mut().zip(*part) {
+                *to = *from;
+            }
+            self.len += part.len();
+        }
+        self.truncate(self.len);
+        true
+    }
+
+    fn truncate(&mut self, len: usize) {
+        if let Some(end) = self.bytes.get_mut(len) {
+            *end = 0;
+            self.len = len;
+        }
+    }
+
+    /// The path without its NUL.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// The path as C wants it.
+    #[expect(
+        unsafe_code,
+        reason = "the buffer has its NUL, and no way to panic is wanted here"
+    )]
+    pub fn as_c(&self) -> &CStr {
+        // SAFETY: `truncate` keeps a NUL behind the path.
+        unsafe { CStr::from_ptr(self.as_ptr()) }
+    }
+
+    /// The path as a pointer that lives as long as self.
+    pub fn as_ptr(&self) -> *const c_char {
+        self.bytes.as_ptr().cast()
+    }
+
+    /// Cuts off what stands behind the last slash and puts `name` there. Returns false where there is no slash
+    /// or no room.
+    pub fn set_file_name(&mut self, name: &[u8]) -> bool {
+        let Some(slash) = self.bytes().iter().rposition(|&byte| byte == b'/') else {
+            return false;
+        };
+        self.truncate(slash + 1);
+        self.append(&[name])
+    }
+
+    /// Replaces the path by where it points to, for as long as it is a symbolic link. Only the last component
+    /// is looked at; the kernel follows the others by itself.
+    pub fn follow_links(&mut self) {
+        let mut target = [0_u8; SIZE];
+        // 40 is where the kernel gives up as well.
+        for _ in 0..40 {
+            let Some(len) = read_link(self.as_c(), &mut target) else {
+                return;
+            };
+            let target = target.get(..len).unwrap_or_default();
+            let followed = if target.starts_with(b"/") {
+                self.set(&[target])
+            } else {
+                self.set_file_name(target)
+            };
+            if !followed {
+                return;
+            }
+        }
+    }
+}
+
+impl Default for CPath {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What makes two paths one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileId {
+    dev: u64,
+    ino: u64,
+}
+
+/// A file as far as finding go needs it.
+#[derive(Clone, Copy, Debug)]
+pub struct Stat {
+    /// Its identity, links followed.
+    pub id: FileId,
+    /// It is a regular file.
+    pub regular: bool,
+    /// Somebody may execute it.
+    pub executable: bool,
+}
+
+/// stat(2), links followed; `None` where there is nothing, or nothing that may be seen.
+#[expect(unsafe_code, reason = "stat(2) without an allocation")]
+pub fn stat(path: &CStr) -> Option<Stat> {
+    let mut data = core::mem::MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the buffer is a struct stat, and read only where the call filled it in.
+    let data = unsafe {
+        if libc::stat(path.as_ptr(), data.as_mut_ptr()) != 0 {
+            return None;
+        }
+        data.assume_init()
+    };
+    Some(Stat {
+        id: FileId {
+            dev: data.st_dev as u64,
+            ino: data.st_ino as u64,
+        },
+        regular: data.st_mode & libc::S_IFMT == libc::S_IFREG,
+        executable: data.st_mode & 0o111 != 0,
+    })
+}
+
+/// access(2) with `mode`.
+#[expect(unsafe_code, reason = "access(2) without an allocation")]
+pub fn access(path: &CStr, mode: core::ffi::c_int) -> bool {
+    // SAFETY: a string with a NUL behind it.
+    unsafe { libc::access(path.as_ptr(), mode) == 0 }
+}
+
+/// readlink(2) into `target`; the length, or `None` where it is no link or does not fit.
+#[expect(unsafe_code, reason = "readlink(2) without an allocation")]
+fn read_link(path: &CStr, target: &mut [u8]) -> Option<usize> {
+    // SAFETY: the path has a NUL behind it, and the buffer is as long as said.
+    let len = unsafe { libc::readlink(path.as_ptr(), target.as_mut_ptr().cast(), target.len()) };
+    usize::try_from(len)
+        .ok()
+        .filter(|&len| len > 0 && len < target.len())
+}
+
+/// Where the running executable is, links resolved.
+#[cfg(target_os = "linux")]
+pub fn current_exe(path: &mut CPath) -> bool {
+    let mut target = [0_u8; SIZE];
+    let Some(len) = read_link(SELF, &mut target) else {
+        return exec_name(path);
+    };
+    path.set(&[target.get(..len).unwrap_or_default()])
+}
+
+/// The link that the kernel keeps to the running executable, deleted ones included.
+#[cfg(target_os = "linux")]
+const SELF: &CStr = c"/proc/self/exe";
+
+/// The identity of the running executable.
+#[cfg(target_os = "linux")]
+pub fn current_exe_id() -> Option<FileId> {
+    if let Some(me) = stat(SELF) {
+        return Some(me.id);
+    }
+    let mut path = CPath::new();
+    exec_name(&mut path);
+    stat(path.as_c()).map(|me| me.id)
+}
+
+/// Where no /proc is mounted: the name that execve(2) was given.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "getauxval(3)")]
+fn exec_name(path: &mut CPath) -> bool {
+    // SAFETY: the kernel put a string there that lives as long as the process, or nothing.
+    let name = unsafe {
+        let name = libc::getauxval(libc::AT_EXECFN) as *const c_char;
+        if name.is_null() {
+            return false;
+        }
+        CStr::from_ptr(name)
+    };
+    if !path.set(&[name.to_bytes()]) {
+        return false;
+    }
+    path.follow_links();
+    true
+}
+
+/// Where the running executable is, links resolved.
+#[cfg(target_os = "macos")]
+#[expect(unsafe_code, reason = "_NSGetExecutablePath(3)")]
+pub fn current_exe(path: &mut CPath) -> bool {
+    let mut name = [0_u8; SIZE];
+    let mut size = SIZE as u32;
+    // SAFETY: the buffer is as long as said, and on success ends with a NUL.
+    let name = unsafe {
+        if libc::_NSGetExecutablePath(name.as_mut_ptr().cast(), &mut size) != 0 {
+            return false;
+        }
+        CStr::from_ptr(name.as_ptr().cast())
+    };
+    if !path.set(&[name.to_bytes()]) {
+        return false;
+    }
+    path.follow_links();
+    true
+}
+
+/// The identity of the running executable.
+#[cfg(target_os = "macos")]
+pub fn current_exe_id() -> Option<FileId> {
+    let mut path = CPath::new();
+    if !current_exe(&mut path) {
+        return None;
+    }
+    stat(path.as_c()).map(|me| me.id)
+}

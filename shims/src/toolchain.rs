@@ -1,0 +1,332 @@
+//! Finding the real go: the one that would have run without gofix.
+//!
+//! PATH is walked as a shell walks it, but from behind gofix itself, and what is found is executed under the
+//! path it was found by, because version managers and snap look at that name. Nothing here allocates.
+//!
+//! A program found under the name `go` that is no toolchain may be a version manager's shim, and that may come
+//! back to gofix. Only then a variable, [`GUARD`], goes along: it holds the process that went there, how many
+//! such programs this process has tried, and how many were tried in all. The same process coming back has been
+//! sent in a circle by exec and goes on behind them; after [`MAX_HOPS`] gofix gives up.
+//!
+//! Known to be imperfect: whether something is a toolchain is read off the directory pkg/tool beside its bin.
+
+use crate::path::{self, CPath, FileId, Stat};
+
+/// The variable that goes along where what was found is no toolchain. Its value is `PID:TRIED:TOTAL`.
+pub const GUARD: &str = "__GOFIX_GUARD";
+
+/// [`GUARD`] as C wants it.
+pub const GUARD_C: &core::ffi::CStr = c"__GOFIX_GUARD";
+
+/// So many programs that are no toolchain may be gone through before gofix takes it for a circle.
+pub const MAX_HOPS: u32 = 20;
+
+/// The variables that decide which go is the real one, as bytes; empty counts as not set.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Search<'a> {
+    /// PATH.
+    pub path: Option<&'a [u8]>,
+    /// GOFIX_GO, an absolute path that is taken instead of walking PATH.
+    pub gofix_go: Option<&'a [u8]>,
+    /// The variable [`GUARD`].
+    pub guard: Option<&'a [u8]>,
+    /// The process id that the guard is compared with and written with.
+    pub pid: u32,
+}
+
+/// The executables that are gofix: the running one, and the other of the two beside it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Myself {
+    ids: [Option<FileId>; 2],
+}
+
+impl Myself {
+    /// Looks up the running executable and `sibling` beside it (`gofix` beside the shim, `go` beside gofix).
+    /// `place` is set to the path of that sibling, whether it is there or not, or left empty.
+    pub fn current(sibling: &[u8], place: &mut CPath) -> Self {
+        let beside = path::current_exe(place) && place.set_file_name(sibling);
+        if !beside {
+            place.set(&[]);
+        }
+        let sibling = if beside {
+            path::stat(place.as_c()).map(|stat| stat.id)
+        } else {
+            None
+        };
+        Self {
+            ids: [path::current_exe_id(), sibling],
+        }
+    }
+
+    fn is(&self, stat: &Stat) -> bool {
+        self.ids.contains(&Some(stat.id))
+    }
+}
+
+/// What the variable [`GUARD`] holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Guard {
+    /// The process that went on to a program that is no toolchain.
+    pub pid: u32,
+    /// How many such programs this process has tried.
+    pub tried: u32,
+    /// How many were tried in all, by it and by the processes that led to it.
+    pub total: u32,
+}
+
+impl Guard {
+    /// Reads the variable; anything that gofix did not write counts as nothing.
+    pub fn parse(value: &[u8]) -> Option<Self> {
+        let mut numbers = value.split(|&byte| byte == b':').map(number);
+        let guard = Self {
+            pid: numbers.next()??,
+            tried: numbers.next()??,
+            total: numbers.next()??,
+        };
+        match numbers.next() {
+            None => Some(guard),
+            Some(_) => None,
+        }
+    }
+
+    /// Writes the variable's value into `buffer` and returns it.
+    pub fn format<'b>(&self, buffer: &'b mut [u8; 40]) -> &'b [u8] {
+        let mut at = buffer.len();
+        for (index, number) in [self.total, self.tried, self.pid].into_iter().enumerate() {
+            if index > 0 {
+                put_before(buffer, &mut at, b':');
+            }
+            let mut left = number;
+            loop {
+                put_before(buffer, &mut at, b'0' + (left % 10) as u8);
+                left /= 10;
+                if left == 0 {
+                    break;
+                }
+            }
+        }
+        buffer.get(at..).unwrap_or_default()
+    }
+}
+
+fn put_before(buffer: &mut [u8], at: &mut usize, byte: u8) {
+    *at = at.saturating_sub(1);
+    if let Some(place) = buffer.get_mut(*at) {
+        *place = byte;
+    }
+}
+
+fn number(digits: &[u8]) -> Option<u32> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u32, |number, digit| {
+        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        number.checked_mul(10)?.checked_add(u32::from(digit))
+    })
+}
+
+/// Why there is no go to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// Nothing named go stands behind gofix in PATH.
+    NotFound,
+    /// What is there may not be executed.
+    NotExecutable,
+    /// More than [`MAX_HOPS`] programs sent each other in a circle.
+    Circle,
+    /// GOFIX_GO is not an absolute path.
+    SettingRelative,
+    /// GOFIX_GO names nothing, or no file.
+    SettingNotFound,
+    /// GOFIX_GO names a file that may not be executed.
+    SettingNotExecutable,
+    /// GOFIX_GO names gofix itself.
+    SettingIsGofix,
+}
+
+impl Missing {
+    /// The exit status that a shell gives: 126 where something is there that cannot be executed, else 127.
+    pub const fn status(self) -> i32 {
+        match self {
+            Self::NotExecutable | Self::SettingNotExecutable => 126,
+            _ => 127,
+        }
+    }
+}
+
+/// Finds the real go and puts its path into `go`. Returns the guard that has to go along, if one has to.
+pub fn find(search: &Search<'_>, me: &Myself, go: &mut CPath) -> Result<Option<Guard>, Missing> {
+    let guard = search.guard.and_then(Guard::parse).unwrap_or_default();
+    let mut skip = if guard.pid == search.pid { guard.tried } else { 0 };
+    let tried = skip;
+    let setting = search.gofix_go.filter(|value| !value.is_empty());
+    if let Some(setting) = setting {
+        take_setting(setting, me, go)?;
+        if is_toolchain(go) {
+            return Ok(None);
+        }
+    }
+    if setting.is_none() || skip > 0 {
+        skip = skip.saturating_sub(u32::from(setting.is_some()));
+        walk(search.path.unwrap_or_default(), me, skip, go)?;
+        if is_toolchain(go) {
+            return Ok(None);
+        }
+    }
+    if guard.total >= MAX_HOPS {
+        return Err(Missing::Circle);
+    }
+    Ok(Some(Guard {
+        pid: search.pid,
+        tried: tried + 1,
+        total: guard.total + 1,
+    }))
+}
+
+fn take_setting(setting: &[u8], me: &Myself, go: &mut CPath) -> Result<(), Missing> {
+    if !setting.starts_with(b"/") {
+        return Err(Missing::SettingRelative);
+    }
+    if !go.set(&[setting]) {
+        return Err(Missing::SettingNotFound);
+    }
+    match examine(go, me) {
+        Entry::Go => Ok(()),
+        Entry::Gofix => Err(Missing::SettingIsGofix),
+        Entry::NotExecutable => Err(Missing::SettingNotExecutable),
+        _ => Err(Missing::SettingNotFound),
+    }
+}
+
+/// Takes the first go behind the last entry that is gofix, `skip` programs that are no toolchain left out.
+fn walk(path: &[u8], me: &Myself, skip: u32, go: &mut CPath) -> Result<(), Missing> {
+    let mut found: Option<&[u8]> = None;
+    let mut not_executable = false;
+    let mut left = skip;
+    for entry in entries(path) {
+        match look(entry, me, go) {
+            Entry::Gofix => (found, not_executable, left) = (None, false, skip),
+            Entry::NotExecutable => not_executable = true,
+            Entry::Go if found.is_none() => {
+                if left > 0 && !is_toolchain(go) {
+                    left -= 1;
+                } else {
+                    found = Some(entry);
+                }
+            }
+            _ => {}
+        }
+    }
+    match found {
+        Some(entry) if set_candidate(entry, go) => Ok(()),
+        _ if not_executable => Err(Missing::NotExecutable),
+        _ => Err(Missing::NotFound),
+    }
+}
+
+/// What an entry of PATH has for us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// It is empty, which means the working directory: stepped over.
+    Empty,
+    /// It is not absolute: stepped over.
+    Relative,
+    /// There is no file `go` in it.
+    Nothing,
+    /// Its `go` is gofix.
+    Gofix,
+    /// Its `go` may not be executed.
+    NotExecutable,
+    /// Its `go` can be run.
+    Go,
+}
+
+/// The entries of a value of PATH.
+pub fn entries(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.split(|&byte| byte == b':')
+}
+
+/// Looks at one entry of PATH; `buffer` is overwritten.
+pub fn look(entry: &[u8], me: &Myself, buffer: &mut CPath) -> Entry {
+    if entry.is_empty() {
+        return Entry::Empty;
+    }
+    if !entry.starts_with(b"/") {
+        return Entry::Relative;
+    }
+    if !set_candidate(entry, buffer) {
+        return Entry::Nothing;
+    }
+    examine(buffer, me)
+}
+
+fn set_candidate(entry: &[u8], go: &mut CPath) -> bool {
+    let slash: &[u8] = if entry.ends_with(b"/") { b"" } else { b"/" };
+    go.set(&[entry, slash, b"go"])
+}
+
+fn examine(candidate: &CPath, me: &Myself) -> Entry {
+    match path::stat(candidate.as_c()) {
+        Some(stat) if me.is(&stat) => Entry::Gofix,
+        Some(stat) if !stat.regular => Entry::Nothing,
+        Some(stat) if stat.executable && path::access(candidate.as_c(), libc::X_OK) => Entry::Go,
+        Some(_) => Entry::NotExecutable,
+        None => Entry::Nothing,
+    }
+}
+
+/// A toolchain has pkg/tool beside its bin: cmd/go looks for its GOROOT by the same mark (cfg.go).
+fn is_toolchain(go: &CPath) -> bool {
+    let mut place = go.clone();
+    place.follow_links();
+    place.set_file_name(b"../pkg/tool") && path::access(place.as_c(), libc::F_OK)
+}
+
+/// Says why there is no go to run, in whole lines, each with `gofix: ` in front, through `put`.
+pub fn explain(why: Missing, search: &Search<'_>, me: &Myself, put: &mut dyn FnMut(&[u8])) {
+    let setting = search.gofix_go.unwrap_or_default();
+    let said: &[u8] = match why {
+        Missing::NotFound => b"there is no go to run: PATH has none behind gofix",
+        Missing::NotExecutable => b"there is no go to run: what PATH has behind gofix may not be executed",
+        Missing::Circle => b"there is no go to run: the programs of that name call each other in a circle",
+        Missing::SettingRelative => b"GOFIX_GO must be an absolute path, and is ",
+        Missing::SettingNotFound => b"GOFIX_GO names no file: ",
+        Missing::SettingNotExecutable => b"GOFIX_GO names a file that may not be executed: ",
+        Missing::SettingIsGofix => b"GOFIX_GO names gofix itself: ",
+    };
+    put(b"gofix: ");
+    put(said);
+    if !matches!(why, Missing::NotFound | Missing::NotExecutable | Missing::Circle) {
+        put_safe(setting, put);
+        put(b"\n");
+        return;
+    }
+    put(b"\n");
+    let Some(path) = search.path else {
+        put(b"gofix:   PATH is not set\n");
+        return;
+    };
+    let mut buffer = CPath::new();
+    for entry in entries(path) {
+        put(b"gofix:   ");
+        put_safe(entry, put);
+        put(match look(entry, me, &mut buffer) {
+            Entry::Empty => b"(empty entry): stepped over\n",
+            Entry::Relative => b": not absolute, stepped over\n",
+            Entry::Nothing => b": no go\n",
+            Entry::Gofix => b": gofix itself\n",
+            Entry::NotExecutable => b": go may not be executed\n",
+            Entry::Go if is_toolchain(&buffer) => b": go, a toolchain\n",
+            Entry::Go => b": go, but no toolchain beside it\n",
+        });
+    }
+    put(b"gofix: put the directory of go behind that of gofix in PATH, or set GOFIX_GO to the path of go\n");
+}
+
+/// Writes a path with control characters replaced, at most 300 bytes of it.
+fn put_safe(text: &[u8], put: &mut dyn FnMut(&[u8])) {
+    for byte in text.iter().take(300) {
+        put(&[if byte.is_ascii_control() { b'?' } else { *byte }]);
+    }
+}
