@@ -66,9 +66,11 @@ impl Module {
         module
             .go_mod("module golang.org/toolchain\n")
             .file("bin/go", script)
+            .file("bin/gofmt", "")
             .file("VERSION", format!("{go_version}\n"))
             .file("go.env", "GOTOOLCHAIN=local\n")
             .file("pkg/tool/.keep", "")
+            .file("lib/.keep", "")
     }
 
     /// Adds or replaces a file; `name` is relative to the module's root.

@@ -44,8 +44,10 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Reads the path of a request target (no query, no proxy prefix).
+    /// Reads the path of a request target (no query, no proxy prefix). Percent
+    /// escapes are undone: go writes the `!` of an escaped capital as `%21`.
     pub fn parse(path: &str) -> Self {
+        let path = &percent_decode(path);
         Self::sumdb(path).or_else(|| Self::module(path)).unwrap_or(Self {
             kind: Kind::Other,
             module: None,
@@ -100,6 +102,28 @@ impl Asked {
         };
         asked(kind, module, Some(version))
     }
+}
+
+/// Undoes `%XX`; what is no escape stays as it is.
+fn percent_decode(text: &str) -> String {
+    let mut pieces = text.split('%');
+    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
+    for piece in pieces {
+        match piece
+            .get(..2)
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok())
+        {
+            Some(byte) => {
+                bytes.push(byte);
+                bytes.extend_from_slice(piece.get(2..).unwrap_or_default().as_bytes());
+            }
+            None => {
+                bytes.push(b'%');
+                bytes.extend_from_slice(piece.as_bytes());
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// How the end of a body that is cut by a close was announced.
@@ -384,6 +408,14 @@ mod tests {
         assert_eq!(
             Asked::parse("/example.com/a/@v/v1.0.0-!r!c.1.zip"),
             asked(Kind::Zip, "example.com/a", Some("v1.0.0-RC.1"))
+        );
+        assert_eq!(
+            Asked::parse("/github.com/%21a/b/@latest"),
+            asked(Kind::Latest, "github.com/A/b", None)
+        );
+        assert_eq!(
+            Asked::parse("/a.b/50%/x%zz/@latest"),
+            asked(Kind::Latest, "a.b/50%/x%zz", None)
         );
         let lookup = Asked::parse("/sumdb/sum.example.test/lookup/example.com/!a@v1.0.0");
         assert_eq!(lookup.kind, Kind::Lookup);

@@ -22,6 +22,7 @@ const MAX_HEAD: usize = 64 * 1024;
 enum Next {
     KeepAlive,
     Close,
+    Reset,
 }
 
 /// Serves one connection until either side ends it.
@@ -40,8 +41,13 @@ pub(super) async fn serve(mut wire: Wire, shared: &Shared, connection: usize) ->
             entry: &mut entry,
             close,
         };
-        if exchange.run(fault.as_ref(), &answer).await? == Next::Close {
-            break;
+        match exchange.run(fault.as_ref(), &answer).await? {
+            Next::KeepAlive => {}
+            Next::Close => break,
+            Next::Reset => {
+                wire.reset_on_close();
+                return Ok(());
+            }
         }
     }
     // A close in order: FIN behind everything that was sent.
@@ -92,7 +98,7 @@ impl Exchange<'_, '_> {
         let body = &*answer.body;
         match fault {
             Some(Fault::CloseBeforeHeader | Fault::Goaway { .. }) => {}
-            Some(Fault::ResetBeforeHeader) => self.wire.reset_on_close(),
+            Some(Fault::ResetBeforeHeader) => return Ok(Next::Reset),
             Some(Fault::StallHeader) => self.wire.hold().await,
             Some(Fault::Garbage) => {
                 self.wire
@@ -106,7 +112,7 @@ impl Exchange<'_, '_> {
                     self.part(body, *after).await?;
                     self.until_read().await;
                 }
-                self.wire.reset_on_close();
+                return Ok(Next::Reset);
             }
             Some(Fault::CloseBody { after, framing }) => {
                 self.head(answer, *framing).await?;

@@ -82,8 +82,10 @@ async fn stream<B>(
         answer: &answer,
     };
     if let Some(end) = exchange.run(fault.as_ref()).await.map_err(io::Error::other)? {
-        // A second stream that ends the connection finds it ended.
+        // A second stream that ends the connection finds it ended. The stream itself must
+        // outlive it: dropped before, it would be reset in order.
         let _ = ends.send(end).await;
+        std::future::pending::<()>().await;
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use nix::sys::socket::{
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -41,7 +42,7 @@ pub enum Door {
     Blackhole,
     /// It is accepted and closed at once.
     Close,
-    /// It is accepted and reset at once.
+    /// It is accepted and reset behind the client's first bytes.
     Reset,
     /// It is accepted, and nothing is ever read or sent; a TLS handshake stalls.
     Stall,
@@ -562,25 +563,29 @@ async fn listen_and_serve(
 }
 
 /// Serves one connection from the door on.
-async fn serve(tcp: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
+async fn serve(mut tcp: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     let (connection, door) = shared.knock();
     tcp.set_nodelay(true)?;
     match door {
         Door::Open => {}
-        Door::Refuse | Door::Blackhole | Door::Close => return Ok(()),
+        // What filled the accept queue is let go.
+        Door::Refuse | Door::Blackhole => return Ok(()),
+        Door::Close => return close_in_order(tcp).await,
         Door::Reset => {
+            first_bytes(&tcp).await?;
             reset_on_close(&tcp);
             return Ok(());
         }
         Door::Stall => return std::future::pending().await,
-        Door::CutHandshake => return first_bytes(&tcp).await,
+        Door::CutHandshake => {
+            first_bytes(&tcp).await?;
+            return close_in_order(tcp).await;
+        }
         Door::PlainHttp => {
             first_bytes(&tcp).await?;
-            use tokio::io::AsyncWriteExt as _;
-            let mut tcp = tcp;
-            return tcp
-                .write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-                .await;
+            tcp.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+                .await?;
+            return close_in_order(tcp).await;
         }
     }
     let Some(acceptor) = &shared.tls else {
@@ -593,6 +598,14 @@ async fn serve(tcp: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
         true => h2::serve(wire, shared, connection).await,
         false => h1::serve(wire, shared, connection).await,
     }
+}
+
+/// Sends FIN and reads on until the client closes too: a close with something unread
+/// would be a reset.
+async fn close_in_order(mut tcp: TcpStream) -> io::Result<()> {
+    tcp.shutdown().await?;
+    Wire::Plain(tcp).hold().await;
+    Ok(())
 }
 
 /// Reads what the client sends first and throws it away.
