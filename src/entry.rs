@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use gofix_shim::{HandOver, Invocation, RealGo, SearchEnv, StartState, Treatment, classify, find_real_go};
 
+use crate::config::Flags;
+
 /// For tests: taken for the name that gofix was called by.
 const TEST_ARG0: &str = "__GOFIX_TEST_ARG0";
 
@@ -26,17 +28,18 @@ pub fn main(args: Vec<OsString>, start: &StartState) -> i32 {
     let status = if let Some(hand_over) = HandOver::read(&args) {
         take_over(&hand_over, start)
     } else if Path::new(&name).file_name() == Some(OsStr::new("go")) {
-        as_shim(&args, start)
+        go(&args, &Flags::default(), start)
     } else {
-        crate::cli::run(args)
+        crate::cli::run(&args, start)
     };
     // std flushes by itself only where its own runtime has called main.
     let _ = std::io::stdout().flush();
     status
 }
 
-/// Does what the executable `go` does, without another process image for the supervision.
-fn as_shim(args: &[OsString], start: &StartState) -> i32 {
+/// Does what the executable `go` does, without another process image for the supervision; `flags` are the settings of
+/// gofix's own command line.
+pub fn go(args: &[OsString], flags: &Flags, start: &StartState) -> i32 {
     let go = match find_real_go(&SearchEnv::current()) {
         Ok(go) => go,
         Err(missing) => {
@@ -48,14 +51,14 @@ fn as_shim(args: &[OsString], start: &StartState) -> i32 {
     if is_switched_off() {
         return go.exec(args, start);
     }
-    run(args, &go, start)
+    run(args, &go, flags, start)
 }
 
 fn take_over(hand_over: &HandOver, start: &StartState) -> i32 {
     if !hand_over.understood {
         return hand_over.go.exec(&hand_over.args, start);
     }
-    run(&hand_over.args, &hand_over.go, start)
+    run(&hand_over.args, &hand_over.go, &Flags::default(), start)
 }
 
 fn is_switched_off() -> bool {
@@ -66,12 +69,12 @@ fn is_switched_off() -> bool {
     )
 }
 
-fn run(args: &[OsString], go: &RealGo, start: &StartState) -> i32 {
+fn run(args: &[OsString], go: &RealGo, flags: &Flags, start: &StartState) -> i32 {
     let invocation = classify(args, std::env::var_os("GOFLAGS").as_deref());
     if invocation.treatment == Treatment::Pass {
         return go.exec(args, start);
     }
-    run_guarded(&invocation, go, start)
+    run_guarded(&invocation, go, flags, start)
 }
 
 static CHILD_STARTED: AtomicBool = AtomicBool::new(false);
@@ -82,7 +85,7 @@ pub fn child_starts() {
 }
 
 /// Supervises, and runs the real go where gofix fails before it has started one.
-fn run_guarded(invocation: &Invocation, go: &RealGo, start: &StartState) -> i32 {
+fn run_guarded(invocation: &Invocation, go: &RealGo, flags: &Flags, start: &StartState) -> i32 {
     panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         let text = format!(
@@ -91,7 +94,7 @@ fn run_guarded(invocation: &Invocation, go: &RealGo, start: &StartState) -> i32 
         );
         let _ = std::io::stderr().write_all(text.as_bytes());
     }));
-    let supervised = AssertUnwindSafe(|| supervise(invocation, go, start));
+    let supervised = AssertUnwindSafe(|| supervise(invocation, go, flags, start));
     match panic::catch_unwind(supervised) {
         Ok(status) => status,
         Err(_) if CHILD_STARTED.load(Ordering::Relaxed) => 1,
@@ -107,6 +110,7 @@ fn payload_text(payload: &dyn Any) -> &str {
         .unwrap_or("unknown")
 }
 
-fn supervise(invocation: &Invocation, go: &RealGo, start: &StartState) -> i32 {
+fn supervise(invocation: &Invocation, go: &RealGo, flags: &Flags, start: &StartState) -> i32 {
+    let _ = flags;
     go.exec(&invocation.args, start)
 }

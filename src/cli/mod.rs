@@ -1,8 +1,161 @@
 //! The command line of the tool `gofix`.
+//!
+//! A go command (`gofix tidy`, `gofix go …`) goes to the supervisor with its arguments untouched; everything else is one of
+//! gofix's own commands, each in a module of its own. What a command has to tell goes to stdout, what gofix has to say about
+//! itself to stderr as `gofix: ` lines, both through [`crate::report::out`], which outlives readers that went away.
 
-use std::ffi::OsString;
+pub mod args;
+mod config;
+mod files;
+mod manual;
+pub mod reference;
+mod routes;
+mod shim;
 
-/// Runs the tool with the arguments behind its name; returns the exit status.
-pub fn run(_args: Vec<OsString>) -> i32 {
-    2
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use clap::FromArgMatches;
+use clap::error::ErrorKind;
+use gofix_shim::StartState;
+
+use self::args::{Cli, Command, Settings, Split};
+use crate::config::{Config, Warning};
+use crate::report::{out, safe};
+
+/// The command did what it was asked to.
+pub const OK: i32 = 0;
+/// The command could not do it, or found what it was asked to look for.
+pub const FAILED: i32 = 1;
+/// The command line makes no sense; Go's own status for that.
+pub const USAGE: i32 = 2;
+
+/// Runs the command in `args` (without the program's name) and returns the exit status.
+pub fn run(args: &[OsString], start: &StartState) -> i32 {
+    let split = args::split(args);
+    if let Some(word) = split.word.filter(|word| is_for_go_fix(word)) {
+        return not_go_fix(word);
+    }
+    let cli = match parse(&split) {
+        Ok(cli) => cli,
+        Err(error) => return show(&error, split.word),
+    };
+    match cli.command {
+        Command::Config(asked) => config::run(&asked, &cli.settings),
+        Command::Routes(asked) => routes::run(&asked, &cli.settings),
+        Command::Shim(asked) => shim::run(&asked),
+        Command::Completions(asked) => manual::completions(&asked),
+        Command::Man(asked) => manual::man(&asked),
+        _ => go(&split, &cli.settings, start),
+    }
+}
+
+fn parse(split: &Split<'_>) -> Result<Cli, clap::Error> {
+    let name = OsString::from("gofix");
+    let matches = args::definition().try_get_matches_from(std::iter::once(&name).chain(split.own))?;
+    Cli::from_arg_matches(&matches)
+}
+
+/// The go command behind `split`, supervised.
+fn go(split: &Split<'_>, settings: &Settings, start: &StartState) -> i32 {
+    let words = split
+        .word
+        .and_then(OsStr::to_str)
+        .and_then(args::go_words)
+        .unwrap_or_default();
+    let args: Vec<OsString> = words
+        .iter()
+        .map(OsString::from)
+        .chain(split.go.iter().cloned())
+        .collect();
+    let flags = settings.flags();
+    // A mistake in a flag is the user's own, made just now: here it stops the command, as a mistake in one of go's would.
+    if let Err(complaint) = Config::default().apply(&flags) {
+        out::message(&complaint);
+        return USAGE;
+    }
+    crate::entry::go(&args, &flags, start)
+}
+
+/// The real go, where there is one.
+fn real_go() -> Option<PathBuf> {
+    gofix_shim::find_real_go(&gofix_shim::SearchEnv::current())
+        .ok()
+        .map(|go| go.path)
+}
+
+/// The configuration with the settings of the command line on top.
+///
+/// # Errors
+/// The exit status, where a setting on the command line makes no sense; that has been said.
+fn load_config(settings: &Settings) -> Result<(Config, Vec<Warning>), i32> {
+    let (mut config, warnings) = Config::load(&|name| std::env::var_os(name));
+    match config.apply(&settings.flags()) {
+        Ok(()) => Ok((config, warnings)),
+        Err(complaint) => {
+            out::message(&complaint);
+            Err(USAGE)
+        }
+    }
+}
+
+/// Says what is wrong in the configuration, a line each.
+fn say_warnings(warnings: &[Warning]) {
+    for warning in warnings {
+        out::message(&format!("warning: {warning}"));
+    }
+}
+
+/// What people type who take gofix for `go fix`: packages and Go files.
+fn is_for_go_fix(word: &OsStr) -> bool {
+    let word = word.to_string_lossy();
+    word.starts_with('.') || word.contains('/') || word.ends_with(".go")
+}
+
+fn not_go_fix(word: &OsStr) -> i32 {
+    let word = safe(word.as_bytes());
+    out::message(
+        "gofix carries the go command through a bad network; it does not rewrite code as `go fix` does",
+    );
+    out::message(&format!("for Go's own fixer, type: go fix {word}"));
+    out::message("for what gofix does, type: gofix --help");
+    USAGE
+}
+
+/// Shows what clap has to say: help on stdout, a mistake on stderr in gofix's own way.
+fn show(error: &clap::Error, word: Option<&OsStr>) -> i32 {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = write!(out::stdout(), "{}", error.render().ansi());
+            return OK;
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            out::write_all(&std::io::stderr(), error.render().to_string().as_bytes());
+            return USAGE;
+        }
+        ErrorKind::InvalidSubcommand => {
+            if let Some(line) = word.and_then(go_command_left_alone) {
+                out::message(&line);
+                return USAGE;
+            }
+        }
+        _ => {}
+    }
+    let text = error.render().to_string();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let line = line.strip_prefix("error: ").unwrap_or(line);
+        out::message(&safe(line));
+    }
+    USAGE
+}
+
+/// The go commands that gofix has no word for, because it has nothing to add to them.
+fn go_command_left_alone(word: &OsStr) -> Option<String> {
+    const LEFT: &[&str] = &["bug", "clean", "doc", "env", "fix", "fmt", "telemetry", "version"];
+    let word = LEFT.iter().find(|known| **known == word)?;
+    Some(format!(
+        "gofix adds nothing to `go {word}`; type: go {word} (or gofix go {word})"
+    ))
 }

@@ -12,7 +12,7 @@
 mod file;
 mod settings;
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fmt;
 use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt;
@@ -129,6 +129,21 @@ pub enum Log {
     Debug,
 }
 
+/// The settings that were given as flags on gofix's own command line, the topmost layer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Flags(pub Vec<Flag>);
+
+/// One setting given as a flag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flag {
+    /// The key of the configuration files that says the same.
+    pub key: &'static str,
+    /// The flag as it is typed.
+    pub flag: &'static str,
+    /// Its value.
+    pub value: OsString,
+}
+
 /// One mistake in the configuration, as one line: where it is, and what holds instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
@@ -165,18 +180,22 @@ impl Config {
         config
     }
 
-    /// Sets one value from a flag that was given on gofix's own command line.
+    /// Puts the flags of gofix's own command line on top.
     ///
     /// # Errors
-    /// The message says what is wrong with the text; the value stays as it was.
-    pub fn set_flag(&mut self, key: &str, flag: &'static str, text: &OsStr) -> Result<(), String> {
-        let setting = SETTINGS
-            .iter()
-            .find(|s| s.key == key)
-            .ok_or_else(|| format!("no setting {key}"))?;
-        let mut complaints = Vec::new();
-        (setting.set)(self, &Given::Text(text), &Origin::Flag(flag), &mut complaints);
-        complaints.pop().map_or(Ok(()), Err)
+    /// The message names the flag and says what is wrong with its value; the setting stays as it was.
+    pub fn apply(&mut self, flags: &Flags) -> Result<(), String> {
+        for Flag { key, flag, value } in &flags.0 {
+            let Some(setting) = SETTINGS.iter().find(|setting| setting.key == *key) else {
+                continue;
+            };
+            let mut complaints = Vec::new();
+            (setting.set)(self, &Given::Text(value), &Origin::Flag(flag), &mut complaints);
+            if let Some(complaint) = complaints.first() {
+                return Err(format!("{flag}: {complaint}"));
+            }
+        }
+        Ok(())
     }
 
     /// Every setting in the order of the reference: key, value as it would be written, origin.
@@ -283,7 +302,7 @@ fn shown_path(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsString;
+    use std::ffi::OsStr;
     use std::fs;
     use std::os::unix::ffi::OsStringExt;
     use std::os::unix::fs::PermissionsExt;
@@ -367,7 +386,24 @@ mod tests {
             .variable("GOFIX_RELAY", "");
         let (mut config, warnings) = world.load();
         assert_eq!(warnings, [""; 0]);
-        config.set_flag("relay", "--relay", OsStr::new("on")).unwrap();
+        config
+            .apply(&Flags(vec![Flag {
+                key: "relay",
+                flag: "--relay",
+                value: "on".into(),
+            }]))
+            .unwrap();
+        let wrong = Flags(vec![Flag {
+            key: "budget",
+            flag: "--budget",
+            value: "soon".into(),
+        }]);
+        assert!(
+            config
+                .apply(&wrong)
+                .unwrap_err()
+                .starts_with("--budget: `soon` is no duration")
+        );
         assert_eq!(*config.retry_count, 1);
         assert_eq!(
             config.retry_count.origin,
@@ -499,7 +535,7 @@ mod tests {
                 "FILE: belongs to user 65534, not to user 0 or root; nothing in it holds"
             );
         } else {
-            fs::set_permissions(stranger.user_path(), fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(stranger.user_path(), fs::Permissions::from_mode(0o000)).unwrap();
             assert_eq!(
                 line(&stranger),
                 "FILE: cannot be read: permission denied; nothing in it holds"

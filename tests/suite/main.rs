@@ -1,6 +1,5 @@
 //! The integration tests: one binary, one module for each part of gofix.
 
-mod faultproxy;
 #[path = "../support/mod.rs"]
 mod support;
 mod views;

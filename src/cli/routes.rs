@@ -1,0 +1,612 @@
+//! `gofix routes`: which proxies may be asked, in which order, and who learns module names by that.
+//!
+//! Only the user's own file is written, and of it only the key `routes`: comments, order and everything else stay.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+
+use serde_json::{Value as Json, json};
+use toml_edit::{Array, DocumentMut, Item, Value};
+
+use super::args::{self, RoutesAction, Settings};
+use super::config::origin_json;
+use super::{FAILED, OK, files, load_config, say_warnings};
+use crate::config::{Config, Files, Origin, RouteSpec, expand_route};
+use crate::goenv::{GoEnv, Layer};
+use crate::policy::presets::{self, MIRRORS, PRESETS, PUBLIC_PROXIES};
+use crate::policy::route::{Element, Narrow, ProxyList, may_widen, redact_url};
+use crate::report::{out, safe};
+
+/// Runs the command.
+pub(super) fn run(asked: &args::Routes, settings: &Settings) -> i32 {
+    let done = match &asked.action {
+        None => return list(settings, asked.json),
+        Some(RoutesAction::List { json }) => return list(settings, *json || asked.json),
+        Some(RoutesAction::Presets { json }) => return list_presets(*json),
+        Some(RoutesAction::Test { json }) => return test(settings, *json),
+        Some(RoutesAction::Add { lists, first }) => add(lists, *first),
+        Some(RoutesAction::Remove { routes }) => remove(routes, settings),
+        Some(RoutesAction::Use { routes }) => take(routes),
+        Some(RoutesAction::Reset) => reset(),
+    };
+    match done {
+        Ok(said) => {
+            let mut stdout = out::stdout();
+            let _ = writeln!(stdout, "{said}");
+            say_overruled();
+            let _ = writeln!(stdout);
+            list(settings, false)
+        }
+        Err(complaint) => {
+            out::message(&complaint);
+            FAILED
+        }
+    }
+}
+
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+/// Everything that `list` tells.
+struct Overview {
+    own: Result<ProxyList, String>,
+    own_layer: Layer,
+    routes: Vec<RouteSpec>,
+    /// Why the routes behind the first are not used, where they are not.
+    narrow: Option<Narrow>,
+    checksum_database: String,
+}
+
+impl Overview {
+    fn of(config: &Config) -> Self {
+        let go = GoEnv::load(&variable, super::real_go().as_deref());
+        let (value, own_layer) = go.get("GOPROXY");
+        let own = value
+            .to_str()
+            .ok_or_else(|| "it is not UTF-8".to_owned())
+            .and_then(|text| ProxyList::parse(text).map_err(|error| error.to_string()));
+        let lists: Vec<ProxyList> = config.routes.iter().map(|route| route.list.clone()).collect();
+        let narrow = own
+            .as_ref()
+            .ok()
+            .and_then(|own| may_widen(own, *config.widen, PUBLIC_PROXIES, &lists).err());
+        Self {
+            own,
+            own_layer,
+            routes: config.routes.clone(),
+            narrow,
+            checksum_database: go.text("GOSUMDB"),
+        }
+    }
+
+    /// The lists that may be asked, in order.
+    fn in_force(&self) -> impl Iterator<Item = (usize, &ProxyList)> {
+        let later = if self.narrow.is_none() {
+            self.routes.as_slice()
+        } else {
+            &[]
+        };
+        self.own
+            .iter()
+            .chain(later.iter().map(|route| &route.list))
+            .enumerate()
+            .map(|(i, list)| (i + 1, list))
+    }
+
+    /// Who learns module names, each with the first route that brings it about.
+    fn learners(&self) -> Vec<(String, usize)> {
+        let mut learners: Vec<(String, usize)> = Vec::new();
+        for (number, list) in self.in_force() {
+            for (element, _) in list.entries() {
+                let name = match element {
+                    Element::Proxy(url) => redact_url(url),
+                    Element::Direct => "direct".to_owned(),
+                    Element::File(_) | Element::Off => continue,
+                };
+                if !learners.iter().any(|(known, _)| *known == name) {
+                    learners.push((name, number));
+                }
+            }
+        }
+        learners
+    }
+}
+
+fn who(name: &str) -> &'static str {
+    if name == "direct" {
+        return "the servers that the modules themselves come from (github.com and others)";
+    }
+    presets::mirror(name).map_or("not one of the public proxies that gofix knows", |mirror| {
+        mirror.operator
+    })
+}
+
+fn list(settings: &Settings, json: bool) -> i32 {
+    let (config, warnings) = match load_config(settings) {
+        Ok(loaded) => loaded,
+        Err(status) => return status,
+    };
+    let overview = Overview::of(&config);
+    let mut stdout = out::stdout();
+    if json {
+        let _ = writeln!(stdout, "{:#}", as_json(&overview));
+        return OK;
+    }
+    say_warnings(&warnings);
+    for (number, list, from) in lines(&overview) {
+        let _ = writeln!(stdout, "{number}  {list:<44}  {from}");
+    }
+    let _ = writeln!(stdout);
+    for line in rules(&overview) {
+        let _ = writeln!(stdout, "{line}");
+    }
+    let _ = writeln!(stdout, "\nWho learns which modules you use:");
+    for (name, number) in overview.learners() {
+        let when = if number == 1 {
+            "always".to_owned()
+        } else {
+            format!("only after a fault of route {}", number - 1)
+        };
+        let _ = writeln!(stdout, "  {}\n      {}; {when}", safe(&name), who(&name));
+    }
+    let _ = writeln!(stdout, "  {}", database(&overview.checksum_database));
+    OK
+}
+
+fn lines(overview: &Overview) -> Vec<(usize, String, String)> {
+    let own = match &overview.own {
+        Ok(list) => list.redacted(),
+        Err(complaint) => format!("(GOPROXY: {})", safe(complaint)),
+    };
+    let mut lines = vec![(
+        1,
+        safe(&own),
+        format!("your own GOPROXY, from {}", where_go_has_it(overview.own_layer)),
+    )];
+    for (index, route) in overview.routes.iter().enumerate() {
+        let from = match route.preset {
+            Some(preset) => format!("preset {preset}, from {}", route.origin),
+            None => route.origin.to_string(),
+        };
+        lines.push((index + 2, safe(&route.list.redacted()), from));
+    }
+    lines
+}
+
+fn where_go_has_it(layer: Layer) -> &'static str {
+    match layer {
+        Layer::Environment => "the environment",
+        Layer::UserFile => "go's own file (go env -w)",
+        Layer::Goroot => "GOROOT/go.env",
+        Layer::Default => "go itself",
+    }
+}
+
+fn rules(overview: &Overview) -> Vec<String> {
+    if overview.routes.is_empty() {
+        return vec![
+            "There is no other route. When its proxies fail, gofix can only try them again.".to_owned(),
+            "To allow others:   gofix routes use cn      gofix routes use global      gofix routes presets"
+                .to_owned(),
+        ];
+    }
+    match &overview.narrow {
+        Some(reason) => vec![
+            format!("Only route 1 is used: {}.", safe(&reason.to_string())),
+            "To use the others all the same, set widen = \"always\" in your file, GOFIX_WIDEN or --widen.".to_owned(),
+        ],
+        None => vec![
+            "A route is left for the next only on a fault: when nobody answers properly. Never on an answer, such as".to_owned(),
+            "404, 403 or a checksum that does not match.".to_owned(),
+        ],
+    }
+}
+
+fn database(value: &str) -> String {
+    if value == "off" {
+        return "no checksum database: GOSUMDB is off".to_owned();
+    }
+    let name = value.split_whitespace().next().unwrap_or(value);
+    let name = name.split('+').next().unwrap_or(name);
+    format!(
+        "{}\n      the checksum database (GOSUMDB), for modules that go.sum does not know yet; never those of GONOSUMDB or GOPRIVATE",
+        safe(name)
+    )
+}
+
+fn as_json(overview: &Overview) -> Json {
+    let own = json!({
+        "number": 1,
+        "list": overview.own.as_ref().map(ProxyList::redacted).ok(),
+        "error": overview.own.as_ref().err(),
+        "origin": { "layer": overview.own_layer.to_string(), "name": "GOPROXY" },
+        "used": true,
+    });
+    let later = overview.routes.iter().enumerate().map(|(index, route)| {
+        json!({
+            "number": index + 2,
+            "list": route.list.redacted(),
+            "preset": route.preset,
+            "origin": origin_json(&route.origin),
+            "used": overview.narrow.is_none(),
+        })
+    });
+    json!({
+        "routes": std::iter::once(own).chain(later).collect::<Vec<_>>(),
+        "narrow": overview.narrow.as_ref().map(ToString::to_string),
+        "learners": overview.learners().iter().map(|(name, number)| {
+            json!({ "name": name, "operator": who(name), "first_route": number })
+        }).collect::<Vec<_>>(),
+        "checksum_database": overview.checksum_database,
+    })
+}
+
+fn list_presets(json: bool) -> i32 {
+    let mut stdout = out::stdout();
+    if json {
+        let _ = writeln!(stdout, "{:#}", presets_json());
+        return OK;
+    }
+    for preset in PRESETS {
+        let _ = writeln!(stdout, "{}: {}", preset.name, preset.about);
+        for list in preset.lists {
+            let _ = writeln!(stdout, "  {list}");
+        }
+    }
+    let _ = writeln!(
+        stdout,
+        "\nThe public proxies that gofix knows, and what was last seen of them:"
+    );
+    for mirror in MIRRORS {
+        let database = match mirror.checksum_database {
+            Some(true) => "serves the checksum database too",
+            Some(false) => "does not serve the checksum database",
+            None => "checksum database: nothing known",
+        };
+        let _ = writeln!(
+            stdout,
+            "  https://{}{}\n      {}; {}\n      {}: {}",
+            mirror.proxy.host, mirror.proxy.path, mirror.operator, database, mirror.seen, mirror.evidence
+        );
+    }
+    let _ = writeln!(
+        stdout,
+        "\ngofix routes use NAME takes a preset; gofix routes test asks each proxy now."
+    );
+    OK
+}
+
+fn presets_json() -> Json {
+    json!({
+        "presets": PRESETS.iter().map(|p| json!({ "name": p.name, "about": p.about, "lists": p.lists })).collect::<Vec<_>>(),
+        "proxies": MIRRORS.iter().map(|m| json!({
+            "url": format!("https://{}{}", m.proxy.host, m.proxy.path),
+            "operator": m.operator,
+            "checksum_database": m.checksum_database,
+            "evidence": m.evidence,
+            "seen": m.seen,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn test(settings: &Settings, json: bool) -> i32 {
+    let _ = (settings, json);
+    FAILED
+}
+
+/// The variable wins over the file, so a change of the file alone may change nothing.
+fn say_overruled() {
+    if variable("GOFIX_ROUTES").is_some_and(|value| !value.is_empty()) {
+        out::message("warning: GOFIX_ROUTES is set and wins over the file; unset it for the file to count");
+    }
+}
+
+/// The user's file, open for a change of its key `routes`.
+pub(super) struct RoutesFile {
+    path: PathBuf,
+    document: DocumentMut,
+    was: Vec<u8>,
+}
+
+impl RoutesFile {
+    /// Reads the user's file, or starts an empty one.
+    ///
+    /// # Errors
+    /// One line: no place for a file, a link, another owner, no TOML.
+    pub(super) fn open() -> Result<Self, String> {
+        let mut warnings = Vec::new();
+        let files = Files::locate(&variable, &mut warnings);
+        let Some(user) = files.user else {
+            return Err(
+                "there is no place for your file: see GOFIX_CONFIG, XDG_CONFIG_HOME and HOME".to_owned(),
+            );
+        };
+        Self::at(user.path)
+    }
+
+    /// The same for a path that is known.
+    pub(super) fn at(path: PathBuf) -> Result<Self, String> {
+        if path.is_dir() {
+            return Err(format!(
+                "{} is a folder; move it out of the way first",
+                files::shown(&path)
+            ));
+        }
+        let was = files::read(&path)
+            .map_err(|refusal| refusal.to_string())?
+            .unwrap_or_default();
+        let text = std::str::from_utf8(&was)
+            .map_err(|_| format!("{} is not UTF-8; mend it first", files::shown(&path)))?;
+        let document = text.parse::<DocumentMut>().map_err(|error| {
+            let line = error.span().map_or(1, |span| {
+                1 + was[..span.start.min(was.len())]
+                    .iter()
+                    .filter(|b| **b == b'\n')
+                    .count()
+            });
+            format!(
+                "{}:{line}: no TOML: {}; mend it first",
+                files::shown(&path),
+                safe(error.message())
+            )
+        })?;
+        Ok(Self { path, document, was })
+    }
+
+    /// The entries as written, presets by name.
+    pub(super) fn entries(&self) -> Vec<String> {
+        let array = self.document.get("routes").and_then(Item::as_array);
+        array
+            .into_iter()
+            .flatten()
+            .filter_map(|value| value.as_str().map(str::to_owned))
+            .collect()
+    }
+
+    /// The array to change; an entry that is no array of texts is replaced.
+    fn array(&mut self) -> &mut Array {
+        let item = self
+            .document
+            .entry("routes")
+            .or_insert_with(|| Item::Value(Value::Array(Array::new())));
+        if !item.is_array() {
+            *item = Item::Value(Value::Array(Array::new()));
+        }
+        match item {
+            Item::Value(Value::Array(array)) => array,
+            _ => unreachable!("it was made an array above"),
+        }
+    }
+
+    fn insert(&mut self, entry: &str, at: usize) {
+        let array = self.array();
+        let at = at.min(array.len());
+        // In an array over several lines a new entry gets a line as the others have.
+        let lead = array
+            .get(0)
+            .and_then(|first| first.decor().prefix()?.as_str())
+            .unwrap_or("");
+        let lead = lead.rsplit_once('\n').map(|(_, indent)| format!("\n{indent}"));
+        let mut value = Value::from(entry);
+        match lead {
+            Some(lead) => {
+                value.decor_mut().set_prefix(lead);
+                array.insert_formatted(at, value);
+            }
+            None => array.insert(at, value),
+        }
+    }
+
+    fn remove(&mut self, entry: &str) -> bool {
+        let array = self.array();
+        let Some(at) = array.iter().position(|value| value.as_str() == Some(entry)) else {
+            return false;
+        };
+        array.remove(at);
+        if at == 0
+            && let Some(first) = array.get_mut(0)
+        {
+            let lead = first
+                .decor()
+                .prefix()
+                .and_then(|prefix| prefix.as_str())
+                .unwrap_or("");
+            if lead == " " {
+                first.decor_mut().set_prefix("");
+            }
+        }
+        true
+    }
+
+    /// Sets the entries, and keeps what stands round them.
+    pub(super) fn replace(&mut self, entries: &[String]) {
+        let array = self.array();
+        array.clear();
+        array.set_trailing("");
+        array.set_trailing_comma(false);
+        for entry in entries {
+            array.push(entry.as_str());
+        }
+    }
+
+    /// Removes the key; the comment above it stays in the file.
+    pub(super) fn clear(&mut self) -> bool {
+        let comment = self
+            .document
+            .key("routes")
+            .and_then(|key| key.leaf_decor().prefix()?.as_str().map(str::to_owned))
+            .filter(|text| text.contains('#'));
+        let next = self
+            .document
+            .iter()
+            .map(|(name, _)| name.to_owned())
+            .skip_while(|name| name != "routes")
+            .nth(1);
+        if self.document.remove("routes").is_none() {
+            return false;
+        }
+        if let Some(comment) = comment {
+            self.keep(&comment, next.as_deref());
+        }
+        true
+    }
+
+    fn keep(&mut self, comment: &str, next: Option<&str>) {
+        if let Some(mut key) = next.and_then(|name| self.document.key_mut(name)) {
+            let lead = key
+                .leaf_decor()
+                .prefix()
+                .and_then(|prefix| prefix.as_str())
+                .unwrap_or("")
+                .to_owned();
+            key.leaf_decor_mut().set_prefix(format!("{comment}{lead}"));
+        } else {
+            let trailing = self.document.trailing().as_str().unwrap_or("").to_owned();
+            self.document.set_trailing(format!("{comment}{trailing}"));
+        }
+    }
+
+    /// Writes the file; one that has nothing left in it is removed.
+    pub(super) fn save(self) -> Result<PathBuf, String> {
+        let text = self.document.to_string();
+        if text.as_bytes() == self.was {
+            return Ok(self.path);
+        }
+        if text.trim().is_empty() {
+            files::remove(&self.path).map_err(|refusal| refusal.to_string())?;
+            if let Some(folder) = self.path.parent() {
+                files::remove_empty(folder, folder.parent().unwrap_or(folder));
+            }
+            return Ok(self.path);
+        }
+        // 0600: a list may hold a password.
+        files::write(&self.path, text.as_bytes(), 0o600).map_err(|refusal| refusal.to_string())?;
+        Ok(self.path)
+    }
+}
+
+/// Checks what was typed as a route; the preset's bare name is one too where `names` says so.
+fn checked(typed: &str, names: bool) -> Result<String, String> {
+    let entry = typed.trim();
+    let entry = if names && presets::find(entry).is_some() {
+        format!("preset:{entry}")
+    } else {
+        entry.to_owned()
+    };
+    match expand_route(&entry, &Origin::Default) {
+        Ok(_) => Ok(entry),
+        Err(_) if names && !entry.contains(['.', '/', ':', ',']) && entry != "off" => {
+            let known: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
+            Err(format!(
+                "no preset `{}`; there are: {}",
+                safe(&entry),
+                known.join(", ")
+            ))
+        }
+        Err(complaint) => Err(format!("`{}`: {complaint}", safe(&redact_entry(&entry)))),
+    }
+}
+
+fn redact_entry(entry: &str) -> String {
+    entry.split_inclusive([',', '|']).map(redact_url).collect()
+}
+
+fn add(lists: &[String], first: bool) -> Result<String, String> {
+    let mut file = RoutesFile::open()?;
+    let mut said = Vec::new();
+    for (index, typed) in lists.iter().enumerate() {
+        let entry = checked(typed, true)?;
+        if file.entries().contains(&entry) {
+            said.push(format!("{} is there already", safe(&redact_entry(&entry))));
+            continue;
+        }
+        file.insert(&entry, if first { index } else { usize::MAX });
+        said.push(format!("added {}", safe(&redact_entry(&entry))));
+    }
+    let path = file.save()?;
+    Ok(format!("{} in {}", said.join(", "), files::shown(&path)))
+}
+
+fn remove(routes: &[String], settings: &Settings) -> Result<String, String> {
+    let mut file = RoutesFile::open()?;
+    let (config, _) = load_config(settings).map_err(|_| "nothing was changed".to_owned())?;
+    // Numbers first: every removal would shift those behind it.
+    let entries: Vec<String> = routes
+        .iter()
+        .map(|typed| entry_of(typed, &config))
+        .collect::<Result<_, _>>()?;
+    for entry in &entries {
+        if !file.remove(entry) {
+            return Err(format!(
+                "{} has no route {}",
+                files::shown(&file.path),
+                safe(&redact_entry(entry))
+            ));
+        }
+    }
+    if file.entries().is_empty() {
+        file.clear();
+    }
+    let path = file.save()?;
+    let names: Vec<String> = entries.iter().map(|entry| safe(&redact_entry(entry))).collect();
+    Ok(format!(
+        "removed {} from {}",
+        names.join(", "),
+        files::shown(&path)
+    ))
+}
+
+/// What stands in the file for what was typed: a number of `gofix routes`, a preset's name, or the list itself.
+fn entry_of(typed: &str, config: &Config) -> Result<String, String> {
+    let Ok(number) = typed.parse::<usize>() else {
+        return Ok(if presets::find(typed).is_some() {
+            format!("preset:{typed}")
+        } else {
+            typed.to_owned()
+        });
+    };
+    if number == 1 {
+        return Err("route 1 is your own GOPROXY; change it with: go env -w GOPROXY=LIST".to_owned());
+    }
+    let route = number.checked_sub(2).and_then(|index| config.routes.get(index));
+    let route = route.ok_or_else(|| format!("there is no route {number}; see: gofix routes"))?;
+    if !matches!(route.origin, Origin::UserFile(..)) {
+        return Err(format!(
+            "route {number} comes from {}; your file does not hold it",
+            route.origin
+        ));
+    }
+    match route.preset {
+        Some(preset) => Err(format!(
+            "route {number} is one of preset:{preset}; type: gofix routes remove preset:{preset}"
+        )),
+        None => Ok(route.list.to_string()),
+    }
+}
+
+fn take(routes: &[String]) -> Result<String, String> {
+    let entries: Vec<String> = routes
+        .iter()
+        .map(|typed| checked(typed, true))
+        .collect::<Result<_, _>>()?;
+    let mut file = RoutesFile::open()?;
+    file.replace(&entries);
+    let path = file.save()?;
+    let names: Vec<String> = entries.iter().map(|entry| safe(&redact_entry(entry))).collect();
+    Ok(format!(
+        "the routes of {} are now: {}",
+        files::shown(&path),
+        names.join("; ")
+    ))
+}
+
+fn reset() -> Result<String, String> {
+    let mut file = RoutesFile::open()?;
+    if !file.clear() {
+        return Ok(format!("{} has no routes", files::shown(&file.path)));
+    }
+    let path = file.save()?;
+    Ok(format!("removed the routes from {}", files::shown(&path)))
+}
