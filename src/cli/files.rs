@@ -172,7 +172,6 @@ pub(super) fn home() -> Option<PathBuf> {
     absolute("HOME")
 }
 
-#[expect(dead_code, reason = "the shim command comes next")]
 /// The folder that a variable names, if it is an absolute path.
 pub(super) fn absolute(name: &str) -> Option<PathBuf> {
     std::env::var_os(name)

@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one module for each part of gofix.
 
+mod faultproxy;
 #[path = "../support/mod.rs"]
 mod support;
 mod views;
