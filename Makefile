@@ -1,0 +1,26 @@
+# Every target does its own set-up: all it needs is Rust, and Go or pip.
+
+CARGO ?= cargo
+WITH_GO := scripts/with-go
+
+.PHONY: build rehearse test lint deny
+
+# Both executables, go and gofix, into target/debug.
+build:
+	$(CARGO) build --locked --workspace
+
+# A bad network on loopback: plain go and gofix side by side.
+rehearse: build
+	$(WITH_GO) target/debug/gofix rehearse $(SCENARIOS)
+
+# All tests, with a real go.
+test: build
+	$(WITH_GO) $(CARGO) test --locked --workspace
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+# Licences, bans and sources of what gofix is made of.
+deny:
+	scripts/with-deny check bans licenses sources
