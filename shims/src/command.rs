@@ -611,3 +611,485 @@ impl<'a> Iterator for GoFlags<'a> {
         Some(word)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Line<'a>(&'a [&'a str]);
+
+    impl ArgList for Line<'_> {
+        fn word(&self, index: usize) -> Option<&[u8]> {
+            self.0.get(index).map(|word| word.as_bytes())
+        }
+    }
+
+    fn decide_line(line: &[&str], goflags: &str) -> Decision {
+        decide(&Line(line), Some(goflags.as_bytes()))
+    }
+
+    fn treatment(line: &str) -> Treatment {
+        let words: Vec<&str> = line.split(' ').filter(|word| !word.is_empty()).collect();
+        decide_line(&words, "").treatment
+    }
+
+    #[track_caller]
+    fn all(expected: Treatment, lines: &[&str]) {
+        for line in lines {
+            assert_eq!(treatment(line), expected, "go {line}");
+        }
+    }
+
+    #[test]
+    fn commands_without_modules_are_passed_through() {
+        all(
+            Treatment::Pass,
+            &[
+                "",
+                "version",
+                "version -m x",
+                "env GOPROXY",
+                "help",
+                "help mod tidy",
+                "fmt ./...",
+                "clean -modcache",
+                "doc fmt",
+                "bug",
+                "telemetry off",
+                "mod init m",
+                "mod edit -json",
+                "work init",
+                "work use .",
+                "work edit -print",
+            ],
+        );
+    }
+
+    #[test]
+    fn unknown_words_are_passed_through() {
+        all(
+            Treatment::Pass,
+            &[
+                "frob",
+                "Build",
+                "build.",
+                "mod",
+                "mod frob",
+                "mod help tidy",
+                "work",
+                "work tidy",
+                "tidy",
+                "-v build",
+                "-version",
+                "-- build",
+                "-C",
+                "mod -C",
+                "download",
+            ],
+        );
+    }
+
+    #[test]
+    fn fetching_commands_are_supervised() {
+        all(
+            Treatment::Supervised,
+            &[
+                "mod tidy",
+                "mod download",
+                "mod vendor",
+                "mod why -m x",
+                "mod graph",
+                "mod verify",
+                "get x@latest",
+                "install x@latest",
+                "build",
+                "build ./...",
+                "vet",
+                "list -m all",
+                "work sync",
+                "work vendor",
+            ],
+        );
+    }
+
+    #[test]
+    fn commands_that_run_user_code_are_carried() {
+        all(
+            Treatment::Carried,
+            &[
+                "test",
+                "test ./...",
+                "run .",
+                "generate ./...",
+                "fix ./...",
+                "tool stringer",
+                "tool x/y/cmd/z",
+            ],
+        );
+    }
+
+    #[test]
+    fn tools_that_come_with_go_are_passed_through() {
+        all(
+            Treatment::Pass,
+            &[
+                "tool",
+                "tool -n",
+                "tool compile -V",
+                "tool -n vet",
+                "tool -modfile f pprof",
+                "tool -modfile=f nm",
+            ],
+        );
+        all(
+            Treatment::Carried,
+            &["tool -n stringer", "tool -modfile compile stringer"],
+        );
+    }
+
+    #[test]
+    fn chdir_stands_in_three_places() {
+        for (line, treatment, words, value, rest) in [
+            (
+                &["-C", "d", "mod", "tidy", "-v"][..],
+                Treatment::Supervised,
+                &["mod", "tidy"][..],
+                Some((1, 0)),
+                4,
+            ),
+            (
+                &["mod", "-C", "d", "tidy", "-v"],
+                Treatment::Supervised,
+                &["mod", "tidy"],
+                Some((2, 0)),
+                4,
+            ),
+            (
+                &["mod", "tidy", "-C", "d", "-v"],
+                Treatment::Supervised,
+                &["mod", "tidy"],
+                Some((3, 0)),
+                4,
+            ),
+            (
+                &["--C=d", "version"],
+                Treatment::Pass,
+                &["version"],
+                Some((0, 4)),
+                2,
+            ),
+            (
+                &["-C=", "build"],
+                Treatment::Supervised,
+                &["build"],
+                Some((0, 3)),
+                2,
+            ),
+            (
+                &["build", "-v", "-C", "d"],
+                Treatment::Supervised,
+                &["build"],
+                None,
+                1,
+            ),
+            // A directory may be called like a command, or like a flag.
+            (
+                &["-C", "build", "run", "."],
+                Treatment::Carried,
+                &["run"],
+                Some((1, 0)),
+                3,
+            ),
+            (
+                &["build", "-C", "-mod=vendor"],
+                Treatment::Supervised,
+                &["build"],
+                Some((2, 0)),
+                3,
+            ),
+            // Only one is go's; the second is a flag error, which go reports.
+            (
+                &["-C", "a", "-C", "b", "build"],
+                Treatment::Pass,
+                &[],
+                Some((1, 0)),
+                2,
+            ),
+            (&["mod", "-C", "tidy"], Treatment::Pass, &["mod"], Some((2, 0)), 3),
+        ] {
+            let decision = decide_line(line, "");
+            assert_eq!(decision.treatment, treatment, "{line:?}");
+            assert_eq!(decision.words, words, "{line:?}");
+            assert_eq!(decision.chdir, value, "{line:?}");
+            assert_eq!(decision.rest, rest, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn vendoring_needs_no_network() {
+        all(
+            Treatment::Pass,
+            &[
+                "build -mod=vendor",
+                "build --mod=vendor ./...",
+                "build -mod vendor",
+                "build -v -mod=vendor",
+                "install -mod=vendor",
+                "list -mod=vendor -m all",
+                "run -mod=vendor . -x",
+                "test -mod=vendor",
+                "test ./... -mod=vendor",
+                "vet -mod=vendor",
+                "build -mod=mod -mod=vendor",
+                "-C d build -mod=vendor",
+                "build -ldflags -X=y -mod=vendor",
+                "build -o -mod=mod -mod=vendor",
+                "test -run X -mod vendor ./...",
+                "test -custom value -mod=vendor",
+                "test -c -mod=vendor",
+                "vet -c 3 -mod=vendor",
+                "list -f {{.Dir}} -mod=vendor",
+            ],
+        );
+    }
+
+    #[test]
+    fn vendoring_is_seen_only_where_go_sees_it() {
+        all(
+            Treatment::Supervised,
+            &[
+                "build -mod=mod",
+                "build -mod=vendor -mod=mod",
+                "build . -mod=vendor",
+                "build -- -mod=vendor",
+                "build -o -mod=vendor",
+                "build -tags -mod=vendor",
+                "build -mod=vendored",
+                "build ---mod=vendor",
+                "mod tidy -mod=vendor",
+                "get -mod=vendor",
+                "list -mod=readonly",
+                "vet . -mod=vendor",
+                "build -mod",
+            ],
+        );
+        all(
+            Treatment::Carried,
+            &[
+                "run . -mod=vendor",
+                "test . -args -mod=vendor",
+                "test . -- -mod=vendor",
+                "test -run -mod=vendor",
+                // After the packages and an unknown flag with a value, the next word ends what is go's.
+                "test . -custom=v x -mod=vendor",
+                "generate -mod=vendor",
+                "fix -mod=vendor",
+            ],
+        );
+    }
+
+    #[test]
+    fn goflags_counts_where_the_line_says_nothing() {
+        for (line, goflags, expected) in [
+            (&["build"][..], "-mod=vendor", Treatment::Pass),
+            (&["build"], "  -v   --mod=vendor ", Treatment::Pass),
+            (&["build"], "'-mod=vendor' -v", Treatment::Pass),
+            (&["build"], "\"-ldflags=-s -w\" -mod=vendor", Treatment::Pass),
+            (&["build"], "'-ldflags=-mod=vendor'", Treatment::Supervised),
+            (&["build", "-mod=mod"], "-mod=vendor", Treatment::Supervised),
+            (&["build", "-mod=vendor"], "-mod=mod", Treatment::Pass),
+            (&["mod", "tidy"], "-mod=vendor", Treatment::Supervised),
+            (&["get", "x"], "-mod=vendor", Treatment::Supervised),
+            (&["build"], "-toolexec=time", Treatment::Carried),
+            (&["build", "-toolexec="], "-toolexec=time", Treatment::Supervised),
+            (&["mod", "tidy"], "-toolexec=time", Treatment::Supervised),
+            (&["build"], "-exec=time", Treatment::Supervised),
+            (&["vet"], "-vettool=/x", Treatment::Carried),
+            (&["build"], "-v 'unterminated -mod=vendor", Treatment::Supervised),
+        ] {
+            assert_eq!(
+                decide_line(line, goflags).treatment,
+                expected,
+                "GOFLAGS={goflags} go {line:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn programs_of_the_user_make_a_command_carried() {
+        for (line, flag) in [
+            (&["build", "-toolexec=time"][..], Some("toolexec")),
+            (&["build", "-toolexec", "time -p"], Some("toolexec")),
+            (&["list", "-toolexec=x", "-export"], Some("toolexec")),
+            (&["get", "-toolexec=x"], Some("toolexec")),
+            (&["vet", "-vettool=/x"], Some("vettool")),
+            (&["vet", "--vettool", "/x"], Some("vettool")),
+            (&["fix", "-fixtool=/x"], Some("vettool")),
+            (&["test", "-exec=qemu"], Some("exec")),
+            (&["test", "-exec", "qemu"], Some("exec")),
+            (&["test"], None),
+        ] {
+            let decision = decide_line(line, "");
+            assert_eq!(decision.treatment, Treatment::Carried, "{line:?}");
+            assert_eq!(decision.program_flag, flag, "{line:?}");
+        }
+        all(
+            Treatment::Supervised,
+            &[
+                "build -toolexec=",
+                "build . -toolexec=x",
+                "build -o -toolexec=x",
+                "build -exec=x",
+                "mod tidy -toolexec=x",
+            ],
+        );
+    }
+
+    #[test]
+    fn help_flags_print_usage_and_fetch_nothing() {
+        all(
+            Treatment::Pass,
+            &[
+                "build -h",
+                "mod tidy --help",
+                "test -help",
+                "get -x -h",
+                "run -h .",
+            ],
+        );
+        all(Treatment::Carried, &["run . -h", "test . -args -h"]);
+    }
+
+    #[test]
+    fn goflags_words_are_quoted_as_go_quotes_them() {
+        let words = |value: &'static str| -> Vec<&[u8]> { GoFlags::new(value.as_bytes()).collect() };
+        assert_eq!(
+            words(" -a\t-b\n'-c d'\"-e 'f'\"-g "),
+            [&b"-a"[..], b"-b", b"-c d", b"-e 'f'", b"-g"]
+        );
+        assert_eq!(words("-a'b c'"), [&b"-a'b"[..], b"c'"]);
+        assert_eq!(words(""), [&b""[..]; 0]);
+        assert_eq!(words("-a 'b"), [b"-a"]);
+    }
+
+    /// A generator of numbers that needs no crate and gives the same ones every time (xorshift64).
+    struct Numbers(u64);
+
+    impl Numbers {
+        fn below(&mut self, limit: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            usize::try_from(self.0 % limit as u64).unwrap()
+        }
+    }
+
+    const PIECES: [&str; 40] = [
+        "go",
+        "mod",
+        "work",
+        "tidy",
+        "build",
+        "test",
+        "run",
+        "list",
+        "vet",
+        "tool",
+        "get",
+        "-C",
+        "--C",
+        "-C=",
+        "-C=d",
+        "-",
+        "--",
+        "---",
+        "-=",
+        "--=",
+        "-mod",
+        "-mod=",
+        "-mod=vendor",
+        "vendor",
+        "-toolexec",
+        "-toolexec=x",
+        "-exec=",
+        "-h",
+        "-args",
+        "./...",
+        "",
+        "=",
+        "-\u{e9}",
+        "-o",
+        "-v",
+        "-run",
+        "-vettool=x",
+        "compile",
+        "-custom",
+        "-c",
+    ];
+
+    fn random_line(numbers: &mut Numbers) -> Vec<&'static str> {
+        let len = numbers.below(9);
+        (0..len).map(|_| PIECES[numbers.below(PIECES.len())]).collect()
+    }
+
+    #[test]
+    fn any_line_gets_a_sound_decision() {
+        let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+        for _ in 0..200_000 {
+            let line = random_line(&mut numbers);
+            let goflags = random_line(&mut numbers).join(" ");
+            let decision = decide_line(&line, &goflags);
+            let used = decision.words.len() + chdir_arguments(&decision);
+            assert_eq!(decision.rest, used, "{line:?}");
+            assert!(decision.rest <= line.len(), "{line:?}");
+            assert!(
+                decision.treatment == Treatment::Carried || decision.program_flag.is_none(),
+                "{line:?}"
+            );
+            if let Some((index, skip)) = decision.chdir {
+                assert!(index < decision.rest && skip <= line[index].len(), "{line:?}");
+            }
+            let mut words: Vec<&str> = line[..decision.rest].to_vec();
+            if let Some((index, skip)) = decision.chdir {
+                words.drain(if skip == 0 {
+                    index - 1..=index
+                } else {
+                    index..=index
+                });
+            }
+            assert_eq!(words, decision.words, "{line:?}");
+        }
+    }
+
+    fn chdir_arguments(decision: &Decision) -> usize {
+        match decision.chdir {
+            None => 0,
+            Some((_, 0)) => 2,
+            Some(_) => 1,
+        }
+    }
+
+    #[test]
+    fn the_walk_over_flags_ends_and_stays_ended() {
+        let mut numbers = Numbers(88_172_645_463_325_252);
+        for _ in 0..100_000 {
+            let line = random_line(&mut numbers);
+            let words: &[&str] = if numbers.below(2) == 0 {
+                &["test"]
+            } else {
+                &["build"]
+            };
+            let list = Line(&line);
+            let mut flags = Flags::new(&list, 0, words);
+            let mut seen = 0;
+            while flags.next_flag().is_some() {
+                seen += 1;
+                assert!(seen <= line.len(), "{line:?}");
+            }
+            let end = flags.end();
+            assert!(end <= line.len(), "{line:?}");
+            assert!(flags.next_flag().is_none());
+            assert_eq!(flags.end(), end, "{line:?}");
+        }
+    }
+}

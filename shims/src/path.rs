@@ -3,30 +3,31 @@
 //! Known to be imperfect: a path of 4096 bytes or more counts as one that is not there, as the kernel sees it.
 
 use core::ffi::{CStr, c_char};
+use core::mem::MaybeUninit;
 
 /// PATH_MAX of Linux, the closing NUL included.
 const SIZE: usize = 4096;
 
-/// A path with a NUL behind it, in a buffer of its own.
-#[derive(Clone)]
+/// A path with a NUL behind it, in a buffer of its own. The rest of the buffer is never touched: zeroing some
+/// of these would cost as much as everything else that the shim does.
 pub struct CPath {
-    bytes: [u8; SIZE],
+    bytes: [MaybeUninit<u8>; SIZE],
+    /// Below SIZE; so many bytes are filled in, and the NUL behind them.
     len: usize,
 }
 
 impl CPath {
     /// The empty path.
     pub const fn new() -> Self {
-        Self {
-            bytes: [0; SIZE],
-            len: 0,
-        }
+        let mut bytes = [MaybeUninit::uninit(); SIZE];
+        bytes[0] = MaybeUninit::new(0);
+        Self { bytes, len: 0 }
     }
 
     /// Sets it to the given parts, one behind the other. Returns false, and leaves it empty, where they do not
     /// fit or hold a NUL.
     pub fn set(&mut self, parts: &[&[u8]]) -> bool {
-        self.len = 0;
+        self.truncate(0);
         self.append(parts)
     }
 
@@ -40,9 +41,9 @@ impl CPath {
                 self.truncate(0);
                 return false;
             };
-            // One byte at a time would be slow, `copy_from_slice` could panic: `zip` of two slices is neither.
+            // Two slices of one length; `copy_from_slice` would have a way to panic.
             for (to, from) in room.iter_mut().zip(*part) {
-                *to = *from;
+                to.write(*from);
             }
             self.len += part.len();
         }
@@ -50,16 +51,19 @@ impl CPath {
         true
     }
 
+    /// `len` is at most as long as what is filled in.
     fn truncate(&mut self, len: usize) {
         if let Some(end) = self.bytes.get_mut(len) {
-            *end = 0;
+            end.write(0);
             self.len = len;
         }
     }
 
     /// The path without its NUL.
+    #[expect(unsafe_code, reason = "the part of the buffer that is filled in")]
     pub fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
+        // SAFETY: `append` and `truncate` count only what they have written.
+        unsafe { core::slice::from_raw_parts(self.bytes.as_ptr().cast(), self.len) }
     }
 
     /// The path as C wants it.
@@ -77,6 +81,23 @@ impl CPath {
         self.bytes.as_ptr().cast()
     }
 
+    /// Sets it to where the symbolic link `link` points; false where it is none.
+    #[expect(unsafe_code, reason = "readlink(2) without an allocation")]
+    fn set_target(&mut self, link: &CStr) -> bool {
+        // SAFETY: one byte less than the buffer has, so that there is room for the NUL.
+        let len = unsafe { libc::readlink(link.as_ptr(), self.bytes.as_mut_ptr().cast(), SIZE - 1) };
+        match usize::try_from(len) {
+            Ok(len) if len > 0 && len < SIZE - 1 => {
+                self.truncate(len);
+                true
+            }
+            _ => {
+                self.truncate(0);
+                false
+            }
+        }
+    }
+
     /// Cuts off what stands behind the last slash and puts `name` there. Returns false where there is no slash
     /// or no room.
     pub fn set_file_name(&mut self, name: &[u8]) -> bool {
@@ -90,17 +111,16 @@ impl CPath {
     /// Replaces the path by where it points to, for as long as it is a symbolic link. Only the last component
     /// is looked at; the kernel follows the others by itself.
     pub fn follow_links(&mut self) {
-        let mut target = [0_u8; SIZE];
+        let mut target = Self::new();
         // 40 is where the kernel gives up as well.
         for _ in 0..40 {
-            let Some(len) = read_link(self.as_c(), &mut target) else {
+            if !target.set_target(self.as_c()) {
                 return;
-            };
-            let target = target.get(..len).unwrap_or_default();
-            let followed = if target.starts_with(b"/") {
-                self.set(&[target])
+            }
+            let followed = if target.bytes().starts_with(b"/") {
+                self.set(&[target.bytes()])
             } else {
-                self.set_file_name(target)
+                self.set_file_name(target.bytes())
             };
             if !followed {
                 return;
@@ -136,7 +156,7 @@ pub struct Stat {
 /// stat(2), links followed; `None` where there is nothing, or nothing that may be seen.
 #[expect(unsafe_code, reason = "stat(2) without an allocation")]
 pub fn stat(path: &CStr) -> Option<Stat> {
-    let mut data = core::mem::MaybeUninit::<libc::stat>::uninit();
+    let mut data = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: the buffer is a struct stat, and read only where the call filled it in.
     let data = unsafe {
         if libc::stat(path.as_ptr(), data.as_mut_ptr()) != 0 {
@@ -161,24 +181,10 @@ pub fn access(path: &CStr, mode: core::ffi::c_int) -> bool {
     unsafe { libc::access(path.as_ptr(), mode) == 0 }
 }
 
-/// readlink(2) into `target`; the length, or `None` where it is no link or does not fit.
-#[expect(unsafe_code, reason = "readlink(2) without an allocation")]
-fn read_link(path: &CStr, target: &mut [u8]) -> Option<usize> {
-    // SAFETY: the path has a NUL behind it, and the buffer is as long as said.
-    let len = unsafe { libc::readlink(path.as_ptr(), target.as_mut_ptr().cast(), target.len()) };
-    usize::try_from(len)
-        .ok()
-        .filter(|&len| len > 0 && len < target.len())
-}
-
 /// Where the running executable is, links resolved.
 #[cfg(target_os = "linux")]
 pub fn current_exe(path: &mut CPath) -> bool {
-    let mut target = [0_u8; SIZE];
-    let Some(len) = read_link(SELF, &mut target) else {
-        return exec_name(path);
-    };
-    path.set(&[target.get(..len).unwrap_or_default()])
+    path.set_target(SELF) || exec_name(path)
 }
 
 /// The link that the kernel keeps to the running executable, deleted ones included.

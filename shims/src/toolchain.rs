@@ -278,13 +278,14 @@ fn examine(candidate: &CPath, me: &Myself) -> Entry {
 
 /// A toolchain has pkg/tool beside its bin: cmd/go looks for its GOROOT by the same mark (cfg.go).
 fn is_toolchain(go: &CPath) -> bool {
-    let mut place = go.clone();
+    let mut place = CPath::new();
+    place.set(&[go.bytes()]);
     place.follow_links();
     place.set_file_name(b"../pkg/tool") && path::access(place.as_c(), libc::F_OK)
 }
 
 /// Says why there is no go to run, in whole lines, each with `gofix: ` in front, through `put`.
-pub fn explain(why: Missing, search: &Search<'_>, me: &Myself, put: &mut dyn FnMut(&[u8])) {
+pub fn explain(why: Missing, search: &Search<'_>, me: &Myself, put: &mut impl FnMut(&[u8])) {
     let setting = search.gofix_go.unwrap_or_default();
     let said: &[u8] = match why {
         Missing::NotFound => b"there is no go to run: PATH has none behind gofix",
@@ -325,8 +326,63 @@ pub fn explain(why: Missing, search: &Search<'_>, me: &Myself, put: &mut dyn FnM
 }
 
 /// Writes a path with control characters replaced, at most 300 bytes of it.
-fn put_safe(text: &[u8], put: &mut dyn FnMut(&[u8])) {
+fn put_safe(text: &[u8], put: &mut impl FnMut(&[u8])) {
     for byte in text.iter().take(300) {
         put(&[if byte.is_ascii_control() { b'?' } else { *byte }]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guard_is_read_as_it_is_written() {
+        for guard in [
+            Guard::default(),
+            Guard {
+                pid: 1,
+                tried: 1,
+                total: 1,
+            },
+            Guard {
+                pid: 4_194_304,
+                tried: 12,
+                total: 20,
+            },
+            Guard {
+                pid: u32::MAX,
+                tried: u32::MAX,
+                total: u32::MAX,
+            },
+        ] {
+            assert_eq!(Guard::parse(guard.format(&mut [0; 40])), Some(guard));
+        }
+        assert_eq!(
+            Guard {
+                pid: 10,
+                tried: 2,
+                total: 3
+            }
+            .format(&mut [0; 40]),
+            b"10:2:3"
+        );
+    }
+
+    #[test]
+    fn a_guard_of_another_kind_counts_as_none() {
+        for value in [
+            "",
+            "1",
+            "1:2",
+            "1:2:3:4",
+            "a:1:1",
+            "-1:1:1",
+            "1:1:99999999999",
+            "1::1",
+            " 1:1:1",
+        ] {
+            assert_eq!(Guard::parse(value.as_bytes()), None, "{value}");
+        }
     }
 }
