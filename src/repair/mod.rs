@@ -1,1 +1,474 @@
-//! Mends the module cache: only what is proven bad, only what can be fetched again.
+//! Mends the module cache: only what is proven bad, only what go makes or
+//! fetches again, under go's own locks.
+//!
+//! go never repairs what it once took into its cache, and people answer by
+//! deleting all of it. Here one piece is judged by what should be equal to it
+//! (see [`examine`]), taken out of the way in an order that leaves a cache that
+//! go can use wherever the process dies, and kept for a while (see [`aside`]).
+//! go itself then fetches, extracts or computes it again, with all its own
+//! verification; nothing here writes a module file, and go.sum is never
+//! touched.
+//!
+//! This is the only place of the project that removes anything. It prints
+//! nothing: what was done comes back as [`Outcome`].
+//!
+//! ```text
+//! mod.rs      what callers see: ModCache, RunContext, mend()
+//! examine.rs  what is bad about one module version     (reads only)
+//! vcs.rs, sumdb.rs, index.rs                           (the same for the other parts of the cache)
+//! mend.rs     takes it out of the way
+//! aside.rs    where it is kept, and how it comes back
+//! verify.rs   the whole cache, in parallel
+//! dir.rs, lock.rs, module.rs, dirhash.rs, gosum.rs, modfile.rs
+//! ```
+//!
+//! Known to be imperfect: a process that reads an extracted directory while it
+//! is mended may miss a file, as it may when go itself extracts again (go has
+//! no lock for readers).
+
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::time::SystemTime;
+
+pub mod aside;
+mod dir;
+mod dirhash;
+mod examine;
+mod gosum;
+mod index;
+mod lock;
+mod mend;
+mod modfile;
+mod module;
+mod sumdb;
+mod vcs;
+pub mod verify;
+
+pub use examine::{Cure, Finding, Part};
+pub use lock::LockWait;
+pub use mend::mend_module;
+pub use module::{InvalidModule, ModuleVersion, check_module_path};
+
+use crate::diagnose::Mend;
+use crate::goenv::GoEnv;
+use dir::Dir;
+use gosum::GoSum;
+
+/// Why a repair (or a look at the cache) could not be made. One line each.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RepairError {
+    /// A directory of another owner.
+    #[error("{} belongs to another user (uid {uid}) and is left alone", .path.display())]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// Its owner.
+        uid: u32,
+    },
+    /// A read-only file system.
+    #[error("{} is on a read-only file system", .path.display())]
+    ReadOnly {
+        /// Where it showed.
+        path: PathBuf,
+    },
+    /// No space or no quota left.
+    #[error("no space is left for {}", .path.display())]
+    NoSpace {
+        /// Where it showed.
+        path: PathBuf,
+    },
+    /// Permission denied.
+    #[error("permission denied: {}", .path.display())]
+    Denied {
+        /// Where it showed.
+        path: PathBuf,
+    },
+    /// Nothing is there.
+    #[error("{} is not there", .path.display())]
+    Missing {
+        /// What is not there.
+        path: PathBuf,
+    },
+    /// Something is there already.
+    #[error("{} is there already", .path.display())]
+    Exists {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// Something else than what was looked for stands there.
+    #[error("{} is {kind}", .path.display())]
+    WrongKind {
+        /// Where.
+        path: PathBuf,
+        /// What it is, with its article.
+        kind: &'static str,
+    },
+    /// Another process holds the lock and did not free it in time.
+    #[error("{}", lock::words(.path, *.pid))]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// Its holder, where it can be seen.
+        pid: Option<i32>,
+    },
+    /// Nothing could be fetched again, so nothing is taken away.
+    #[error("{what} is bad, but nothing can be fetched again with GOPROXY=off; it is left where it is")]
+    CannotFetch {
+        /// What is bad.
+        what: String,
+    },
+    /// A directory tree deeper than any module.
+    #[error("{} is nested too deeply", .path.display())]
+    TooDeep {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A name that climbs or is no name.
+    #[error("`{}` is no name inside the cache", crate::report::safe(.name))]
+    BadName {
+        /// The name.
+        name: String,
+    },
+    /// A module path or version that go would not take.
+    #[error(transparent)]
+    Invalid(#[from] InvalidModule),
+    /// No such set of files set aside.
+    #[error("nothing is kept under `{}`", crate::report::safe(.id))]
+    NoSuchSet {
+        /// What was asked for.
+        id: String,
+    },
+    /// go has no module cache here.
+    #[error("neither GOMODCACHE nor GOPATH is set")]
+    NoCache,
+    /// GOMODCACHE is relative; go refuses that as well.
+    #[error("GOMODCACHE is no absolute path: {}", .path.display())]
+    Relative {
+        /// Its value.
+        path: PathBuf,
+    },
+    /// Any other failure of the system.
+    #[error("{}: {source}", .path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl RepairError {
+    /// Sorts an error of the system into the ones that deserve their own words.
+    pub(crate) fn io(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.raw_os_error() {
+            Some(libc::ENOENT) => Self::Missing { path },
+            Some(libc::EEXIST) => Self::Exists { path },
+            Some(libc::EROFS) => Self::ReadOnly { path },
+            Some(libc::EACCES | libc::EPERM) => Self::Denied { path },
+            Some(libc::ENOSPC | libc::EDQUOT) => Self::NoSpace { path },
+            Some(libc::ELOOP) => Self::WrongKind { path, kind: "a link" },
+            Some(libc::ENOTDIR) => Self::WrongKind {
+                path,
+                kind: "no directory",
+            },
+            Some(libc::EISDIR) => Self::WrongKind {
+                path,
+                kind: "a directory",
+            },
+            _ => Self::Io { path, source },
+        }
+    }
+
+    /// True where what was looked for is simply not there.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Missing { .. })
+    }
+}
+
+/// Where the pieces are that a repair may touch.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// GOMODCACHE, absolute.
+    pub gomodcache: Option<PathBuf>,
+    /// `pkg/sumdb` below the first entry of GOPATH.
+    pub sumdb_dir: Option<PathBuf>,
+    /// GOCACHE.
+    pub gocache: Option<PathBuf>,
+    /// go binaries whose module index is to be mended with a directory.
+    pub go_binaries: Vec<PathBuf>,
+    /// GOSUMDB, for the key of the database.
+    pub gosumdb: String,
+}
+
+impl Settings {
+    /// What holds for a real go in its environment.
+    #[must_use]
+    pub fn from_env(env: &GoEnv, real_go: Option<&Path>) -> Self {
+        let in_goroot = env.goroot().map(|root| root.join("bin/go"));
+        Self {
+            gomodcache: env.gomodcache(),
+            sumdb_dir: env.sumdb_dir(),
+            gocache: env.gocache(),
+            go_binaries: real_go.map(Path::to_owned).into_iter().chain(in_goroot).collect(),
+            gosumdb: env.text("GOSUMDB"),
+        }
+    }
+}
+
+/// An open module cache.
+#[derive(Debug)]
+pub struct ModCache {
+    dir: Dir,
+    settings: Settings,
+    gocache: Option<Dir>,
+    versions: OnceCell<BTreeSet<String>>,
+}
+
+impl ModCache {
+    /// Opens it for looking. Its not being there is [`RepairError::Missing`].
+    ///
+    /// # Errors
+    /// No module cache by the settings, or one that cannot be opened.
+    pub fn open(settings: Settings) -> Result<Self, RepairError> {
+        let path = settings.gomodcache.as_deref().ok_or(RepairError::NoCache)?;
+        let path = clean(path);
+        if !path.is_absolute() {
+            return Err(RepairError::Relative { path });
+        }
+        let dir = Dir::root(&path, false)?;
+        let gocache = settings.gocache.as_deref().filter(|path| path.is_absolute());
+        // Never a reason to fail: without it there is no index to mend.
+        let gocache = gocache.and_then(|path| Dir::root(&clean(path), true).ok());
+        Ok(Self {
+            dir,
+            gocache,
+            settings,
+            versions: OnceCell::new(),
+        })
+    }
+
+    /// GOMODCACHE.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn index(&self) -> Option<examine::IndexView<'_>> {
+        let versions = self.versions.get_or_init(|| {
+            let cached = index::toolchains(&self.dir);
+            let binaries = self.settings.go_binaries.iter().chain(&cached);
+            index::versions(binaries.map(PathBuf::as_path))
+        });
+        self.gocache
+            .as_ref()
+            .map(|gocache| examine::IndexView { gocache, versions })
+    }
+
+    /// Everything that is set aside, oldest first.
+    ///
+    /// # Errors
+    /// A cache that cannot be read.
+    pub fn kept(&self) -> Result<Vec<aside::Kept>, RepairError> {
+        aside::list(&self.dir)
+    }
+
+    /// Puts the files of one set back where nothing is now.
+    ///
+    /// # Errors
+    /// No such set, or a cache that cannot be changed.
+    pub fn restore(&self, id: &str) -> Result<Vec<aside::Restored>, RepairError> {
+        aside::restore(&self.dir.owned()?, id, self)
+    }
+}
+
+impl aside::Roots for ModCache {
+    fn root(&self, root: aside::Root) -> Result<Option<Dir>, RepairError> {
+        let path = match root {
+            aside::Root::ModCache => return self.dir.owned().map(Some),
+            aside::Root::Sumdb => self.settings.sumdb_dir.as_deref(),
+            aside::Root::GoCache => self.settings.gocache.as_deref(),
+        };
+        path.map(|path| Dir::root(path, true)).transpose()
+    }
+}
+
+/// A path without `//`, `.` and `..`, by its letters alone as go's `filepath.Clean` does it:
+/// the module index is found under the path as go spells it.
+fn clean(path: &Path) -> PathBuf {
+    let mut cleaned = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                cleaned.pop();
+            }
+            other => cleaned.push(other),
+        }
+    }
+    cleaned
+}
+
+/// What a run of go was given, and how long a repair may take.
+#[derive(Clone, Copy)]
+pub struct RunContext<'a> {
+    /// The go.sum files in force (`go.sum`, `go.work.sum`, those of workspace modules). Read, never written.
+    pub go_sums: &'a [PathBuf],
+    /// When the run began: a checksum mismatch is mended only for files that were there before.
+    pub started: Option<SystemTime>,
+    /// False where go could not fetch anything again (GOPROXY=off).
+    pub can_fetch: bool,
+    /// How long to wait for go's locks.
+    pub lock: LockWait<'a>,
+    /// Look and say, change nothing.
+    pub dry_run: bool,
+}
+
+/// One piece of local state that was mended (or would be, in a dry run).
+#[derive(Debug, Clone)]
+pub struct RepairReport {
+    /// What was bad and what was done, in one line fit to show.
+    pub what: String,
+    /// The module version, where it was one.
+    pub module: Option<ModuleVersion>,
+    /// What was proven.
+    pub findings: Vec<Finding>,
+    /// The files and directories that were set aside, by the paths they had.
+    pub moved: Vec<PathBuf>,
+    /// The directory they are kept in now.
+    pub kept_in: Option<PathBuf>,
+    /// True where go has to fetch something for it.
+    pub fetches: bool,
+}
+
+/// What a look at the disk came to.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What was mended. Empty, with nothing failed: nothing is proven bad, and what go said is final.
+    pub repairs: Vec<RepairReport>,
+    /// What was bad and could not be mended.
+    pub failed: Vec<RepairError>,
+}
+
+impl Outcome {
+    /// True where running go again makes sense.
+    #[must_use]
+    pub fn mended(&self) -> bool {
+        !self.repairs.is_empty()
+    }
+
+    fn add(&mut self, result: Result<Option<RepairReport>, RepairError>) {
+        match result {
+            Ok(report) => self.repairs.extend(report),
+            Err(e) => self.failed.push(e),
+        }
+    }
+
+    fn add_all(&mut self, result: Result<Self, RepairError>) {
+        match result {
+            Ok(outcome) => {
+                self.repairs.extend(outcome.repairs);
+                self.failed.extend(outcome.failed);
+            }
+            Err(e) => self.failed.push(e),
+        }
+    }
+}
+
+/// Decides by the disk what go's text left open, and mends what is proven bad.
+///
+/// An [`Outcome`] without repairs means that nothing bad was found: the text is final.
+#[must_use]
+pub fn mend(cache: &ModCache, suspect: &Mend, ctx: &RunContext<'_>) -> Outcome {
+    let mut outcome = Outcome::default();
+    let named = |module: &str, version: &str| ModuleVersion::new(module, version).ok();
+    match suspect {
+        Mend::Zip { module, path } => {
+            let by_path = path.as_deref().and_then(|path| module_of_zip(cache, path));
+            let by_name = module.as_ref().and_then(|(m, v)| named(m, v));
+            match by_path.or(by_name) {
+                Some(module) => outcome.add(mend_module(cache, &module, ctx)),
+                None if module.is_none() && path.is_none() => {
+                    outcome.add_all(mend::nameless_zip(cache, ctx));
+                }
+                None => {}
+            }
+        }
+        Mend::Mod { module, version } => {
+            if let Some(module) = named(module, version) {
+                outcome.add(mend_module(cache, &module, ctx));
+            }
+        }
+        Mend::Checksum { module, version, .. } => {
+            if let Some(module) = named(module, version) {
+                outcome.add(mend::mismatch(cache, &module, ctx));
+            }
+        }
+        Mend::Extracted { package } => outcome.add_all(mend::extracted(cache, package, ctx)),
+        Mend::Vcs { dir, module } => {
+            let hash = dir.as_deref().map(|dir| dir.trim_end_matches('/'));
+            let hash = hash
+                .and_then(|dir| dir.rsplit('/').next())
+                .filter(|hash| vcs::is_hash(hash));
+            let module = module.as_ref().map(|(module, _)| module.as_str());
+            outcome.add_all(mend::repositories(cache, hash, module, ctx));
+        }
+        Mend::SumdbTile => outcome.add_all(mend::tiles(cache, ctx)),
+        Mend::SumdbLookup { module } => {
+            let module = module.as_ref().and_then(|(m, v)| named(m, v));
+            outcome.add_all(mend::lookups(cache, module.as_ref(), ctx));
+        }
+        Mend::SumdbLatest => outcome.add_all(mend::latest(cache, ctx)),
+    }
+    outcome
+}
+
+/// The module version of `GOMODCACHE/cache/download/PATH/@v/VERSION.zip`.
+fn module_of_zip(cache: &ModCache, path: &str) -> Option<ModuleVersion> {
+    let below = clean(Path::new(path));
+    let below = below
+        .strip_prefix(cache.path().join("cache/download"))
+        .ok()?
+        .to_str()?;
+    let (module, file) = below.split_once("/@v/")?;
+    ModuleVersion::from_escaped(module, file.strip_suffix(".zip")?)
+}
+
+/// What should hold for a module version, by go.sum or by the checksum database.
+fn known(go_sum: &GoSum, databases: &[sumdb::Database], module: &ModuleVersion) -> examine::Known {
+    let sums = go_sum.sums(module);
+    if !sums.zip.is_empty() || !sums.go_mod.is_empty() {
+        return examine::Known { sums, by: "go.sum" };
+    }
+    let by_database = databases.iter().find_map(|database| database.sums(module));
+    examine::Known {
+        sums: by_database.unwrap_or_default(),
+        by: "the checksum database",
+    }
+}
+
+/// A named step of a repair: where `__GOFIX_TEST_CHECKPOINT` names it, the
+/// process ends there as by `kill -9`. Only in builds with debug assertions.
+fn checkpoint(name: &str) {
+    if cfg!(debug_assertions)
+        && std::env::var_os("__GOFIX_TEST_CHECKPOINT").is_some_and(|wanted| wanted == name)
+    {
+        let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_cleaned_as_go_cleans_them() {
+        for (path, cleaned) in [("/a//b/./c/", "/a/b/c"), ("/a/../b", "/b"), ("/..", "/")] {
+            assert_eq!(clean(Path::new(path)), Path::new(cleaned), "{path}");
+        }
+    }
+}

@@ -1,0 +1,568 @@
+//! Takes what is bad out of the way, under go's own locks.
+//!
+//! The order of steps is such that a process that dies at any of them leaves
+//! either what was there before or a cache that plain go heals by itself:
+//! `.partial` stands before an extracted directory is touched (go then extracts
+//! again), the zip goes before its `.ziphash` (a ziphash without a zip is
+//! fetched again; a bad zip without a ziphash would be an error for ever), and
+//! what go remembers of a directory goes before and after the directory.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::aside::{Aside, Item, Manifest, Root};
+use super::dir::{Dir, Kind};
+use super::examine::{Cure, Examined, Finding, Known, Part, Scope, examine};
+use super::gosum::GoSum;
+use super::module::ModuleVersion;
+use super::vcs::Repository;
+use super::{
+    ModCache, Outcome, RepairError, RepairReport, RunContext, aside, checkpoint, index, known, lock, sumdb,
+    vcs,
+};
+
+/// Looks at one module version and mends what is proven bad about it.
+///
+/// # Errors
+/// What is bad and could not be mended, and why.
+pub fn mend_module(
+    cache: &ModCache,
+    module: &ModuleVersion,
+    ctx: &RunContext<'_>,
+) -> Result<Option<RepairReport>, RepairError> {
+    one(
+        cache,
+        module,
+        &evidence(cache, module, ctx)?,
+        Scope::default(),
+        ctx,
+    )
+}
+
+/// The same with files that stand in an extracted directory and in no zip counted as damage.
+pub(crate) fn mend_wholly(
+    cache: &ModCache,
+    module: &ModuleVersion,
+    ctx: &RunContext<'_>,
+) -> Result<Option<RepairReport>, RepairError> {
+    let scope = Scope {
+        extra_files: true,
+        ..Scope::default()
+    };
+    one(cache, module, &evidence(cache, module, ctx)?, scope, ctx)
+}
+
+/// After a checksum mismatch: only files that were there before the run.
+pub(crate) fn mismatch(
+    cache: &ModCache,
+    module: &ModuleVersion,
+    ctx: &RunContext<'_>,
+) -> Result<Option<RepairReport>, RepairError> {
+    let scope = Scope {
+        before: ctx.started,
+        ..Scope::default()
+    };
+    one(cache, module, &evidence(cache, module, ctx)?, scope, ctx)
+}
+
+/// After `zip: not a valid zip file` without a name: go says it so only for a
+/// zip that has no usable ziphash beside it.
+pub(crate) fn nameless_zip(cache: &ModCache, ctx: &RunContext<'_>) -> Result<Outcome, RepairError> {
+    let mut outcome = Outcome::default();
+    let go_sum = GoSum::read(ctx.go_sums.iter().map(|p| p.as_path()));
+    for module in go_sum.modules() {
+        let Some(download) = cache.dir.find(module.download_dir())? else {
+            continue;
+        };
+        let stem = module.stem();
+        let size = |part: Part| {
+            download
+                .meta(part.file(&stem))
+                .ok()
+                .flatten()
+                .map(|meta| meta.size)
+        };
+        // A ziphash of another length is no hash, and go computes it again from the zip.
+        if size(Part::Zip).is_some() && size(Part::ZipHash) != Some(47) {
+            outcome.add(mend_module(cache, &module, ctx));
+        }
+    }
+    Ok(outcome)
+}
+
+/// After `no required module provides package`: the modules of go.sum that could hold it.
+pub(crate) fn extracted(
+    cache: &ModCache,
+    package: &str,
+    ctx: &RunContext<'_>,
+) -> Result<Outcome, RepairError> {
+    let mut outcome = Outcome::default();
+    let go_sum = GoSum::read(ctx.go_sums.iter().map(|p| p.as_path()));
+    for module in go_sum.modules() {
+        let below = package.strip_prefix(module.path());
+        if below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+            outcome.add(mend_module(cache, &module, ctx));
+        }
+    }
+    Ok(outcome)
+}
+
+fn evidence(cache: &ModCache, module: &ModuleVersion, ctx: &RunContext<'_>) -> Result<Known, RepairError> {
+    let go_sum = GoSum::read(ctx.go_sums.iter().map(|p| p.as_path()));
+    let databases = sumdb::databases(&cache.dir, &cache.settings.gosumdb)?;
+    Ok(known(&go_sum, &databases, module))
+}
+
+fn one(
+    cache: &ModCache,
+    module: &ModuleVersion,
+    known: &Known,
+    scope: Scope,
+    ctx: &RunContext<'_>,
+) -> Result<Option<RepairReport>, RepairError> {
+    let index = cache.index();
+    let seen = examine(&cache.dir, module, known, scope, index.as_ref())?;
+    if !seen.curable() {
+        return Ok(None);
+    }
+    if ctx.dry_run {
+        return Ok(Some(report(module, &seen)));
+    }
+    let owned = cache.dir.owned()?;
+    let download = owned.walk(module.download_dir())?;
+    let stem = module.stem();
+    if seen.takes(Part::Lock) {
+        // A directory in its place is no lock that anybody could hold.
+        let set = Aside::make(
+            &owned,
+            manifest(module, &seen, &[item(&owned, module, Part::Lock)]),
+        )?;
+        set.take(0, &download)?;
+    }
+    let _held = lock::take(&download, Part::Lock.file(&stem).as_ref(), &ctx.lock)?;
+    // A neighbour may have mended it while we waited.
+    let seen = examine(&owned, module, known, scope, index.as_ref())?;
+    if !seen.curable() {
+        return Ok(None);
+    }
+    if !ctx.can_fetch && needs_fetch(&seen) {
+        return Err(RepairError::CannotFetch {
+            what: module.to_string(),
+        });
+    }
+    let mut report = report(module, &seen);
+    take_away(cache, &owned, &download, module, &seen, &mut report)?;
+    // What is kept is trimmed when it can be; that it cannot be is no failure of the repair.
+    let _ = aside::prune(&owned, SystemTime::now());
+    Ok(Some(report))
+}
+
+/// The order in which the pieces of a module leave.
+const ORDER: [Part; 5] = [Part::Zip, Part::Extracted, Part::ZipHash, Part::GoMod, Part::Info];
+
+fn take_away(
+    cache: &ModCache,
+    owned: &Dir,
+    download: &Dir,
+    module: &ModuleVersion,
+    seen: &Examined,
+    report: &mut RepairReport,
+) -> Result<(), RepairError> {
+    let parts: Vec<Part> = ORDER.into_iter().filter(|part| seen.takes(*part)).collect();
+    let tree = module.extracted();
+    let forget = || match cache.index() {
+        Some(view) if seen.takes(Part::Extracted) || seen.takes(Part::Index) => {
+            let dir = cache.dir.path().join(&tree.0).join(&tree.1);
+            index::forget(view.gocache, view.versions, &dir).map(|_| ())
+        }
+        _ => Ok(()),
+    };
+    if parts.is_empty() {
+        return forget();
+    }
+    let items: Vec<Item> = parts.iter().map(|part| item(owned, module, *part)).collect();
+    let set = Aside::make(owned, manifest(module, seen, &items))?;
+    report.kept_in = Some(set.path().to_owned());
+    let partial = format!("{}.partial", module.stem());
+    let made_partial = parts.contains(&Part::Extracted) && download.new_file(&partial).is_ok();
+    checkpoint("partial-made");
+    let mut tree_is_gone = false;
+    let mut result = forget();
+    checkpoint("index-forgotten");
+    for (i, part) in parts.iter().enumerate() {
+        if result.is_err() {
+            break;
+        }
+        let moved = if *part == Part::Extracted {
+            owned.walk(&tree.0).and_then(|above| set.take(i, &above))
+        } else {
+            set.take(i, download)
+        };
+        match moved {
+            Ok(true) => report.moved.push(owned.path().join(&items[i].path)),
+            Ok(false) => {}
+            Err(e) => result = Err(e),
+        }
+        tree_is_gone |= *part == Part::Extracted && result.is_ok();
+        checkpoint(&format!("{}-aside", part.words().replace(' ', "-")));
+    }
+    // A go that was in the directory while it went may have listed it once more.
+    let forgotten = forget();
+    // Gone, it needs no mark; still there after a failure, it is as it was.
+    let unmarked = if made_partial && (tree_is_gone || report.moved.is_empty()) {
+        download.unlink(&partial)
+    } else {
+        Ok(())
+    };
+    checkpoint("done");
+    result.and(forgotten).and(unmarked)
+}
+
+fn item(owned: &Dir, module: &ModuleVersion, part: Part) -> Item {
+    let (above, name) = match part {
+        Part::Extracted => module.extracted(),
+        _ => (module.download_dir(), part.file(&module.stem())),
+    };
+    let bytes = owned.walk(&above).map_or(0, |dir| dir.size_of(&name));
+    Item {
+        root: Root::ModCache,
+        path: if above.is_empty() {
+            name
+        } else {
+            format!("{above}/{name}")
+        },
+        name: String::new(),
+        bytes,
+    }
+}
+
+fn manifest(module: &ModuleVersion, seen: &Examined, items: &[Item]) -> Manifest {
+    Manifest {
+        what: words(module, seen),
+        module: Some((module.path().to_owned(), module.version().to_owned())),
+        at: String::new(),
+        items: items.to_vec(),
+    }
+}
+
+fn needs_fetch(seen: &Examined) -> bool {
+    seen.findings.iter().any(|f| f.cure == Cure::Fetch)
+}
+
+fn report(module: &ModuleVersion, seen: &Examined) -> RepairReport {
+    RepairReport {
+        what: words(module, seen),
+        module: Some(module.clone()),
+        findings: seen.findings.clone(),
+        moved: Vec::new(),
+        kept_in: None,
+        fetches: needs_fetch(seen),
+    }
+}
+
+/// `example.com/a@v1.0.0: bad zip (it is …), bad ziphash; go fetches it again`.
+fn words(module: &ModuleVersion, seen: &Examined) -> String {
+    let taken = seen
+        .findings
+        .iter()
+        .filter(|f| matches!(f.cure, Cure::Fetch | Cure::Recompute));
+    let list: Vec<String> = taken
+        .map(|f: &Finding| format!("bad {} ({})", f.part.words(), f.why))
+        .collect();
+    let then = if needs_fetch(seen) {
+        "go fetches it again"
+    } else {
+        "go makes it again"
+    };
+    crate::report::safe(&format!("{module}: {}; {then}", list.join(", ")))
+}
+
+/// Repositories below `cache/vcs`: the one of a hash, those that a module could come from, or all.
+pub(crate) fn repositories(
+    cache: &ModCache,
+    hash: Option<&str>,
+    module: Option<&str>,
+    ctx: &RunContext<'_>,
+) -> Result<Outcome, RepairError> {
+    let mut outcome = Outcome::default();
+    let Some(dir) = cache.dir.find(vcs::VCS)? else {
+        return Ok(outcome);
+    };
+    for name in vcs::repositories(&dir)? {
+        if hash.is_none_or(|hash| hash == name) {
+            let repository = Repository {
+                vcs: &dir,
+                hash: name,
+            };
+            // A vanity path says nothing about its repository, so a key that does not fit excludes nothing
+            // unless another one fits.
+            outcome.add(mend_repository(cache, &repository, ctx));
+        }
+    }
+    if let Some(module) = module.filter(|_| hash.is_none()) {
+        outcome
+            .repairs
+            .sort_by_key(|report| !report.what.contains(module));
+    }
+    Ok(outcome)
+}
+
+pub(crate) fn mend_repository(
+    cache: &ModCache,
+    repository: &Repository<'_>,
+    ctx: &RunContext<'_>,
+) -> Result<Option<RepairReport>, RepairError> {
+    let Some(why) = repository.trouble()? else {
+        return Ok(None);
+    };
+    let hash = &repository.hash;
+    let of = repository.key().map_or_else(String::new, |key| {
+        let url = key.split_once(':').map_or(key.as_str(), |(_, url)| url);
+        format!(" of {}", crate::policy::route::redact_url(url))
+    });
+    let what = crate::report::safe(&format!(
+        "cache/vcs/{hash}{of}: bad repository ({why}); go fetches it again"
+    ));
+    let mut report = RepairReport {
+        what: what.clone(),
+        module: None,
+        findings: Vec::new(),
+        moved: Vec::new(),
+        kept_in: None,
+        fetches: true,
+    };
+    if ctx.dry_run {
+        return Ok(Some(report));
+    }
+    if !ctx.can_fetch {
+        return Err(RepairError::CannotFetch {
+            what: format!("cache/vcs/{hash}"),
+        });
+    }
+    let owned = cache.dir.owned()?;
+    let dir = owned.walk(vcs::VCS)?;
+    let _held = lock::take(&dir, format!("{hash}.lock").as_ref(), &ctx.lock)?;
+    if (Repository {
+        vcs: &dir,
+        hash: hash.clone(),
+    })
+    .trouble()?
+    .is_none()
+    {
+        return Ok(None);
+    }
+    // Without .info go wipes the directory and starts again: so .info goes first.
+    let names = [format!("{hash}.info"), hash.clone()];
+    let items = names.iter().map(|name| Item {
+        root: Root::ModCache,
+        path: format!("{}/{name}", vcs::VCS),
+        name: String::new(),
+        bytes: dir.size_of(name),
+    });
+    let manifest = Manifest {
+        what,
+        module: None,
+        at: String::new(),
+        items: items.collect(),
+    };
+    let set = Aside::make(&owned, manifest)?;
+    report.kept_in = Some(set.path().to_owned());
+    for (i, name) in names.iter().enumerate() {
+        if set.take(i, &dir)? {
+            report.moved.push(dir.path().join(name));
+        }
+        checkpoint(if i == 0 { "vcs-info-aside" } else { "vcs-aside" });
+    }
+    let _ = aside::prune(&owned, SystemTime::now());
+    Ok(Some(report))
+}
+
+/// Tiles of every checksum database.
+pub(crate) fn tiles(cache: &ModCache, ctx: &RunContext<'_>) -> Result<Outcome, RepairError> {
+    let mut outcome = Outcome::default();
+    for database in sumdb::databases(&cache.dir, &cache.settings.gosumdb)? {
+        let head = tree_head(cache, &database.name);
+        let bad = database.bad_tiles(head.as_ref())?;
+        outcome.add(sumdb_files(cache, &database.name, "tiles", &bad, ctx));
+    }
+    Ok(outcome)
+}
+
+/// The signed tree head that this user has seen last, if it can be read.
+pub(crate) fn tree_head(cache: &ModCache, database: &str) -> Option<sumdb::TreeHead> {
+    let dir = Dir::root(cache.settings.sumdb_dir.as_deref()?, false).ok()?;
+    let note = sumdb::read(&dir.sub(database).ok()?, "latest".as_ref()).ok()?;
+    sumdb::tree_head(&note, None).ok()
+}
+
+/// Lookups of one module version, or all. Their tiles are looked at as well.
+pub(crate) fn lookups(
+    cache: &ModCache,
+    module: Option<&ModuleVersion>,
+    ctx: &RunContext<'_>,
+) -> Result<Outcome, RepairError> {
+    let mut outcome = Outcome::default();
+    for database in sumdb::databases(&cache.dir, &cache.settings.gosumdb)? {
+        let mut bad = database.bad_lookups(module)?;
+        if module.is_some() {
+            bad.extend(database.bad_tiles(tree_head(cache, &database.name).as_ref())?);
+        }
+        bad.sort();
+        bad.dedup_by(|a, b| a.path == b.path);
+        outcome.add(sumdb_files(cache, &database.name, "records", &bad, ctx));
+    }
+    Ok(outcome)
+}
+
+fn sumdb_files(
+    cache: &ModCache,
+    database: &str,
+    noun: &str,
+    bad: &[sumdb::Bad],
+    ctx: &RunContext<'_>,
+) -> Result<Option<RepairReport>, RepairError> {
+    let Some(first) = bad.first() else {
+        return Ok(None);
+    };
+    let what = format!(
+        "{} cached {noun} of {database} bad ({}: {}); go fetches them again",
+        bad.len(),
+        first.path,
+        first.why
+    );
+    let mut report = RepairReport {
+        what: crate::report::safe(&what),
+        module: None,
+        findings: Vec::new(),
+        moved: Vec::new(),
+        kept_in: None,
+        fetches: true,
+    };
+    if ctx.dry_run {
+        return Ok(Some(report));
+    }
+    if !ctx.can_fetch {
+        return Err(RepairError::CannotFetch {
+            what: format!("the cached copy of {database}"),
+        });
+    }
+    let owned = cache.dir.owned()?;
+    let top = owned.walk(sumdb::CACHED)?;
+    let items = bad.iter().map(|bad| Item {
+        root: Root::ModCache,
+        path: format!("{}/{}", sumdb::CACHED, bad.path),
+        name: String::new(),
+        bytes: 0,
+    });
+    let manifest = Manifest {
+        what: report.what.clone(),
+        module: None,
+        at: String::new(),
+        items: items.collect(),
+    };
+    let set = Aside::make(&owned, manifest)?;
+    report.kept_in = Some(set.path().to_owned());
+    for (i, bad) in bad.iter().enumerate() {
+        let (above, _) = bad.path.rsplit_once('/').unwrap_or(("", &bad.path));
+        // go writes these files anew under their names; one that writes into the renamed one loses nothing.
+        if let Some(above) = top.find(above)?
+            && set.take(i, &above)?
+        {
+            report.moved.push(top.path().join(&bad.path));
+        }
+        checkpoint("sumdb-aside");
+    }
+    let _ = aside::prune(&owned, SystemTime::now());
+    Ok(Some(report))
+}
+
+/// An unreadable `GOPATH/pkg/sumdb/NAME/latest`: copied aside, then emptied under
+/// its lock (go takes an empty one for none). One that can be read stays.
+pub(crate) fn latest(cache: &ModCache, ctx: &RunContext<'_>) -> Result<Outcome, RepairError> {
+    let mut outcome = Outcome::default();
+    let Some(path) = cache.settings.sumdb_dir.as_deref() else {
+        return Ok(outcome);
+    };
+    let top = match Dir::root(path, true) {
+        Err(e) if e.is_missing() => return Ok(outcome),
+        other => other?,
+    };
+    for (name, kind) in top.entries()? {
+        if kind != Kind::Dir {
+            continue;
+        }
+        let Some(name) = name.to_str() else { continue };
+        outcome.add(one_latest(cache, &top, name, ctx));
+    }
+    Ok(outcome)
+}
+
+/// Why a `latest` is no memory of anything, if it is none.
+pub(crate) fn latest_trouble(
+    cache: &ModCache,
+    top: &Dir,
+    name: &str,
+) -> Result<Option<&'static str>, RepairError> {
+    let dir = top.sub(name)?;
+    if dir.meta("latest")?.is_none_or(|meta| meta.kind == Kind::Link) {
+        return Ok(None);
+    }
+    let note = sumdb::read(&dir, "latest".as_ref())?;
+    if note.is_empty() {
+        return Ok(None);
+    }
+    let key = sumdb::Key::from_gosumdb(&cache.settings.gosumdb).filter(|key| key.is_of(name));
+    Ok(sumdb::tree_head(&note, key.as_ref()).err())
+}
+
+fn one_latest(
+    cache: &ModCache,
+    top: &Dir,
+    name: &str,
+    ctx: &RunContext<'_>,
+) -> Result<Option<RepairReport>, RepairError> {
+    let Some(why) = latest_trouble(cache, top, name)? else {
+        return Ok(None);
+    };
+    let dir = top.sub(name)?;
+    let path = dir.path().join("latest");
+    let mut report = RepairReport {
+        what: crate::report::safe(&format!(
+            "{}: bad tree head ({why}); go fetches it again",
+            path.display()
+        )),
+        module: None,
+        findings: Vec::new(),
+        moved: Vec::new(),
+        kept_in: None,
+        fetches: true,
+    };
+    if ctx.dry_run {
+        return Ok(Some(report));
+    }
+    let owned = cache.dir.owned()?;
+    let file = dir.file_for_change("latest")?;
+    lock::take_file(&file, &dir, "latest".as_ref(), &ctx.lock)?;
+    if latest_trouble(cache, top, name)?.is_none() {
+        return Ok(None);
+    }
+    let manifest = Manifest {
+        what: report.what.clone(),
+        module: None,
+        at: String::new(),
+        items: vec![Item {
+            root: Root::Sumdb,
+            path: format!("{name}/latest"),
+            name: String::new(),
+            bytes: dir.size_of("latest"),
+        }],
+    };
+    let set = Aside::make(&owned, manifest)?;
+    set.take_copy(0, &dir)?;
+    checkpoint("latest-copied");
+    file.set_len(0).map_err(|e| RepairError::io(&path, e))?;
+    checkpoint("latest-emptied");
+    report.kept_in = Some(set.path().to_owned());
+    report.moved.push(Path::new(&path).to_owned());
+    Ok(Some(report))
+}
