@@ -585,7 +585,7 @@ fn count(files: usize) -> String {
 }
 
 fn shown(name: &[u8]) -> String {
-    crate::report::safe(&String::from_utf8_lossy(name))
+    crate::report::safe(name)
 }
 
 /// The names in a download directory: every version that has a file there.

@@ -117,11 +117,8 @@ fn git_trouble(dir: &Dir) -> Result<Option<String>, RepairError> {
     }
     for (name, object) in &wanted {
         if object.len() == SHA1 && !has_object(&objects, &packs, object)? {
-            let name = String::from_utf8_lossy(name).into_owned();
-            return Ok(Some(format!(
-                "the object of {} is missing",
-                crate::report::safe(&name)
-            )));
+            let name = crate::report::safe(name);
+            return Ok(Some(format!("the object of {name} is missing")));
         }
     }
     loose_objects(&objects)

@@ -296,8 +296,7 @@ fn list(
             leftovers(&download, found)
         },
         &mut |path, e| {
-            let path = String::from_utf8_lossy(path);
-            unreadable.push(format!("{}: {e}", crate::report::safe(&path)));
+            unreadable.push(format!("{}: {e}", crate::report::safe(path)));
         },
     )?;
     found.unreadable.append(&mut unreadable);
