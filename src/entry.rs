@@ -111,6 +111,5 @@ fn payload_text(payload: &dyn Any) -> &str {
 }
 
 fn supervise(invocation: &Invocation, go: &RealGo, flags: &Flags, start: &StartState) -> i32 {
-    let _ = flags;
-    go.exec(&invocation.args, start)
+    crate::supervise::run(invocation, go, flags, start)
 }

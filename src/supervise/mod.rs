@@ -1,1 +1,641 @@
 //! Runs the real go: attempts, child, streams, signals.
+//!
+//! The loop is [`Session::to_its_end`]: run, watch, diagnose, mend, next
+//! route, back off, run again. What an attempt said is diagnosed by
+//! `diagnose`, what comes next is decided by `policy`, the cache is mended by
+//! `repair`, and everything that happens is told to `report`.
+//!
+//! Known to be imperfect: the budget keeps anything new from starting and
+//! ends a wait for a lock, but a go that moves is not ended by it, since a
+//! long build is no fault.
+
+mod attempt;
+mod child;
+mod prefetch;
+mod routes;
+mod signals;
+mod streams;
+mod tidy;
+#[cfg(target_os = "linux")]
+mod watch;
+#[cfg(not(target_os = "linux"))]
+#[path = "watch_other.rs"]
+mod watch;
+
+use std::{
+    ffi::OsString,
+    io,
+    os::fd::AsFd,
+    os::unix::process::ExitStatusExt,
+    process::ExitStatus,
+    time::{Duration, Instant, SystemTime},
+};
+
+use gofix_shim::{Invocation, RealGo, StartState, Treatment, classify};
+use nix::sys::signal::Signal;
+
+pub use self::routes::Routes;
+use self::{
+    attempt::{Outcome, Setting},
+    child::Plan,
+    signals::Signals,
+    streams::{Mode, write_all},
+    tidy::Snapshot,
+};
+use crate::{
+    config::{Config, Flags, Warning},
+    diagnose::{Diagnosis, Fault, FaultKind, Input, Origin, Verdict, diagnose},
+    goenv::GoEnv,
+    policy::{Next, Policy, Seen},
+    report::{Event, GaveUp, Reporter, Settings},
+};
+
+/// The exit status where the last attempt was ended by gofix's clock.
+const TIMED_OUT: i32 = 124;
+
+/// The exit status of a command line that cannot be understood, as go has it.
+const USAGE: i32 = 2;
+
+/// `list` with neither a terminal nor CI around is an editor: it has this long.
+const EDITOR_BUDGET: Duration = Duration::from_secs(30);
+
+/// Runs a go command and returns the exit status. `flags` are settings from
+/// gofix's own command line, on top of files and variables. Where go was ended
+/// by a signal this process ends by the same one.
+pub fn run(invocation: &Invocation, go: &RealGo, flags: &Flags, start: &StartState) -> i32 {
+    let began = Instant::now();
+    if watch::inside_supervised() {
+        return go.exec(&invocation.args, start);
+    }
+    let env = GoEnv::load(&|name| std::env::var_os(name), Some(&go.path));
+    let (mut config, warnings) = Config::load(&|name| std::env::var_os(name));
+    if let Err(wrong) = config.apply(flags) {
+        crate::report::out::message(&wrong);
+        return USAGE;
+    }
+    // The shim knows GOFLAGS of the environment only.
+    let invocation = &classify(&invocation.args, Some(&env.get("GOFLAGS").0));
+    let Ok(routes) = Routes::allowed(&env, &config) else {
+        // go refuses the value in its own words.
+        return go.exec(&invocation.args, start);
+    };
+    if invocation.treatment == Treatment::Pass || routes.lists.first().is_none_or(|own| own.is_off()) {
+        return go.exec(&invocation.args, start);
+    }
+    if invocation.treatment == Treatment::Carried && !prefetch::is_needed(invocation, &env) {
+        return go.exec(&invocation.args, start);
+    }
+    let ended = match Session::open(invocation, go, start, config, &warnings, env, routes, began) {
+        Ok(session) => session.run(),
+        // No pipe, no clock, no runtime: step aside.
+        Err(_) => return go.exec(&invocation.args, start),
+    };
+    match ended {
+        End::Code(code) => code,
+        End::Signal(signal) => {
+            signals::die_of(signal);
+            128 + signal
+        }
+        End::Exec => go.exec(&invocation.args, start),
+    }
+}
+
+/// How an invocation ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Code(i32),
+    Signal(i32),
+    /// By the real go in place of this process.
+    Exec,
+}
+
+impl End {
+    fn of(status: ExitStatus) -> Self {
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Self::Code(code),
+            (None, Some(signal)) => Self::Signal(signal),
+            (None, None) => Self::Code(1),
+        }
+    }
+}
+
+/// One supervised invocation.
+struct Session<'a> {
+    invocation: &'a Invocation,
+    go: &'a RealGo,
+    start: &'a StartState,
+    config: Config,
+    env: GoEnv,
+    routes: Routes,
+    policy: Policy,
+    reporter: Reporter,
+    runtime: Option<tokio::runtime::Runtime>,
+    signals: Signals,
+    began: Instant,
+    began_at: SystemTime,
+    budget: Duration,
+    attempts: u32,
+    files: Option<Snapshot>,
+    doubted: Option<Snapshot>,
+    mended: Vec<crate::diagnose::Mend>,
+}
+
+impl<'a> Session<'a> {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one invocation, put together once"
+    )]
+    fn open(
+        invocation: &'a Invocation,
+        go: &'a RealGo,
+        start: &'a StartState,
+        config: Config,
+        warnings: &[Warning],
+        env: GoEnv,
+        routes: Routes,
+        began: Instant,
+    ) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()?;
+        let signals = {
+            let _inside = runtime.enter();
+            Signals::catch()?
+        };
+        become_supervisor();
+        let command = format!("go {}", invocation.words.join(" "));
+        let settings = Settings::detect(&config, &command, &|name| std::env::var_os(name));
+        let is_editor = invocation.is(&["list"]) && settings.ci == crate::report::Ci::None && !at_terminal();
+        let budget = if is_editor {
+            (*config.budget).min(EDITOR_BUDGET)
+        } else {
+            *config.budget
+        };
+        let mut reporter = Reporter::new(settings, began);
+        for warning in warnings {
+            reporter.event(&Event::Warning {
+                text: warning.to_string(),
+            });
+        }
+        let policy = Policy::new(routes.lists.len(), *config.retry_count, budget);
+        let files = (invocation.is(&["mod", "tidy"]) && !invocation.switch("diff"))
+            .then(|| Snapshot::take(invocation, &env))
+            .flatten();
+        Ok(Self {
+            invocation,
+            go,
+            start,
+            config,
+            env,
+            routes,
+            policy,
+            reporter,
+            runtime: Some(runtime),
+            signals,
+            began,
+            began_at: SystemTime::now(),
+            budget,
+            attempts: 0,
+            files,
+            doubted: None,
+            mended: Vec::new(),
+        })
+    }
+
+    fn run(mut self) -> End {
+        let Some(runtime) = self.runtime.take() else {
+            return End::Exec;
+        };
+        let ended = match self.invocation.treatment {
+            Treatment::Carried => runtime.block_on(self.prefetch()),
+            Treatment::Supervised | Treatment::Pass => runtime.block_on(self.to_its_end()),
+        };
+        self.reporter.finish();
+        ended.unwrap_or_else(|error| {
+            if self.attempts == 0 {
+                return End::Exec;
+            }
+            crate::report::out::message(&format!("cannot go on: {error}"));
+            End::Code(1)
+        })
+    }
+
+    /// The loop: run, diagnose, mend, decide, wait, run again.
+    async fn to_its_end(&mut self) -> io::Result<End> {
+        let mut route = 0;
+        loop {
+            let plan = self.plan(route, self.invocation.args.clone());
+            let mut outcome = match self.attempt(&plan, route, None).await {
+                Ok(outcome) => outcome,
+                Err(error) if self.attempts == 1 => return self.cannot_start(&error),
+                Err(error) => return Err(error),
+            };
+            if outcome.ok() {
+                match self.accept(outcome)? {
+                    Accepted::Done(end) => return Ok(end),
+                    Accepted::Doubted => {}
+                }
+                match self.wait_for_next(&doubt(), Seen::default()).await {
+                    Step::Run(next) => route = next,
+                    Step::GiveUp(_) | Step::Signal(_) => return Ok(End::Code(1)),
+                }
+                continue;
+            }
+            let diagnosis = self.read(&mut outcome);
+            if outcome.committed || outcome.other_child && outcome.stalled.is_none() {
+                return self.give_up(outcome, &diagnosis, GaveUp::Final);
+            }
+            if outcome.interrupted.is_some() {
+                return self.give_up(outcome, &diagnosis, GaveUp::Interrupted);
+            }
+            let seen = self.seen(&outcome, &diagnosis);
+            match self.wait_for_next(&diagnosis, seen).await {
+                Step::Run(next) => route = next,
+                Step::GiveUp(why) => return self.give_up(outcome, &diagnosis, why),
+                Step::Signal(signal) => {
+                    self.give_up(outcome, &diagnosis, GaveUp::Interrupted)?;
+                    return Ok(End::Signal(signal as i32));
+                }
+            }
+        }
+    }
+
+    /// What the run on `route` differs in from what the user typed.
+    fn plan(&self, route: usize, args: Vec<OsString>) -> Plan {
+        let mut plan = Plan {
+            args,
+            changes: Vec::new(),
+        };
+        if route > 0
+            && let Some(list) = self.routes.lists.get(route)
+        {
+            plan.changes.push(("GOPROXY", list.to_string().into()));
+        }
+        if self.policy.http1() {
+            let mut value = self.env.get("GODEBUG").0;
+            if !value.is_empty() {
+                value.push(",");
+            }
+            value.push("http2client=0");
+            plan.changes.push(("GODEBUG", value));
+        }
+        plan
+    }
+
+    async fn attempt(
+        &mut self,
+        plan: &Plan,
+        route: usize,
+        enough: Option<fn(&[u8]) -> bool>,
+    ) -> io::Result<Outcome> {
+        self.attempts += 1;
+        self.policy.started(route);
+        self.reporter.event(&Event::AttemptStarted {
+            attempt: self.attempts,
+            route: self.route_name(route),
+            changes: shown_changes(plan),
+        });
+        let reporter = &mut self.reporter;
+        let mut on_lock = |path: String, pid| reporter.event(&Event::LockWait { path, pid });
+        let (mode, one_file) = stream_mode(self.invocation, enough.is_some());
+        let stall = *self.config.stall * 2u32.saturating_pow(self.policy.stalls().min(16));
+        let setting = Setting {
+            go: self.go,
+            start: self.start,
+            signals: &self.signals,
+            mode,
+            one_file,
+            stall: (!stall.is_zero()).then_some(stall),
+            deadline: self.began + self.budget,
+            rewrite: [None, None],
+            enough,
+            on_lock: &mut on_lock,
+        };
+        attempt::run(plan, setting).await
+    }
+
+    /// go could not be started at all: step aside, and let the system's own
+    /// word for it be heard.
+    fn cannot_start(&mut self, error: &io::Error) -> io::Result<End> {
+        match error.raw_os_error() {
+            Some(libc::ENOENT | libc::EACCES | libc::ENOEXEC | libc::E2BIG) => Ok(End::Exec),
+            _ => Err(io::Error::new(
+                error.kind(),
+                format!("cannot start {}: {error}", self.go.path.display()),
+            )),
+        }
+    }
+
+    /// An exit status of 0: the answer, unless tidy is doubted.
+    fn accept(&mut self, mut outcome: Outcome) -> io::Result<Accepted> {
+        if let Some(missing) = self.doubt(&outcome)? {
+            let again = self.files.as_ref().and_then(Snapshot::again);
+            let same = self.doubted.is_some() && self.doubted == again;
+            let may_run =
+                self.began.elapsed() < self.budget && outcome.interrupted.is_none() && !outcome.committed;
+            if !same
+                && may_run
+                && let (Some(before), Some(after)) = (&self.files, again)
+            {
+                let deadline = Instant::now() + LOCK_TIME;
+                if before.put_back(&after, &self.env, deadline).is_ok() {
+                    self.doubted = Some(after);
+                    return Ok(Accepted::Doubted);
+                }
+            }
+            let names = missing.join(", ");
+            let text = format!("go mod tidy could not look up {names}; a newer version may exist");
+            self.reporter.event(&Event::Warning { text });
+        }
+        let status = outcome.status;
+        let delivered = self.deliver(&mut outcome);
+        self.finished(status, true);
+        Ok(Accepted::Done(delivered.unwrap_or(End::of(status))))
+    }
+
+    /// The packages that a tidy which ended well did not find, if any.
+    fn doubt(&self, outcome: &Outcome) -> io::Result<Option<Vec<String>>> {
+        if self.files.is_none() {
+            return Ok(None);
+        }
+        let missing = tidy::not_found(&outcome.text);
+        Ok((!missing.is_empty()).then_some(missing))
+    }
+
+    /// Reads what an attempt said.
+    fn read(&mut self, outcome: &mut Outcome) -> Diagnosis {
+        let diagnosis = match outcome.stalled {
+            Some(quiet) => {
+                self.reporter.event(&Event::Stalled {
+                    attempt: self.attempts,
+                    quiet,
+                });
+                stall_diagnosis(quiet, &self.route_name(self.policy.current()).1)
+            }
+            None => {
+                let stdout = self
+                    .invocation
+                    .switch("json")
+                    .then(|| outcome.stdout.peek(STDOUT_READ));
+                diagnose(&Input {
+                    stderr: &outcome.text,
+                    stdout_json: stdout.as_deref(),
+                })
+            }
+        };
+        for fault in &diagnosis.faults {
+            self.reporter.event(&Event::Fault {
+                attempt: self.attempts,
+                fault: fault.clone(),
+            });
+        }
+        self.reporter.event(&Event::Diagnosis {
+            attempt: self.attempts,
+            diagnosis: diagnosis.clone(),
+            status: child::words(outcome.status),
+            took: outcome.took,
+        });
+        diagnosis
+    }
+
+    fn seen(&mut self, outcome: &Outcome, diagnosis: &Diagnosis) -> Seen {
+        Seen {
+            stalled: outcome.stalled.is_some(),
+            repaired: diagnosis.verdict == Verdict::Repair && self.mend(diagnosis),
+            no_default_route: watch::no_default_route(),
+            spent_by_relay: false,
+        }
+    }
+
+    /// Mends what the diagnosis suspects, each piece once. True where
+    /// something was mended.
+    fn mend(&mut self, diagnosis: &Diagnosis) -> bool {
+        let _ = (diagnosis, &self.mended, &self.began_at);
+        false
+    }
+
+    async fn wait_for_next(&mut self, diagnosis: &Diagnosis, seen: Seen) -> Step {
+        let next = self
+            .policy
+            .next(diagnosis, seen, self.began.elapsed(), &mut fastrand::f64);
+        let (route, wait) = match next {
+            Next::Run { route, wait } => (route, wait),
+            Next::GiveUp(why) => return Step::GiveUp(why),
+        };
+        let current = self.policy.current();
+        if route != current {
+            let (from, to) = (self.route_name(current), self.route_name(route));
+            self.reporter.event(&Event::RouteSwitched { from, to });
+        }
+        self.reporter.event(&Event::Backoff {
+            attempt: self.attempts + 1,
+            wait,
+            left: self.policy.left(route),
+        });
+        match self.wait(wait).await {
+            Some(signal) => Step::Signal(signal),
+            None => Step::Run(route),
+        }
+    }
+
+    /// Waits, with the live line where there is one. Returns the signal that
+    /// asked for an end.
+    async fn wait(&mut self, wait: Duration) -> Option<Signal> {
+        let end = Instant::now() + wait;
+        loop {
+            let now = Instant::now();
+            // Also where there is no wait: a signal may be there already.
+            if let Ok(Some(arrived)) = self.signals.take() {
+                match arrived.signal {
+                    _ if arrived.ends() => return Some(arrived.signal),
+                    Signal::SIGTSTP => {
+                        self.reporter.clear();
+                        let _ = signals::stop_as(Signal::SIGTSTP);
+                    }
+                    Signal::SIGUSR1 | Signal::SIGUSR2 => return Some(arrived.signal),
+                    _ => {}
+                }
+                child::reap_orphans();
+                continue;
+            }
+            if now >= end {
+                return None;
+            }
+            self.reporter.tick();
+            let pause = if self.reporter.wants_ticks() {
+                TICK.min(end - now)
+            } else {
+                end - now
+            };
+            let _ = tokio::time::timeout(pause, self.signals.readable()).await;
+        }
+    }
+
+    /// Writes what is left of the attempt that counts, stdout and stderr.
+    /// `Some` where that itself ends the invocation.
+    fn deliver(&mut self, outcome: &mut Outcome) -> Option<End> {
+        self.reporter.clear();
+        let delivered = outcome.stdout.deliver(io::stdout().as_fd());
+        let _ = write_all(io::stderr().as_fd(), &outcome.held);
+        // Nobody reads any more: go would have died of it. Every other error
+        // of its stdout goes unnoticed by go, and so it does here.
+        let broken = delivered.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+        (broken && !self.start.sigpipe_was_ignored()).then_some(End::Signal(libc::SIGPIPE))
+    }
+
+    fn give_up(&mut self, mut outcome: Outcome, diagnosis: &Diagnosis, why: GaveUp) -> io::Result<End> {
+        let delivered = self.deliver(&mut outcome);
+        self.reporter.event(&Event::GaveUp {
+            why,
+            diagnosis: Some(diagnosis.clone()),
+        });
+        self.finished(outcome.status, false);
+        if outcome.stalled.is_some() {
+            return Ok(match outcome.interrupted {
+                Some(signal) => End::Signal(signal as i32),
+                None => End::Code(TIMED_OUT),
+            });
+        }
+        Ok(delivered.unwrap_or(End::of(outcome.status)))
+    }
+
+    fn finished(&mut self, status: ExitStatus, ok: bool) {
+        self.reporter.event(&Event::Finished {
+            attempts: self.attempts,
+            status: child::words(status),
+            ok,
+            took: self.began.elapsed(),
+        });
+    }
+
+    fn route_name(&self, route: usize) -> (usize, String) {
+        (
+            route + 1,
+            self.routes
+                .lists
+                .get(route)
+                .map(|list| list.redacted())
+                .unwrap_or_default(),
+        )
+    }
+}
+
+/// What follows an attempt that ended well.
+enum Accepted {
+    Done(End),
+    Doubted,
+}
+
+/// What follows an attempt that ended badly.
+enum Step {
+    Run(usize),
+    GiveUp(GaveUp),
+    Signal(Signal),
+}
+
+/// How often the live line is drawn anew.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How long the locks of go are waited for where files are put back.
+const LOCK_TIME: Duration = Duration::from_secs(10);
+
+/// How much of a `-json` stdout is read for errors, in bytes.
+const STDOUT_READ: u64 = 4 << 20;
+
+/// Names this process, so that a gofix below it knows where it stands.
+fn become_supervisor() {
+    #[cfg(target_os = "linux")]
+    {
+        let _ = nix::sys::prctl::set_name(watch::SUPERVISOR);
+        // What go leaves behind comes to this process and can be ended.
+        let _ = nix::sys::prctl::set_child_subreaper(true);
+    }
+}
+
+fn at_terminal() -> bool {
+    use std::io::IsTerminal;
+    io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal()
+}
+
+/// How the streams of this command are treated, and whether stdout and
+/// stderr are one file.
+fn stream_mode(invocation: &Invocation, prefetch: bool) -> (Mode, bool) {
+    if prefetch {
+        return (Mode::Hold, false);
+    }
+    let live = ["x", "v", "n"].iter().any(|flag| invocation.switch(flag));
+    let one_file = same_file() && writes_stdout(invocation);
+    let mode = match (one_file, live) {
+        (true, _) => Mode::HoldToEnd,
+        (false, true) => Mode::Live,
+        (false, false) => Mode::Hold,
+    };
+    (mode, one_file)
+}
+
+/// Commands that have something to say on stdout.
+fn writes_stdout(invocation: &Invocation) -> bool {
+    match invocation.words.as_slice() {
+        ["list"] | ["mod", "graph" | "why" | "verify"] => true,
+        ["mod", "tidy"] => invocation.switch("diff"),
+        _ => invocation.switch("json"),
+    }
+}
+
+/// Descriptors 1 and 2 are one file.
+fn same_file() -> bool {
+    let one = nix::sys::stat::fstat(io::stdout().as_fd());
+    let two = nix::sys::stat::fstat(io::stderr().as_fd());
+    matches!((one, two), (Ok(one), Ok(two)) if (one.st_dev, one.st_ino) == (two.st_dev, two.st_ino))
+}
+
+fn shown_changes(plan: &Plan) -> Vec<String> {
+    let shown = plan.changes.iter().map(|(name, value)| {
+        let value = value.to_string_lossy();
+        match *name {
+            "GOPROXY" => crate::policy::route::ProxyList::parse(&value).map_or_else(
+                |_| (*name).to_owned(),
+                |list| format!("{name}={}", list.redacted()),
+            ),
+            _ => format!("{name}={value}"),
+        }
+    });
+    shown.collect()
+}
+
+/// The diagnosis of an attempt that the stall clock ended.
+fn stall_diagnosis(quiet: Duration, list: &str) -> Diagnosis {
+    let line = format!("nothing came from {list} for {} s", quiet.as_secs());
+    own_diagnosis(FaultKind::Timeout, true, line)
+}
+
+/// The diagnosis of a tidy that is doubted.
+fn doubt() -> Diagnosis {
+    own_diagnosis(
+        FaultKind::Unknown,
+        false,
+        "a lookup of go mod tidy came to nothing".to_owned(),
+    )
+}
+
+fn own_diagnosis(kind: FaultKind, nobody: bool, line: String) -> Diagnosis {
+    let fault = Fault {
+        kind,
+        verdict: Verdict::Retry,
+        nobody,
+        origin: Origin::Proxy,
+        module: None,
+        version: None,
+        host: None,
+        url: None,
+        line,
+        mend: None,
+    };
+    Diagnosis {
+        verdict: Verdict::Retry,
+        faults: vec![fault],
+        advice: String::new(),
+        needs: None,
+    }
+}

@@ -1,0 +1,409 @@
+//! One run of the real go, from start to end: its streams, its signals, its clock.
+
+use std::{
+    borrow::Cow,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    os::unix::process::ExitStatusExt,
+    process::ExitStatus,
+    time::{Duration, Instant},
+};
+
+use gofix_shim::{RealGo, StartState};
+use nix::{fcntl::OFlag, sys::signal::Signal, unistd::pipe2};
+use tokio::net::unix::pipe::Receiver;
+
+use super::{
+    child::{Child, Plan, Sinks, reap_orphans},
+    signals::{self, Arrived, Signals},
+    streams::{Gate, Kept, Mode, Spool, write_all},
+    watch::{Look, SAMPLE, StallClock, Waits, Watch},
+};
+
+/// Puts the words of the relay back into the user's own, piece by piece.
+pub(super) trait Rewrite {
+    /// Takes bytes and returns those that are settled.
+    fn push(&mut self, bytes: &[u8]) -> Vec<u8>;
+    /// All that is left.
+    fn finish(&mut self) -> Vec<u8>;
+}
+
+/// What an attempt needs to know.
+pub(super) struct Setting<'a> {
+    pub(super) go: &'a RealGo,
+    pub(super) start: &'a StartState,
+    pub(super) signals: &'a Signals,
+    /// How stderr goes on to the user.
+    pub(super) mode: Mode,
+    /// Descriptors 1 and 2 are one file, and the command writes to both.
+    pub(super) one_file: bool,
+    /// After how long without movement go is ended; `None`: never.
+    pub(super) stall: Option<Duration>,
+    /// When a wait for a lock is ended.
+    pub(super) deadline: Instant,
+    /// For stderr and stdout, where the relay is in between.
+    pub(super) rewrite: [Option<Box<dyn Rewrite>>; 2],
+    /// Ends go as soon as stderr says something that satisfies this.
+    pub(super) enough: Option<fn(&[u8]) -> bool>,
+    /// Called once for a lock that go waits for.
+    pub(super) on_lock: &'a mut dyn FnMut(String, Option<i32>),
+}
+
+/// How an attempt ended, and what of it has not been shown yet.
+pub(super) struct Outcome {
+    pub(super) status: ExitStatus,
+    /// For how long nothing had moved, where the clock ended it.
+    pub(super) stalled: Option<Duration>,
+    /// `Setting::enough` was satisfied, and go was ended for it.
+    pub(super) ended_early: bool,
+    /// Stderr for diagnosis.
+    pub(super) text: Vec<u8>,
+    /// Stdout, where it could be kept.
+    pub(super) stdout: Spool,
+    /// What stderr still holds.
+    pub(super) held: Vec<u8>,
+    /// Stdout could not be kept and was passed on: no other attempt may follow.
+    pub(super) committed: bool,
+    /// A child other than a VCS was seen: no other attempt may follow.
+    pub(super) other_child: bool,
+    /// The signal that asked for an end.
+    pub(super) interrupted: Option<Signal>,
+    pub(super) took: Duration,
+}
+
+impl Outcome {
+    pub(super) fn ok(&self) -> bool {
+        self.status.success() && self.stalled.is_none()
+    }
+}
+
+/// Runs go once.
+pub(super) async fn run(plan: &Plan, setting: Setting<'_>) -> io::Result<Outcome> {
+    let began = Instant::now();
+    let (stdout, stdout_end) = pipe()?;
+    let (stderr, stderr_end) = if setting.one_file {
+        (None, stdout_end.try_clone()?)
+    } else {
+        let (stderr, end) = pipe()?;
+        (Some(stderr), end)
+    };
+    let sinks = Sinks {
+        stdout: stdout_end,
+        stderr: stderr_end,
+    };
+    crate::entry::child_starts();
+    let child = Child::start(
+        setting.go,
+        plan,
+        sinks,
+        setting.start,
+        setting.signals.sigchld_before(),
+    )?;
+    let watch = Watch::new(child.pid().as_raw());
+    Running {
+        stdout: Some(stdout),
+        stderr,
+        gate: Gate::new(setting.mode),
+        kept: Kept::default(),
+        spool: Spool::default(),
+        committed: false,
+        clock: setting.stall.map(StallClock::new),
+        watch,
+        child,
+        sampled: began,
+        stalled: None,
+        ended_early: false,
+        other_child: false,
+        interrupted: None,
+        lock_wait: Duration::ZERO,
+        lock_said: false,
+        buffer: vec![0; 64 << 10],
+        setting,
+    }
+    .to_its_end(began)
+    .await
+}
+
+fn pipe() -> io::Result<(Receiver, OwnedFd)> {
+    let (read_end, write_end) = pipe2(OFlag::O_CLOEXEC)?;
+    let flags = nix::fcntl::fcntl(&read_end, nix::fcntl::FcntlArg::F_GETFL)?;
+    let flags = OFlag::from_bits_retain(flags) | OFlag::O_NONBLOCK;
+    nix::fcntl::fcntl(&read_end, nix::fcntl::FcntlArg::F_SETFL(flags))?;
+    Ok((Receiver::from_owned_fd(read_end)?, write_end))
+}
+
+/// The pipes of go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stream {
+    Stdout,
+    Stderr,
+}
+
+struct Running<'a> {
+    setting: Setting<'a>,
+    stdout: Option<Receiver>,
+    stderr: Option<Receiver>,
+    gate: Gate,
+    kept: Kept,
+    spool: Spool,
+    committed: bool,
+    clock: Option<StallClock>,
+    watch: Watch,
+    child: Child,
+    sampled: Instant,
+    stalled: Option<Duration>,
+    ended_early: bool,
+    other_child: bool,
+    interrupted: Option<Signal>,
+    lock_wait: Duration,
+    lock_said: bool,
+    buffer: Vec<u8>,
+}
+
+impl Running<'_> {
+    async fn to_its_end(mut self, began: Instant) -> io::Result<Outcome> {
+        let status = loop {
+            if let Some(status) = self.child.poll()? {
+                break status;
+            }
+            self.turn().await?;
+        };
+        // What go wrote is in the pipes by now. Whoever else holds them open
+        // (a git that was left, a daemon) is not waited for.
+        self.drain(Stream::Stdout);
+        self.drain(Stream::Stderr);
+        self.finish_rewrites();
+        if self.stalled.is_some() || status.signal().is_some() {
+            self.watch.end_leftovers();
+        }
+        reap_orphans();
+        Ok(Outcome {
+            status,
+            stalled: self.stalled,
+            ended_early: self.ended_early,
+            text: self.kept.into_text(),
+            stdout: self.spool,
+            held: self.gate.into_rest(),
+            committed: self.committed,
+            other_child: self.other_child,
+            interrupted: self.interrupted,
+            took: began.elapsed(),
+        })
+    }
+
+    /// Waits for one thing to happen, and sees to it.
+    async fn turn(&mut self) -> io::Result<()> {
+        enum Happened {
+            Signal(Arrived),
+            Readable(Stream),
+            Due,
+            Sample,
+        }
+        let due = self.gate.due();
+        let sample = self.sampled + self.clock.as_ref().map_or(SAMPLE, StallClock::period);
+        let happened = tokio::select! {
+            arrived = self.setting.signals.next() => Happened::Signal(arrived?),
+            () = readable(self.stdout.as_ref()) => Happened::Readable(Stream::Stdout),
+            () = readable(self.stderr.as_ref()) => Happened::Readable(Stream::Stderr),
+            () = at(due) => Happened::Due,
+            () = at(Some(sample)) => Happened::Sample,
+        };
+        match happened {
+            Happened::Signal(arrived) => self.signalled(arrived)?,
+            Happened::Readable(stream) => {
+                self.take(stream);
+            }
+            Happened::Due => {
+                let show = self.gate.expire(Instant::now());
+                self.show(&show);
+            }
+            Happened::Sample => self.sample(),
+        }
+        Ok(())
+    }
+
+    fn signalled(&mut self, arrived: Arrived) -> io::Result<()> {
+        if arrived.ends() {
+            self.interrupted = Some(arrived.signal);
+        }
+        match arrived.signal {
+            Signal::SIGCHLD => {}
+            Signal::SIGTSTP => {
+                if !arrived.from_terminal {
+                    self.child.signal(Signal::SIGTSTP);
+                }
+                signals::stop_as(Signal::SIGTSTP)?;
+            }
+            _ if arrived.from_terminal => {}
+            signal => self.child.signal(signal),
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self, stream: Stream) {
+        while self.take(stream) {}
+    }
+
+    /// Takes what stands in a pipe. False where there is nothing, or no more.
+    fn take(&mut self, stream: Stream) -> bool {
+        let pipe = match stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
+        };
+        let Some(receiver) = pipe.as_ref() else {
+            return false;
+        };
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let count = match receiver.try_read(&mut buffer) {
+            Ok(0) => {
+                *pipe = None;
+                0
+            }
+            Ok(count) => count,
+            Err(error) => {
+                if !matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) {
+                    *pipe = None;
+                }
+                0
+            }
+        };
+        if count > 0 {
+            if let Some(clock) = &mut self.clock {
+                clock.reset();
+            }
+            self.took(stream, &buffer[..count]);
+        }
+        self.buffer = buffer;
+        count > 0
+    }
+
+    fn took(&mut self, stream: Stream, bytes: &[u8]) {
+        let slot = match stream {
+            Stream::Stderr => &mut self.setting.rewrite[0],
+            Stream::Stdout => &mut self.setting.rewrite[1],
+        };
+        let bytes = match slot {
+            Some(rewrite) => Cow::Owned(rewrite.push(bytes)),
+            None => Cow::Borrowed(bytes),
+        };
+        self.settled(stream, &bytes);
+    }
+
+    fn finish_rewrites(&mut self) {
+        for (at, stream) in [Stream::Stderr, Stream::Stdout].into_iter().enumerate() {
+            let rest = self.setting.rewrite[at].as_mut().map(|rewrite| rewrite.finish());
+            self.settled(stream, &rest.unwrap_or_default());
+        }
+    }
+
+    fn settled(&mut self, stream: Stream, bytes: &[u8]) {
+        if stream == Stream::Stdout && !self.setting.one_file {
+            self.spool(bytes);
+            return;
+        }
+        self.kept.push(bytes);
+        let show = self.gate.push(bytes, Instant::now());
+        self.show(&show);
+        if self.setting.mode == Mode::HoldToEnd && self.gate.held() > 0 {
+            let held = self.gate.take_held();
+            self.spool(&held);
+        }
+        if self.setting.enough.is_some_and(|enough| enough(bytes)) && !self.ended_early {
+            self.ended_early = true;
+            self.watch.end();
+        }
+    }
+
+    fn spool(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() || self.spool.push(bytes) {
+            return;
+        }
+        // Nowhere to keep it: this attempt is the one that counts.
+        let stdout = io::stdout();
+        let fresh = !self.committed;
+        self.committed = true;
+        let written = if fresh {
+            self.spool.deliver(stdout.as_fd())
+        } else {
+            write_all(stdout.as_fd(), bytes)
+        };
+        if written.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+            // go finds out as it would have done: nobody reads any more.
+            self.stdout = None;
+        }
+    }
+
+    fn show(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            let _ = write_all(io::stderr().as_fd(), bytes);
+        }
+    }
+
+    fn sample(&mut self) {
+        let now = Instant::now();
+        let took = now - self.sampled;
+        self.sampled = now;
+        let Some(Look {
+            bytes,
+            waits,
+            other_child,
+        }) = self.watch.look()
+        else {
+            return;
+        };
+        self.other_child |= other_child;
+        match waits {
+            Waits::No => {
+                self.lock_wait = Duration::ZERO;
+                let struck = self.clock.as_mut().and_then(|clock| clock.sample(took, bytes));
+                if struck.is_some() && self.stalled.is_none() {
+                    self.stalled = struck;
+                    self.watch.end();
+                }
+            }
+            Waits::Child => self.rest_clock(),
+            Waits::Lock { path, holder } => {
+                self.rest_clock();
+                self.lock_wait += took;
+                let path = path.map_or_else(|| "a file".into(), |path| path.to_string_lossy().into_owned());
+                if !self.lock_said
+                    && self.lock_wait >= LOCK_PATIENCE.min(self.setting.deadline - self.sampled)
+                {
+                    self.lock_said = true;
+                    (self.setting.on_lock)(path, holder);
+                }
+                if now >= self.setting.deadline && self.stalled.is_none() {
+                    self.stalled = Some(self.lock_wait);
+                    self.watch.end();
+                }
+            }
+        }
+    }
+
+    fn rest_clock(&mut self) {
+        if let Some(clock) = &mut self.clock {
+            clock.reset();
+        }
+    }
+}
+
+/// How long a wait for a lock goes without a word.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+
+async fn readable(pipe: Option<&Receiver>) {
+    match pipe {
+        // An error shows again, and is seen to, where the pipe is read.
+        Some(pipe) => drop(pipe.readable().await),
+        None => std::future::pending().await,
+    }
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant.into()).await,
+        None => std::future::pending().await,
+    }
+}

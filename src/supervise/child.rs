@@ -1,0 +1,161 @@
+//! Starts the real go and learns how it ended.
+
+use std::{
+    ffi::OsString,
+    io,
+    os::{
+        fd::OwnedFd,
+        unix::process::{CommandExt, ExitStatusExt},
+    },
+    process::{Command, ExitStatus, Stdio},
+};
+
+use gofix_shim::{RealGo, StartState};
+use nix::{
+    errno::Errno,
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use super::signals;
+
+/// What one run of go differs in from what the user typed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Plan {
+    /// Arguments without the name of the program.
+    pub(super) args: Vec<OsString>,
+    /// Variables that are set for it.
+    pub(super) changes: Vec<(&'static str, OsString)>,
+}
+
+/// A go that runs.
+#[derive(Debug)]
+pub(super) struct Child {
+    pid: Pid,
+    ended: Option<ExitStatus>,
+}
+
+/// Where go's stdout and stderr go.
+pub(super) struct Sinks {
+    pub(super) stdout: OwnedFd,
+    pub(super) stderr: OwnedFd,
+}
+
+impl Child {
+    pub(super) fn start(
+        go: &RealGo,
+        plan: &Plan,
+        sinks: Sinks,
+        start: &StartState,
+        sigchld: libc::sighandler_t,
+    ) -> io::Result<Self> {
+        let mut command: Command = go.command();
+        command
+            .args(&plan.args)
+            .envs(plan.changes.iter().map(|(name, value)| (name, value)))
+            .stdout(Stdio::from(sinks.stdout))
+            .stderr(Stdio::from(sinks.stderr));
+        start.restore_in(&mut command);
+        let me = nix::unistd::getpid();
+        #[expect(unsafe_code, reason = "what std has no word for between fork and exec")]
+        // SAFETY: only async-signal-safe system calls.
+        unsafe {
+            command.pre_exec(move || {
+                signals::set(libc::SIGCHLD, sigchld);
+                die_with(me)
+            });
+        }
+        let child = command.spawn()?;
+        let pid = Pid::from_raw(child.id().cast_signed());
+        Ok(Self { pid, ended: None })
+    }
+
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Passes a signal on, while go runs.
+    pub(super) fn signal(&self, signal: Signal) {
+        if self.ended.is_none() {
+            let _ = kill(self.pid, signal);
+        }
+    }
+
+    /// Reaps whatever has ended and says how go did, once it has.
+    pub(super) fn poll(&mut self) -> io::Result<Option<ExitStatus>> {
+        while self.ended.is_none() {
+            let Some((dead, status)) = reap()? else {
+                return Ok(None);
+            };
+            if dead == self.pid {
+                self.ended = Some(status);
+            }
+        }
+        Ok(self.ended)
+    }
+}
+
+/// Reaps one child that has ended, if there is one: go itself, or what was
+/// left to this process.
+fn reap() -> io::Result<Option<(Pid, ExitStatus)>> {
+    let mut status = 0;
+    loop {
+        #[expect(unsafe_code, reason = "the raw status, which ExitStatus is made from")]
+        // SAFETY: `status` is valid for writing.
+        let dead = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+        match dead {
+            0 => return Ok(None),
+            1.. => return Ok(Some((Pid::from_raw(dead), ExitStatus::from_raw(status)))),
+            _ => match Errno::last() {
+                Errno::EINTR => {}
+                error => return Err(error.into()),
+            },
+        }
+    }
+}
+
+/// Reaps what has been left to this process and is dead.
+pub(super) fn reap_orphans() {
+    while let Ok(Some(_)) = reap() {}
+}
+
+#[cfg(target_os = "linux")]
+fn die_with(parent: Pid) -> io::Result<()> {
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+    // It may have gone before the line above.
+    if nix::unistd::getppid() == parent {
+        Ok(())
+    } else {
+        Err(Errno::ECHILD.into())
+    }
+}
+#[cfg(not(target_os = "linux"))]
+fn die_with(_parent: Pid) -> io::Result<()> {
+    Ok(())
+}
+
+/// How go ended, in the words that Go's own `os/exec` has for it.
+pub(super) fn words(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(number)) => match Signal::try_from(number) {
+            Ok(signal) => format!("signal: {}", signal_word(signal)),
+            Err(_) => format!("signal: {number}"),
+        },
+        (None, None) => "unknown status".to_owned(),
+    }
+}
+
+fn signal_word(signal: Signal) -> &'static str {
+    match signal {
+        Signal::SIGINT => "interrupt",
+        Signal::SIGTERM => "terminated",
+        Signal::SIGKILL => "killed",
+        Signal::SIGHUP => "hangup",
+        Signal::SIGQUIT => "quit",
+        Signal::SIGPIPE => "broken pipe",
+        Signal::SIGABRT => "aborted",
+        Signal::SIGSEGV => "segmentation fault",
+        other => other.as_str(),
+    }
+}

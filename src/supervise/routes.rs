@@ -1,0 +1,50 @@
+//! The routes that this invocation may use: the user's own list, and the
+//! configured ones behind it where the user's list allows it.
+
+use crate::{
+    config::Config,
+    goenv::GoEnv,
+    policy::{
+        presets::PUBLIC_PROXIES,
+        route::{ListError, Narrow, ProxyList, may_widen},
+    },
+};
+
+/// The routes, and why there are no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Routes {
+    /// Route 1 first: always the user's own effective GOPROXY.
+    pub lists: Vec<ProxyList>,
+    /// Why configured routes are not used, where there are some.
+    pub narrow: Option<Narrow>,
+}
+
+impl Routes {
+    /// Reads the user's list and applies the rule for what may stand behind it.
+    ///
+    /// # Errors
+    /// Where GOPROXY is a value that go refuses; go says so in its own words.
+    pub fn allowed(env: &GoEnv, config: &Config) -> Result<Self, ListError> {
+        let own = ProxyList::parse(&env.text("GOPROXY"))?;
+        let configured: Vec<ProxyList> = config.routes.iter().map(|route| route.list.clone()).collect();
+        if configured.is_empty() {
+            return Ok(Self {
+                lists: vec![own],
+                narrow: None,
+            });
+        }
+        if let Err(narrow) = may_widen(&own, *config.widen, PUBLIC_PROXIES, &configured) {
+            return Ok(Self {
+                lists: vec![own],
+                narrow: Some(narrow),
+            });
+        }
+        let mut lists = vec![own];
+        for list in configured {
+            if !lists.contains(&list) {
+                lists.push(list);
+            }
+        }
+        Ok(Self { lists, narrow: None })
+    }
+}

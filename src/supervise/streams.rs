@@ -1,0 +1,376 @@
+//! What go writes, on its way to the user.
+//!
+//! Stderr is streamed, but from the first line that is not progress it is
+//! held, so that the error text of an attempt that is followed by a better
+//! one is never seen. Stdout is spooled until it is known whose it is.
+//!
+//! Known to be imperfect: where descriptors 1 and 2 are one file, what is
+//! stdout and what stderr cannot be told apart; the order is kept, and the
+//! whole is held from the first line that is no progress.
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek, SeekFrom, Write},
+    os::fd::{AsFd, BorrowedFd},
+    time::{Duration, Instant},
+};
+
+use super::signals;
+
+/// How much of stderr is held at most, in bytes.
+const HELD_LIMIT: usize = 256 << 10;
+
+/// How long stderr of a go that still runs is held.
+pub(super) const HELD_FOR: Duration = Duration::from_millis(500);
+
+/// The words behind `go: ` that say that loading goes on.
+const PROGRESS: [&[u8]; 8] = [
+    b"downloading ",
+    b"finding ",
+    b"found ",
+    b"added ",
+    b"upgraded ",
+    b"downgraded ",
+    b"removed ",
+    b"switching ",
+];
+
+/// True for a line that says that loading goes on.
+pub(super) fn is_progress(line: &[u8]) -> bool {
+    line.strip_prefix(b"go: ")
+        .is_some_and(|rest| PROGRESS.iter().any(|word| rest.starts_with(word)))
+}
+
+/// How stderr goes on to the user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Every byte at once: the user asked for a trace (`-x`, `-v`, `-n`).
+    Live,
+    /// Held from the first line that is not progress.
+    Hold,
+    /// Held to the end of the attempt: stdout is in it.
+    HoldToEnd,
+}
+
+/// Decides which bytes of stderr may be shown, and when.
+#[derive(Debug)]
+pub(super) struct Gate {
+    mode: Mode,
+    partial: Vec<u8>,
+    held: Vec<u8>,
+    since: Option<Instant>,
+}
+
+impl Gate {
+    pub(super) fn new(mode: Mode) -> Self {
+        Self {
+            mode,
+            partial: Vec::new(),
+            held: Vec::new(),
+            since: None,
+        }
+    }
+
+    /// Takes what go wrote and returns what may be shown now.
+    pub(super) fn push(&mut self, bytes: &[u8], now: Instant) -> Vec<u8> {
+        if self.mode == Mode::Live {
+            return bytes.to_vec();
+        }
+        let mut show = Vec::new();
+        let mut rest = bytes;
+        while let Some(newline) = memchr::memchr(b'\n', rest) {
+            let (line, behind) = rest.split_at(newline + 1);
+            rest = behind;
+            self.partial.extend_from_slice(line);
+            if self.since.is_none() && is_progress(&self.partial) {
+                show.append(&mut self.partial);
+            } else {
+                self.since.get_or_insert(now);
+                self.held.append(&mut self.partial);
+            }
+        }
+        self.partial.extend_from_slice(rest);
+        if self.held.len() + self.partial.len() > HELD_LIMIT && self.mode == Mode::Hold {
+            // More than anybody would hold: from here on it is streamed.
+            self.mode = Mode::Live;
+            show.append(&mut self.held);
+            show.append(&mut self.partial);
+        }
+        show
+    }
+
+    /// When held lines are to be shown although go still runs.
+    pub(super) fn due(&self) -> Option<Instant> {
+        (self.mode == Mode::Hold)
+            .then_some(self.since?)
+            .map(|since| since + HELD_FOR)
+    }
+
+    /// Returns the whole lines that have been held too long.
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<u8> {
+        if self.due().is_none_or(|due| now < due) {
+            return Vec::new();
+        }
+        self.since = None;
+        std::mem::take(&mut self.held)
+    }
+
+    /// All that has not been shown.
+    pub(super) fn into_rest(mut self) -> Vec<u8> {
+        self.held.append(&mut self.partial);
+        self.held
+    }
+
+    /// How much is held, in bytes.
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Takes the whole lines that are held, to be kept elsewhere.
+    pub(super) fn take_held(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.held)
+    }
+}
+
+/// What is kept of a text for diagnosis: its beginning and its end.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    dropped: bool,
+}
+
+const KEPT_HEAD: usize = 128 << 10;
+const KEPT_TAIL: usize = 384 << 10;
+
+impl Kept {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        let room = KEPT_HEAD.saturating_sub(self.head.len()).min(bytes.len());
+        let (head, rest) = bytes.split_at(room);
+        self.head.extend_from_slice(head);
+        self.tail.extend_from_slice(rest);
+        if self.tail.len() > 2 * KEPT_TAIL {
+            let cut = self.tail.len() - KEPT_TAIL;
+            self.tail.drain(..cut);
+            self.dropped = true;
+        }
+    }
+
+    /// The text, with a line's end where something is missing.
+    pub(super) fn into_text(mut self) -> Vec<u8> {
+        if self.dropped {
+            self.head.push(b'\n');
+        }
+        self.head.append(&mut self.tail);
+        self.head
+    }
+}
+
+/// Stdout of an attempt, until it is known whose it is: in memory while it is
+/// small, then in a file that has no name.
+#[derive(Debug, Default)]
+pub(super) struct Spool {
+    memory: Vec<u8>,
+    file: Option<File>,
+    gone: bool,
+}
+
+const SPOOL_MEMORY: usize = 64 << 10;
+
+impl Spool {
+    /// Takes what go wrote. False where it could not be kept: then the
+    /// attempt is the one that counts, and what comes is passed on.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> bool {
+        if self.gone {
+            return false;
+        }
+        self.memory.extend_from_slice(bytes);
+        if self.memory.len() <= SPOOL_MEMORY {
+            return true;
+        }
+        if self.file.is_none() {
+            self.file = tempfile::tempfile().ok();
+        }
+        let Some(file) = self.file.as_mut() else {
+            return false;
+        };
+        if write_counting(file, &mut self.memory).is_err() {
+            return false;
+        }
+        true
+    }
+
+    /// Writes all that was kept to `fd`, and passes on what comes from now on.
+    pub(super) fn deliver(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.gone = true;
+        if let Some(mut file) = self.file.take() {
+            file.seek(SeekFrom::Start(0))?;
+            let mut buffer = vec![0; 128 << 10];
+            loop {
+                match file.read(&mut buffer) {
+                    Ok(0) => break,
+                    Ok(count) => write_all(fd, &buffer[..count])?,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        write_all(fd, &std::mem::take(&mut self.memory))
+    }
+
+    /// The beginning of what was kept, at most `limit` bytes.
+    pub(super) fn peek(&mut self, limit: u64) -> Vec<u8> {
+        let mut text = Vec::new();
+        if let Some(file) = self.file.as_mut() {
+            let read = file
+                .seek(SeekFrom::Start(0))
+                .and_then(|_| Read::by_ref(file).take(limit).read_to_end(&mut text));
+            let end = file.seek(SeekFrom::End(0));
+            if read.is_err() || end.is_err() {
+                return Vec::new();
+            }
+        }
+        let room = usize::try_from(limit)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(text.len());
+        text.extend_from_slice(&self.memory[..room.min(self.memory.len())]);
+        text
+    }
+}
+
+/// Writes `bytes` to the file and takes away what was written, so that a full
+/// disk loses nothing.
+fn write_counting(file: &mut File, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let mut written = 0;
+    let result = loop {
+        match file.write(&bytes[written..]) {
+            Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                written += count;
+                if written == bytes.len() {
+                    break Ok(());
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => break Err(error),
+        }
+    };
+    bytes.drain(..written);
+    result
+}
+
+/// Writes all of `bytes`, waiting where the descriptor does not block. Gives
+/// up where it hangs and the user has asked to stop.
+///
+/// # Errors
+/// What write(2) says: `BrokenPipe` where the reader has gone, `StorageFull`
+/// where the disk is full.
+pub(super) fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
+    use nix::{errno::Errno, poll};
+    while !bytes.is_empty() {
+        match nix::unistd::write(fd, bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::EINTR) if signals::ending() => return Err(io::ErrorKind::Interrupted.into()),
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => {
+                let mut wanted = [poll::PollFd::new(fd.as_fd(), poll::PollFlags::POLLOUT)];
+                let waited = poll::poll(&mut wanted, poll::PollTimeout::NONE);
+                if waited == Err(Errno::EINTR) && signals::ending() {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(bytes: &[u8]) -> &str {
+        std::str::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn progress_is_shown_and_what_follows_is_held() {
+        let now = Instant::now();
+        let mut gate = Gate::new(Mode::Hold);
+        assert_eq!(
+            text(&gate.push(b"go: downloading a v1\ngo: find", now)),
+            "go: downloading a v1\n"
+        );
+        assert_eq!(text(&gate.push(b"ing module\nbad", now)), "go: finding module\n");
+        assert_eq!(text(&gate.push(b" news\ngo: downloading b v1\nhalf", now)), "");
+        assert_eq!(text(&gate.expire(now + HELD_FOR / 2)), "");
+        assert_eq!(
+            text(&gate.expire(now + HELD_FOR)),
+            "bad news\ngo: downloading b v1\n"
+        );
+        assert_eq!(gate.due(), None);
+        assert_eq!(text(&gate.into_rest()), "half");
+    }
+
+    #[test]
+    fn a_trace_is_not_held_and_a_flood_is_let_go() {
+        let now = Instant::now();
+        assert_eq!(text(&Gate::new(Mode::Live).push(b"WORK=/tmp", now)), "WORK=/tmp");
+        let mut gate = Gate::new(Mode::Hold);
+        let line = [b"x".repeat(999), b"\n".to_vec()].concat();
+        let mut shown = 0;
+        for _ in 0..1000 {
+            shown += gate.push(&line, now).len();
+            assert!(gate.held() <= HELD_LIMIT);
+        }
+        assert_eq!(shown, 1_000_000);
+    }
+
+    #[test]
+    fn splitting_changes_nothing() {
+        let now = Instant::now();
+        let whole = b"go: downloading a v1\ngo: x: EOF\n\tmore\ngo: found y\nend";
+        for at in 0..whole.len() {
+            let mut gate = Gate::new(Mode::Hold);
+            let mut shown = gate.push(&whole[..at], now);
+            shown.extend(gate.push(&whole[at..], now));
+            assert_eq!(text(&shown), "go: downloading a v1\n", "{at}");
+            assert_eq!(
+                text(&gate.into_rest()),
+                "go: x: EOF\n\tmore\ngo: found y\nend",
+                "{at}"
+            );
+        }
+    }
+
+    #[test]
+    fn kept_text_is_bounded_and_has_both_ends() {
+        let mut kept = Kept::default();
+        kept.push(b"first\n");
+        for _ in 0..3000 {
+            kept.push(&[b'x'; 1000]);
+        }
+        kept.push(b"last");
+        let text = kept.into_text();
+        assert!(text.starts_with(b"first\n") && text.ends_with(b"last") && text.len() < 1 << 20);
+    }
+
+    #[test]
+    fn a_spool_gives_back_what_it_took() {
+        for size in [10, SPOOL_MEMORY, 3 * SPOOL_MEMORY + 7] {
+            let mut spool = Spool::default();
+            let data: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+            for chunk in data.chunks(1000) {
+                assert!(spool.push(chunk));
+            }
+            assert_eq!(spool.peek(5), data[..5]);
+            let mut out = tempfile::tempfile().unwrap();
+            spool.deliver(out.as_fd()).unwrap();
+            assert!(!spool.push(b"more"));
+            let mut back = Vec::new();
+            out.seek(SeekFrom::Start(0)).unwrap();
+            out.read_to_end(&mut back).unwrap();
+            assert!(back == data);
+        }
+    }
+}

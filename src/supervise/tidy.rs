@@ -1,0 +1,225 @@
+//! Doubts an exit status of 0 of `go mod tidy`.
+//!
+//! tidy can swallow a network error and write another result: the only trace
+//! on stderr is a package that it was `finding` and never `found`. Then the
+//! files are put back and tidy runs again; the same bytes twice are the answer.
+//!
+//! Known to be imperfect: without the relay a lookup that was answered and
+//! one that failed look the same, so an import that nobody provides (`-e`)
+//! costs a second run.
+
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    fs::{self, File},
+    io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use gofix_shim::{Invocation, split_goflags};
+
+use crate::goenv::GoEnv;
+
+/// The packages that were looked for and not found, in order.
+pub(super) fn not_found(text: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(text);
+    let mut finding = BTreeSet::new();
+    for line in text.lines() {
+        if let Some(package) = line.strip_prefix("go: finding module for package ") {
+            finding.insert(package.trim().to_owned());
+        } else if let Some((package, _)) = line
+            .strip_prefix("go: found ")
+            .and_then(|rest| rest.split_once(" in "))
+        {
+            finding.remove(package.trim());
+        }
+    }
+    finding.into_iter().collect()
+}
+
+/// The files that a command may write, as they stood at some moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Snapshot {
+    files: Vec<(PathBuf, Option<Vec<u8>>)>,
+}
+
+/// go.mod and go.sum larger than this are not what they seem.
+const FILE_LIMIT: u64 = 64 << 20;
+
+impl Snapshot {
+    /// Of the go.mod and go.sum that `mod tidy` works on. `None` where there
+    /// is no main module, or a file that cannot be read.
+    pub(super) fn take(invocation: &Invocation, env: &GoEnv) -> Option<Self> {
+        let go_mod = main_module(invocation, env)?;
+        let go_sum = go_mod.with_extension("sum");
+        Self::of([go_mod, go_sum])
+    }
+
+    fn of(paths: impl IntoIterator<Item = PathBuf>) -> Option<Self> {
+        let files = paths
+            .into_iter()
+            .map(|path| read(&path).ok().map(|content| (path, content)));
+        Some(Self {
+            files: files.collect::<Option<_>>()?,
+        })
+    }
+
+    /// The same files as they stand now.
+    pub(super) fn again(&self) -> Option<Self> {
+        Self::of(self.files.iter().map(|(path, _)| path.clone()))
+    }
+
+    /// Puts these contents back, under go's own locks, wherever a file still
+    /// holds what stands in `written`.
+    ///
+    /// # Errors
+    /// Where a lock cannot be had before `deadline`, or a file cannot be
+    /// written; a file that somebody else has changed is left as it is.
+    pub(super) fn put_back(&self, written: &Self, env: &GoEnv, deadline: Instant) -> io::Result<()> {
+        let side = env.gomodcache().and_then(|cache| {
+            File::options()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(cache.join("cache/lock"))
+                .ok()
+        });
+        if let Some(side) = &side {
+            lock(side, deadline)?;
+        }
+        for ((path, before), (_, after)) in self.files.iter().zip(&written.files) {
+            if before != after {
+                put_back(path, before.as_deref(), after.as_deref(), deadline)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn put_back(path: &Path, before: Option<&[u8]>, after: Option<&[u8]>, deadline: Instant) -> io::Result<()> {
+    let Some(before) = before else {
+        // It was not there before the run that wrote it.
+        return if read(path)?.as_deref() == after {
+            fs::remove_file(path)
+        } else {
+            Ok(())
+        };
+    };
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(after.is_none())
+        .truncate(false)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)?;
+    lock(&file, deadline)?;
+    let mut now = Vec::new();
+    file.read_to_end(&mut now)?;
+    if now != after.unwrap_or_default() {
+        return Ok(());
+    }
+    // As go writes it: in place, under the lock, so that a link to it stays one.
+    io::Seek::seek(&mut file, io::SeekFrom::Start(0))?;
+    file.write_all(before)?;
+    file.set_len(before.len() as u64)?;
+    file.sync_data()
+}
+
+/// Takes a lock as go does (flock), but not for ever.
+fn lock(file: &File, deadline: Instant) -> io::Result<()> {
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(fs::TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let meta = file.metadata()?;
+    if !meta.is_file() || meta.len() > FILE_LIMIT {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut content = Vec::new();
+    file.take(FILE_LIMIT).read_to_end(&mut content)?;
+    Ok(Some(content))
+}
+
+/// The directory that go works in.
+pub(super) fn working_dir(invocation: &Invocation) -> Option<PathBuf> {
+    let here = std::env::current_dir().ok()?;
+    Some(match &invocation.chdir {
+        Some(dir) => here.join(dir),
+        None => here,
+    })
+}
+
+/// The go.mod of the main module: `-modfile`, or the nearest one upwards.
+pub(super) fn main_module(invocation: &Invocation, env: &GoEnv) -> Option<PathBuf> {
+    let dir = working_dir(invocation)?;
+    if let Some(file) = flag(invocation, env, "modfile").filter(|file| !file.is_empty()) {
+        return Some(dir.join(file));
+    }
+    dir.ancestors()
+        .map(|dir| dir.join("go.mod"))
+        .find(|path| path.is_file())
+}
+
+/// The value of a flag: of the command line, else of GOFLAGS.
+pub(super) fn flag(invocation: &Invocation, env: &GoEnv, name: &str) -> Option<OsString> {
+    invocation.flag(name).or_else(|| {
+        let words = split_goflags(&env.get("GOFLAGS").0);
+        words.iter().rev().find_map(|word| {
+            let word = word.to_str()?;
+            let word = word.strip_prefix("--").or_else(|| word.strip_prefix('-'))?;
+            match word.split_once('=') {
+                Some((found, value)) => (found == name).then(|| value.into()),
+                None => (word == name).then(OsString::new),
+            }
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finding_without_found_is_a_doubt() {
+        let text = b"go: finding module for package a/x\ngo: finding module for package b/y\n\
+            go: downloading b v1\ngo: found b/y in b v1.0.0\n";
+        assert_eq!(not_found(text), ["a/x"]);
+        assert!(not_found(b"go: downloading a v1\n").is_empty());
+    }
+
+    #[test]
+    fn files_are_put_back_only_where_they_hold_what_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let (go_mod, go_sum) = (dir.path().join("go.mod"), dir.path().join("go.sum"));
+        fs::write(&go_mod, "before\n").unwrap();
+        let before = Snapshot::of([go_mod.clone(), go_sum.clone()]).unwrap();
+        fs::write(&go_mod, "after, longer\n").unwrap();
+        fs::write(&go_sum, "sum\n").unwrap();
+        let after = before.again().unwrap();
+        let env = GoEnv::load(&|_| None, None);
+        let deadline = Instant::now() + std::time::Duration::from_secs(60);
+
+        before.put_back(&after, &env, deadline).unwrap();
+        assert_eq!(fs::read_to_string(&go_mod).unwrap(), "before\n");
+        assert!(!go_sum.exists());
+
+        fs::write(&go_mod, "somebody else\n").unwrap();
+        before.put_back(&after, &env, deadline).unwrap();
+        assert_eq!(fs::read_to_string(&go_mod).unwrap(), "somebody else\n");
+    }
+}

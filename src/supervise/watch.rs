@@ -1,0 +1,456 @@
+//! Watches a go from outside: does it still move, and what does it wait for?
+//!
+//! go has no clock of its own once a connection is up. What it reads
+//! (`rchar` of `/proc/PID/io`) is exactly nothing while a server is silent;
+//! the growth of the cache and cpu time mislead.
+//!
+//! Known to be imperfect: only Linux shows these numbers, so elsewhere there
+//! is no stall clock from outside (the relay has its own). A credential
+//! helper, a pager or a shell that go starts keeps the clock from striking,
+//! however long it takes.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fs,
+    os::linux::fs::MetadataExt,
+    path::PathBuf,
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Pid, getsid},
+};
+
+/// The sample period; a sample counts as at most [`SAMPLE_LIMIT`], so that a
+/// suspended machine or Ctrl-Z is no stall.
+pub(super) const SAMPLE: Duration = Duration::from_secs(1);
+const SAMPLE_LIMIT: Duration = Duration::from_secs(2);
+
+/// A transfer slower than this, in bytes a second, is a stall.
+const SLOWEST: f64 = 10.0;
+
+/// The stall clock.
+#[derive(Debug)]
+pub(super) struct StallClock {
+    limit: Duration,
+    window: VecDeque<(Duration, u64)>,
+    sum: (Duration, u64),
+}
+
+impl StallClock {
+    pub(super) fn new(limit: Duration) -> Self {
+        Self {
+            limit,
+            window: VecDeque::new(),
+            sum: (Duration::ZERO, 0),
+        }
+    }
+
+    /// How often a sample is taken.
+    pub(super) fn period(&self) -> Duration {
+        SAMPLE.min(self.limit / 4).max(Duration::from_millis(10))
+    }
+
+    /// Something was printed, or there is a reason to wait.
+    pub(super) fn reset(&mut self) {
+        self.window.clear();
+        self.sum = (Duration::ZERO, 0);
+    }
+
+    /// Adds a sample: how long it took and how much was read. Returns for how
+    /// long nothing has moved, once that is too long.
+    pub(super) fn sample(&mut self, took: Duration, bytes: u64) -> Option<Duration> {
+        let took = took.min(SAMPLE_LIMIT);
+        self.window.push_back((took, bytes));
+        self.sum = (self.sum.0 + took, self.sum.1 + bytes);
+        while let Some((first, moved)) = self.window.front().copied() {
+            if self.sum.0 - first < self.limit {
+                break;
+            }
+            self.window.pop_front();
+            self.sum = (self.sum.0 - first, self.sum.1 - moved);
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a rate, compared with a small number")]
+        let slow = (self.sum.1 as f64) < SLOWEST * self.sum.0.as_secs_f64();
+        (self.sum.0 >= self.limit && slow).then_some(self.sum.0)
+    }
+}
+
+/// What a go waits for, other than the network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// For nothing else: the stall clock runs.
+    No,
+    /// A child that is no VCS runs, or one reads the terminal.
+    Child,
+    /// flock(2) on a file, held by a process where that can be seen.
+    Lock {
+        path: Option<PathBuf>,
+        holder: Option<i32>,
+    },
+}
+
+/// One look at a go and at what it started.
+#[derive(Debug)]
+pub(super) struct Look {
+    /// Bytes read since the last look.
+    pub(super) bytes: u64,
+    pub(super) waits: Waits,
+    /// Something that is no VCS was among its children.
+    pub(super) other_child: bool,
+}
+
+/// The processes of one attempt.
+#[derive(Debug)]
+pub(super) struct Watch {
+    go: i32,
+    session: Option<Pid>,
+    read: HashMap<i32, u64>,
+}
+
+impl Watch {
+    pub(super) fn new(go: i32) -> Self {
+        Self {
+            go,
+            session: getsid(None).ok(),
+            read: HashMap::new(),
+        }
+    }
+
+    /// Takes a look. `None` where the system shows nothing.
+    pub(super) fn look(&mut self) -> Option<Look> {
+        let processes = self.processes();
+        let mut bytes = 0;
+        for process in &processes {
+            let Some(now) = rchar(process.pid) else {
+                if process.pid == self.go {
+                    return None;
+                }
+                continue;
+            };
+            let before = self.read.insert(process.pid, now).unwrap_or(0);
+            bytes += now.saturating_sub(before);
+        }
+        let other_child = processes
+            .iter()
+            .any(|process| process.pid != self.go && !process.is_vcs());
+        let at_terminal = processes.iter().any(|process| reads_terminal(process.pid));
+        let waits = if other_child || at_terminal {
+            Waits::Child
+        } else {
+            lock_wait(&processes).unwrap_or(Waits::No)
+        };
+        Some(Look {
+            bytes,
+            waits,
+            other_child,
+        })
+    }
+
+    /// Ends go and what it started, sessions of their own excepted.
+    pub(super) fn end(&self) {
+        let processes = self.processes();
+        let _ = kill(Pid::from_raw(self.go), Signal::SIGKILL);
+        for process in processes {
+            let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
+        }
+    }
+
+    /// Ends the git, hg, svn and ssh that a go which is no more has left.
+    pub(super) fn end_leftovers(&self) {
+        let me = std::process::id().cast_signed();
+        let mut left = Vec::new();
+        collect(me, self.session, &mut left);
+        for process in left.iter().filter(|process| process.is_vcs()) {
+            let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
+        }
+    }
+
+    fn processes(&self) -> Vec<Process> {
+        let mut found = vec![Process {
+            pid: self.go,
+            name: String::new(),
+        }];
+        collect(self.go, self.session, &mut found);
+        found
+    }
+}
+
+#[derive(Debug)]
+struct Process {
+    pid: i32,
+    name: String,
+}
+
+impl Process {
+    /// A VCS or its transport. The names are cut to 15 bytes by the kernel.
+    fn is_vcs(&self) -> bool {
+        let name = self.name.as_str();
+        let vcs = ["git", "hg", "svn", "fossil", "bzr", "ssh"].contains(&name)
+            || name.starts_with("git-")
+            || name.starts_with("svn");
+        vcs && !name.starts_with("git-credential")
+    }
+}
+
+/// Adds the descendants of `pid` that are in `session`.
+fn collect(pid: i32, session: Option<Pid>, found: &mut Vec<Process>) {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return;
+    };
+    for thread in threads.flatten() {
+        let Ok(children) = fs::read_to_string(thread.path().join("children")) else {
+            continue;
+        };
+        for child in children
+            .split_ascii_whitespace()
+            .filter_map(|word| word.parse::<i32>().ok())
+        {
+            if found.len() > 4096 || getsid(Some(Pid::from_raw(child))).ok() != session {
+                continue;
+            }
+            let name = fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default();
+            found.push(Process {
+                pid: child,
+                name: name.trim_end().to_owned(),
+            });
+            collect(child, session, found);
+        }
+    }
+}
+
+fn rchar(pid: i32) -> Option<u64> {
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    io.lines()
+        .find_map(|line| line.strip_prefix("rchar: "))?
+        .trim()
+        .parse()
+        .ok()
+}
+
+/// A process that stands in a read of a terminal: somebody is being asked.
+fn reads_terminal(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|place| place.contains("tty_read"))
+        || blocked_read(pid).is_some_and(|fd| {
+            fs::read_link(format!("/proc/{pid}/fd/{fd}"))
+                .is_ok_and(|path| path.starts_with("/dev/pts") || path.starts_with("/dev/tty"))
+        })
+}
+
+/// The descriptor that a process waits to read from, where the kernel tells.
+fn blocked_read(pid: i32) -> Option<u64> {
+    const READ: &str = if cfg!(target_arch = "x86_64") { "0" } else { "63" };
+    let call = fs::read_to_string(format!("/proc/{pid}/syscall")).ok()?;
+    let mut words = call.split_ascii_whitespace();
+    (words.next()? == READ).then_some(())?;
+    u64::from_str_radix(words.next()?.trim_start_matches("0x"), 16).ok()
+}
+
+/// The lock that one of the processes waits for, from `/proc/locks`.
+fn lock_wait(processes: &[Process]) -> Option<Waits> {
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    let waiting = locks
+        .lines()
+        .filter_map(Lock::parse)
+        .find(|lock| lock.waits && processes.iter().any(|process| process.pid == lock.pid))?;
+    let holder = locks
+        .lines()
+        .filter_map(Lock::parse)
+        .find(|lock| !lock.waits && lock.id == waiting.id && lock.pid > 0)
+        .map(|lock| lock.pid);
+    Some(Waits::Lock {
+        path: open_file(waiting.pid, waiting.inode),
+        holder,
+    })
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Lock<'a> {
+    id: &'a str,
+    waits: bool,
+    pid: i32,
+    inode: u64,
+}
+
+impl<'a> Lock<'a> {
+    /// Reads `1: -> FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF`.
+    fn parse(line: &'a str) -> Option<Self> {
+        let mut words = line.split_ascii_whitespace();
+        let id = words.next()?;
+        let mut word = words.next()?;
+        let waits = word == "->";
+        if waits {
+            word = words.next()?;
+        }
+        (word == "FLOCK").then_some(())?;
+        let pid = words.nth(2)?.parse().ok()?;
+        let inode = words.next()?.rsplit(':').next()?.parse().ok()?;
+        Some(Self {
+            id,
+            waits,
+            pid,
+            inode,
+        })
+    }
+}
+
+/// The path of the file with this inode that a process has open.
+fn open_file(pid: i32, inode: u64) -> Option<PathBuf> {
+    let files = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+    files.flatten().map(|entry| entry.path()).find_map(|link| {
+        let meta = fs::metadata(&link).ok()?;
+        (meta.st_ino() == inode && meta.is_file())
+            .then(|| fs::read_link(&link).ok())
+            .flatten()
+    })
+}
+
+/// True where an ancestor of this process is a gofix that supervises: then
+/// this command belongs to that one's attempt and is passed through.
+pub(super) fn inside_supervised() -> bool {
+    let identity = |path: &str| fs::metadata(path).ok().map(|meta| (meta.st_dev(), meta.st_ino()));
+    let Some(me) = identity("/proc/self/exe") else {
+        return false;
+    };
+    let mut pid = nix::unistd::getppid().as_raw();
+    for _ in 0..256 {
+        if pid <= 0 {
+            return false;
+        }
+        if identity(&format!("/proc/{pid}/exe")) == Some(me) && supervises(pid) {
+            return true;
+        }
+        let Some(parent) = parent(pid) else { return false };
+        pid = parent;
+    }
+    false
+}
+
+/// A gofix that supervises has given itself this name (15 bytes at most).
+pub(super) const SUPERVISOR: &std::ffi::CStr = c"gofix-supervise";
+
+fn supervises(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm"))
+        .is_ok_and(|name| name.trim_end().as_bytes() == SUPERVISOR.to_bytes())
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name may hold anything, a `)` too: what counts stands behind the last.
+    stat.rsplit_once(')')?
+        .1
+        .split_ascii_whitespace()
+        .nth(1)?
+        .parse()
+        .ok()
+}
+
+/// True where the machine has no default route, of either family: then
+/// nothing but loopback and neighbours can be reached.
+pub(super) fn no_default_route() -> bool {
+    let v4 = fs::read_to_string("/proc/net/route");
+    let v6 = fs::read_to_string("/proc/net/ipv6_route");
+    let Ok(v4) = v4 else { return false };
+    let has_v4 = v4.lines().skip(1).any(|line| {
+        let mut words = line.split_ascii_whitespace();
+        words.nth(1) == Some("00000000") && words.nth(5) == Some("00000000")
+    });
+    // A default route through `lo` is the kernel's way to say «unreachable».
+    let has_v6 = v6.unwrap_or_default().lines().any(|line| {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        words
+            .first()
+            .is_some_and(|net| net.bytes().all(|byte| byte == b'0'))
+            && words.get(1) == Some(&"00")
+            && words.last() != Some(&"lo")
+    });
+    !has_v4 && !has_v6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn silence_strikes_and_movement_does_not() {
+        let mut clock = StallClock::new(Duration::from_secs(5));
+        assert!((0..4).all(|_| clock.sample(SECOND, 0).is_none()));
+        assert_eq!(clock.sample(SECOND, 0), Some(5 * SECOND));
+        clock.reset();
+        assert!((0..100).all(|_| clock.sample(SECOND, 11).is_none()));
+    }
+
+    #[test]
+    fn a_drip_is_a_stall_however_it_is_spread() {
+        let mut clock = StallClock::new(Duration::from_secs(10));
+        let struck = (0..40).any(|second| {
+            clock
+                .sample(SECOND, if second % 5 == 0 { 20 } else { 0 })
+                .is_some()
+        });
+        assert!(struck);
+    }
+
+    #[test]
+    fn a_suspended_machine_is_no_stall() {
+        let mut clock = StallClock::new(Duration::from_secs(10));
+        assert_eq!(clock.sample(3600 * SECOND, 0), None);
+        assert_eq!(clock.sample(SECOND, 0), None);
+    }
+
+    #[test]
+    fn locks_are_read() {
+        assert_eq!(
+            Lock::parse("3: -> FLOCK  ADVISORY  WRITE 77 fe:00:5678 0 EOF"),
+            Some(Lock {
+                id: "3:",
+                waits: true,
+                pid: 77,
+                inode: 5678
+            })
+        );
+        assert_eq!(
+            Lock::parse("3: FLOCK  ADVISORY  WRITE 5 fe:00:5678 0 EOF"),
+            Some(Lock {
+                id: "3:",
+                waits: false,
+                pid: 5,
+                inode: 5678
+            })
+        );
+        assert_eq!(Lock::parse("4: POSIX  ADVISORY  WRITE 5 fe:00:5678 0 EOF"), None);
+        assert_eq!(Lock::parse(""), None);
+    }
+
+    #[test]
+    fn names_of_vcs() {
+        let vcs = |name: &str| {
+            Process {
+                pid: 1,
+                name: name.to_owned(),
+            }
+            .is_vcs()
+        };
+        assert!(
+            ["git", "git-remote-http", "ssh", "hg", "svn"]
+                .into_iter()
+                .all(vcs)
+        );
+        assert!(
+            !["compile", "git-credential-", "sh", "gcc", "ssh-askpass"]
+                .into_iter()
+                .any(vcs)
+        );
+    }
+
+    #[test]
+    fn this_process_is_seen() {
+        let me = std::process::id().cast_signed();
+        assert!(rchar(me).is_some_and(|bytes| bytes > 0));
+        assert_eq!(parent(me), Some(nix::unistd::getppid().as_raw()));
+        assert!(!inside_supervised());
+    }
+}
