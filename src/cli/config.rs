@@ -1,13 +1,12 @@
 //! `gofix config`: what holds, where it comes from, and what is wrong with it.
 
-use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
 use serde_json::{Map, Value, json};
 
 use super::args::{self, ConfigAction, Settings};
-use super::{FAILED, OK, load_config, say_warnings};
+use super::{FAILED, OK, load_config, say_warnings, variable};
 use crate::config::{Config, Files, Origin, Shown, Warning};
 use crate::env_vars;
 use crate::report::out;
@@ -20,10 +19,6 @@ pub(super) fn run(asked: &args::Config, settings: &Settings) -> i32 {
         Some(ConfigAction::Check { json }) => check(settings, json || asked.json),
         Some(ConfigAction::Path) => path(),
     }
-}
-
-fn variable(name: &str) -> Option<OsString> {
-    std::env::var_os(name)
 }
 
 fn show(settings: &Settings, json: bool) -> i32 {

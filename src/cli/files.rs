@@ -30,6 +30,11 @@ pub(super) enum Refusal {
     /// It is no regular file.
     #[error("{0} is no regular file")]
     Odd(String),
+    /// One of the two marks round gofix's lines is gone.
+    #[error(
+        "{0} holds half of gofix's lines; remove what is between `# >>> gofix shim` and `# <<< gofix shim` by hand"
+    )]
+    Block(String),
     /// It is larger than any file that gofix edits.
     #[error("{0} is larger than 16 MiB; gofix does not edit such a file")]
     Large(String),
@@ -85,11 +90,12 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Refusal> {
     Ok(Some(bytes))
 }
 
-/// Replaces a file, or makes it with `mode`; one that is there keeps its mode. Folders that are missing are made (0755).
-pub(super) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Refusal> {
+/// Replaces a file, or makes it with `mode`; one that is there keeps its mode. Folders that are missing are made (0755); the
+/// topmost of those is returned.
+pub(super) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<Option<PathBuf>, Refusal> {
     read_link_free(path)?;
     let folder = path.parent().unwrap_or_else(|| Path::new("/"));
-    make_folder(folder)?;
+    let made = make_folder(folder)?;
     let mode = fs::symlink_metadata(path).map_or(mode, |about| about.permissions().mode() & 0o7777);
     let mut file = tempfile::Builder::new()
         .prefix(".gofix-")
@@ -101,7 +107,7 @@ pub(super) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Refusal>
         .and_then(|()| file.as_file().sync_all())
         .map_err(|error| io_error(path, error))?;
     file.persist(path).map_err(|error| io_error(path, error.error))?;
-    Ok(())
+    Ok(made)
 }
 
 fn read_link_free(path: &Path) -> Result<(), Refusal> {
@@ -115,14 +121,21 @@ fn read_link_free(path: &Path) -> Result<(), Refusal> {
     }
 }
 
-/// Makes a folder and those above it, if the nearest one that there is belongs to the one who asks.
-pub(super) fn make_folder(folder: &Path) -> Result<(), Refusal> {
+/// Makes a folder and those above it, if the nearest one that there is belongs to the one who asks; returns the topmost one
+/// that was made.
+pub(super) fn make_folder(folder: &Path) -> Result<Option<PathBuf>, Refusal> {
     owned(folder)?;
+    let missing = folder
+        .ancestors()
+        .take_while(|above| fs::metadata(above).is_err())
+        .last()
+        .map(Path::to_owned);
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o755)
         .create(folder)
-        .map_err(|error| io_error(folder, error))
+        .map_err(|error| io_error(folder, error))?;
+    Ok(missing)
 }
 
 /// Refuses a place whose nearest existing folder belongs to neither the one who asks nor root: above all somebody else's home
@@ -154,22 +167,13 @@ pub(super) fn remove(path: &Path) -> Result<(), Refusal> {
     }
 }
 
-/// Removes folders as far up as they are empty, and not further than `stop`.
-pub(super) fn remove_empty(folder: &Path, stop: &Path) {
-    for folder in folder
-        .ancestors()
-        .take_while(|above| above.starts_with(stop) && *above != stop)
-    {
+/// Removes `folder` and those above it up to `top`, as far as they are empty.
+pub(super) fn remove_empty(folder: &Path, top: &Path) {
+    for folder in folder.ancestors().take_while(|above| above.starts_with(top)) {
         if fs::remove_dir(folder).is_err() {
             return;
         }
     }
-}
-
-#[expect(dead_code, reason = "the shim command comes next")]
-/// The home folder of the environment, if it is an absolute path.
-pub(super) fn home() -> Option<PathBuf> {
-    absolute("HOME")
 }
 
 /// The folder that a variable names, if it is an absolute path.

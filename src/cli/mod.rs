@@ -79,6 +79,11 @@ fn go(split: &Split<'_>, settings: &Settings, start: &StartState) -> i32 {
     crate::entry::go(&args, &flags, start)
 }
 
+/// A variable of this process.
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
 /// The real go, where there is one.
 fn real_go() -> Option<PathBuf> {
     gofix_shim::find_real_go(&gofix_shim::SearchEnv::current())
@@ -91,7 +96,7 @@ fn real_go() -> Option<PathBuf> {
 /// # Errors
 /// The exit status, where a setting on the command line makes no sense; that has been said.
 fn load_config(settings: &Settings) -> Result<(Config, Vec<Warning>), i32> {
-    let (mut config, warnings) = Config::load(&|name| std::env::var_os(name));
+    let (mut config, warnings) = Config::load(&variable);
     match config.apply(&settings.flags()) {
         Ok(()) => Ok((config, warnings)),
         Err(complaint) => {

@@ -2,7 +2,6 @@
 //!
 //! Only the user's own file is written, and of it only the key `routes`: comments, order and everything else stay.
 
-use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -11,7 +10,7 @@ use toml_edit::{Array, DocumentMut, Item, Value};
 
 use super::args::{self, RoutesAction, Settings};
 use super::config::origin_json;
-use super::{FAILED, OK, files, load_config, say_warnings};
+use super::{FAILED, OK, files, load_config, say_warnings, variable};
 use crate::config::{Config, Files, Origin, RouteSpec, expand_route};
 use crate::goenv::{GoEnv, Layer};
 use crate::policy::presets::{self, MIRRORS, PRESETS, PUBLIC_PROXIES};
@@ -43,10 +42,6 @@ pub(super) fn run(asked: &args::Routes, settings: &Settings) -> i32 {
             FAILED
         }
     }
-}
-
-fn variable(name: &str) -> Option<OsString> {
-    std::env::var_os(name)
 }
 
 /// Everything that `list` tells.
@@ -468,23 +463,51 @@ impl RoutesFile {
         }
     }
 
-    /// Writes the file; one that has nothing left in it is removed.
-    pub(super) fn save(self) -> Result<PathBuf, String> {
-        let text = self.document.to_string();
-        if text.as_bytes() == self.was {
-            return Ok(self.path);
+    /// Puts a comment behind the routes.
+    pub(super) fn remark(&mut self, comment: &str) {
+        if let Some(value) = self.document.get_mut("routes").and_then(Item::as_value_mut) {
+            value.decor_mut().set_suffix(comment);
         }
-        if text.trim().is_empty() {
-            files::remove(&self.path).map_err(|refusal| refusal.to_string())?;
-            if let Some(folder) = self.path.parent() {
-                files::remove_empty(folder, folder.parent().unwrap_or(folder));
-            }
-            return Ok(self.path);
-        }
-        // 0600: a list may hold a password.
-        files::write(&self.path, text.as_bytes(), 0o600).map_err(|refusal| refusal.to_string())?;
-        Ok(self.path)
     }
+
+    /// This comment stands behind the routes.
+    pub(super) fn has_remark(&self, comment: &str) -> bool {
+        let decor = self
+            .document
+            .get("routes")
+            .and_then(Item::as_value)
+            .map(Value::decor);
+        decor.and_then(|decor| decor.suffix()?.as_str()) == Some(comment)
+    }
+
+    /// Writes the file; one that has nothing left in it is removed.
+    pub(super) fn save(self) -> Result<Saved, String> {
+        let text = self.document.to_string();
+        let made = if text.as_bytes() == self.was {
+            None
+        } else if text.trim().is_empty() {
+            files::remove(&self.path).map_err(|refusal| refusal.to_string())?;
+            if let Some(folder) = self.path.parent().filter(|folder| folder.ends_with("gofix")) {
+                files::remove_empty(folder, folder);
+            }
+            None
+        } else {
+            // 0600: a list may hold a password.
+            files::write(&self.path, text.as_bytes(), 0o600).map_err(|refusal| refusal.to_string())?
+        };
+        Ok(Saved {
+            path: self.path,
+            made,
+        })
+    }
+}
+
+/// A file that was written.
+pub(super) struct Saved {
+    /// Its path.
+    pub(super) path: PathBuf,
+    /// The topmost folder that was made for it.
+    pub(super) made: Option<PathBuf>,
 }
 
 /// Checks what was typed as a route; the preset's bare name is one too where `names` says so.
@@ -525,7 +548,7 @@ fn add(lists: &[String], first: bool) -> Result<String, String> {
         file.insert(&entry, if first { index } else { usize::MAX });
         said.push(format!("added {}", safe(&redact_entry(&entry))));
     }
-    let path = file.save()?;
+    let path = file.save()?.path;
     Ok(format!("{} in {}", said.join(", "), files::shown(&path)))
 }
 
@@ -549,7 +572,7 @@ fn remove(routes: &[String], settings: &Settings) -> Result<String, String> {
     if file.entries().is_empty() {
         file.clear();
     }
-    let path = file.save()?;
+    let path = file.save()?.path;
     let names: Vec<String> = entries.iter().map(|entry| safe(&redact_entry(entry))).collect();
     Ok(format!(
         "removed {} from {}",
@@ -593,7 +616,7 @@ fn take(routes: &[String]) -> Result<String, String> {
         .collect::<Result<_, _>>()?;
     let mut file = RoutesFile::open()?;
     file.replace(&entries);
-    let path = file.save()?;
+    let path = file.save()?.path;
     let names: Vec<String> = entries.iter().map(|entry| safe(&redact_entry(entry))).collect();
     Ok(format!(
         "the routes of {} are now: {}",
@@ -607,6 +630,6 @@ fn reset() -> Result<String, String> {
     if !file.clear() {
         return Ok(format!("{} has no routes", files::shown(&file.path)));
     }
-    let path = file.save()?;
+    let path = file.save()?.path;
     Ok(format!("removed the routes from {}", files::shown(&path)))
 }

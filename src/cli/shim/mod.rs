@@ -1,0 +1,478 @@
+//! `gofix shim`: puts the shim in front of go, takes it away, says which go wins.
+//!
+//! The shim stands in a folder of its own, as a link to the shim beside this gofix or, where there is none, to this gofix,
+//! which behaves as the shim under the name `go`. A link and no copy: an update of gofix counts at once, gofix recognises
+//! itself by device and inode, and when gofix is removed the link leads nowhere and every shell steps over it to the real go.
+//!
+//! Before the folder goes first in PATH the shim is run once. Known to be imperfect: only a file that stands beside this gofix
+//! can be the small shim; one that was installed elsewhere is not looked for.
+
+mod brief;
+mod lines;
+mod status;
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use self::brief::Ended;
+use self::lines::{Put, Shell, Surroundings, Target};
+use super::args::{self, ShimAction, ShimInstall, ShimPlace};
+use super::routes::{RoutesFile, Saved};
+use super::{FAILED, OK, files};
+use crate::config::SYSTEM_DIR;
+use crate::policy::presets;
+use crate::report::{out, safe};
+
+/// How long the shim may take for one run.
+const TRIAL: Duration = Duration::from_secs(20);
+
+/// Runs the command.
+pub(super) fn run(asked: &args::Shim) -> i32 {
+    let done = match &asked.action {
+        ShimAction::Install(asked) => install(asked),
+        ShimAction::Uninstall(place) => uninstall(place),
+        ShimAction::Status(asked) => return status::run(asked),
+    };
+    match done {
+        Ok(()) => OK,
+        Err(complaint) => {
+            out::message(&complaint);
+            FAILED
+        }
+    }
+}
+
+/// Where the shim is or goes.
+struct Place {
+    /// Its folder; absolute.
+    dir: PathBuf,
+    system: bool,
+}
+
+impl Place {
+    fn of(asked: &ShimPlace) -> Result<Self, String> {
+        if let Some(dir) = &asked.dir {
+            let dir = std::path::absolute(dir).map_err(|error| format!("{}: {error}", files::shown(dir)))?;
+            if dir
+                .as_os_str()
+                .as_bytes()
+                .iter()
+                .any(|byte| *byte == b':' || byte.is_ascii_control())
+            {
+                return Err(format!("{} cannot stand in PATH", files::shown(&dir)));
+            }
+            return Ok(Self {
+                dir,
+                system: asked.system,
+            });
+        }
+        if asked.system {
+            return Ok(Self {
+                dir: system_root().join("usr/local/lib/gofix/shims"),
+                system: true,
+            });
+        }
+        let data = files::absolute("XDG_DATA_HOME")
+            .or_else(|| files::absolute("HOME").map(|home| home.join(".local/share")))
+            .ok_or("HOME is not set, so there is no folder for the shim; name one with --dir")?;
+        Ok(Self {
+            dir: data.join("gofix/shims"),
+            system: false,
+        })
+    }
+
+    fn shim(&self) -> PathBuf {
+        self.dir.join("go")
+    }
+
+    /// The files that may hold the PATH lines, or those of them that should.
+    fn targets(&self, wanted_only: bool) -> Vec<Target> {
+        if self.system {
+            return lines::system(&system_root(), wanted_only);
+        }
+        let around = Surroundings::current();
+        around
+            .map(|around| {
+                if wanted_only {
+                    around.wanted()
+                } else {
+                    around.all()
+                }
+            })
+            .unwrap_or_default()
+    }
+}
+
+/// `/`, but for tests.
+fn system_root() -> PathBuf {
+    std::env::var_os("__GOFIX_TEST_ROOT").map_or_else(|| PathBuf::from("/"), PathBuf::from)
+}
+
+fn install(asked: &ShimInstall) -> Result<(), String> {
+    let place = Place::of(&asked.place)?;
+    let routes = asked.routes.as_deref().map(preset).transpose()?;
+    let program = program()?;
+    let mut made = Made::read(&place);
+    made.add(link(&place, &program)?);
+    out::message(&format!(
+        "the shim is {} -> {}",
+        files::shown(&place.shim()),
+        files::shown(&program)
+    ));
+    if let Some(name) = routes {
+        let saved = write_routes(&place, name)?;
+        made.add(saved.made);
+        let path = files::shown(&saved.path);
+        out::message(&format!(
+            "the routes of {path} are now those of the preset {name}; gofix routes says who is asked"
+        ));
+    }
+    match &asked.print {
+        Some(shell) => print_lines(&place, shell),
+        None => write_lines(&place, &mut made)?,
+    }
+    made.write(&place).map_err(|refusal| refusal.to_string())
+}
+
+/// The folders that gofix made, so that taking the shim away removes those and no other.
+struct Made(Vec<PathBuf>);
+
+impl Made {
+    fn file(place: &Place) -> PathBuf {
+        place.dir.join(".gofix-made")
+    }
+
+    fn read(place: &Place) -> Self {
+        let text = files::read(&Self::file(place)).ok().flatten().unwrap_or_default();
+        let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        Self(lines.map(|line| PathBuf::from(OsStr::from_bytes(line))).collect())
+    }
+
+    fn add(&mut self, folder: Option<PathBuf>) {
+        self.0.extend(folder);
+    }
+
+    fn write(&self, place: &Place) -> Result<(), files::Refusal> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let lines: Vec<&[u8]> = self
+            .0
+            .iter()
+            .map(|folder| folder.as_os_str().as_bytes())
+            .collect();
+        files::write(&Self::file(place), &lines.join(&b'\n'), 0o644).map(|_| ())
+    }
+
+    /// Removes what is empty of them; only above `leaves`, whatever somebody wrote into the file.
+    fn remove(&self, leaves: &[&Path]) {
+        for leaf in leaves {
+            for top in self
+                .0
+                .iter()
+                .filter(|top| top.is_absolute() && leaf.starts_with(top))
+            {
+                files::remove_empty(leaf, top);
+            }
+        }
+    }
+}
+
+fn preset(name: &str) -> Result<&'static str, String> {
+    let known = || {
+        presets::PRESETS
+            .iter()
+            .map(|preset| preset.name)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    presets::find(name)
+        .map(|preset| preset.name)
+        .ok_or_else(|| format!("no preset `{}`; there are: {}", safe(name), known()))
+}
+
+/// The program that the shim is: the one beside this gofix, if it is a shim, else this gofix.
+fn program() -> Result<PathBuf, String> {
+    let gofix = std::env::current_exe()
+        .and_then(|path| path.canonicalize())
+        .map_err(|error| format!("the path of gofix itself cannot be found: {error}"))?;
+    let beside = gofix.with_file_name("go");
+    Ok(if beside.is_file() && try_out(&beside).is_ok() {
+        beside
+    } else {
+        gofix
+    })
+}
+
+/// Makes the link, runs it once, and only then gives it its name. Returns the topmost folder that was made for it.
+fn link(place: &Place, program: &Path) -> Result<Option<PathBuf>, String> {
+    let shim = place.shim();
+    if shim.symlink_metadata().is_ok() && !is_ours(&shim) {
+        return Err(format!(
+            "{} is there and is not gofix's; choose another folder with --dir",
+            files::shown(&shim)
+        ));
+    }
+    let made = files::make_folder(&place.dir).map_err(|refusal| refusal.to_string())?;
+    let trial = place.dir.join(format!(".go-{}", std::process::id()));
+    let done = symlink(program, &trial)
+        .map_err(|error| format!("{}: {error}", files::shown(&trial)))
+        .and_then(|()| try_out(&trial))
+        .and_then(|()| compare_with_real_go(&trial))
+        .and_then(|()| {
+            std::fs::rename(&trial, &shim).map_err(|error| format!("{}: {error}", files::shown(&shim)))
+        });
+    if done.is_err() {
+        let _ = files::remove(&trial);
+        if let Some(top) = &made {
+            files::remove_empty(&place.dir, top);
+        }
+    }
+    done.map(|()| made)
+        .map_err(|complaint| format!("{complaint}; nothing was changed"))
+}
+
+/// A link that gofix made: one to something called gofix or go that answers as the shim does, or that leads nowhere.
+fn is_ours(shim: &Path) -> bool {
+    let Ok(target) = std::fs::read_link(shim) else {
+        return false;
+    };
+    let name = target.file_name().unwrap_or_default();
+    (name == "gofix" || name == "go") && (!shim.exists() || try_out(shim).is_ok())
+}
+
+/// Runs a program under the name `go` with a GOFIX_GO that says a word: a shim executes that, a go does not.
+fn try_out(program: &Path) -> Result<(), String> {
+    let cannot = |what: String| format!("{} cannot be the shim here: {what}", files::shown(program));
+    let folder = tempfile::tempdir().map_err(|error| format!("a temporary folder: {error}"))?;
+    let go = folder.path().join("go");
+    // Not through a descriptor that is open for writing: the kernel would say "text file busy".
+    std::fs::write(&go, "#!/bin/sh\necho \"the shim runs $1\"\n")
+        .and_then(|()| std::fs::set_permissions(&go, std::fs::Permissions::from_mode(0o700)))
+        .map_err(|error| format!("{}: {error}", files::shown(&go)))?;
+    let mut command = as_go(program);
+    command
+        .arg("gofix-trial")
+        .env_clear()
+        .env("GOFIX_GO", &go)
+        .env("PATH", "/usr/bin:/bin");
+    match brief::run(command, None, TRIAL) {
+        Ended::Said(output, Some(status)) if status.success() && output == b"the shim runs gofix-trial\n" => {
+            Ok(())
+        }
+        Ended::Said(_, Some(status)) => Err(cannot(format!("it does not run the go behind it ({status})"))),
+        Ended::Said(_, None) => Err(cannot("it says too much".to_owned())),
+        Ended::NotStarted(error) => Err(cannot(format!("it does not start: {error}"))),
+        Ended::TooLate => Err(cannot(format!("it did not end within {} s", TRIAL.as_secs()))),
+    }
+}
+
+/// `go version` through the shim says what the real go says.
+fn compare_with_real_go(shim: &Path) -> Result<(), String> {
+    let Some(real) = super::real_go() else {
+        out::message("warning: there is no go in PATH yet; the shim will say so until there is one");
+        return Ok(());
+    };
+    let folder = tempfile::tempdir().map_err(|error| format!("a temporary folder: {error}"))?;
+    // Go counts its runs in the user's configuration folder; these are none of the user's.
+    let version = |mut command: Command| {
+        command
+            .arg("version")
+            .env("GOTOOLCHAIN", "local")
+            .env("XDG_CONFIG_HOME", folder.path())
+            .current_dir("/");
+        match brief::run(command, None, TRIAL) {
+            Ended::Said(output, Some(status)) => Ok((output, status)),
+            _ => Err(format!("`go version` of {} does not end", files::shown(&real))),
+        }
+    };
+    let mut through = as_go(shim);
+    through.env("GOFIX_GO", &real);
+    if version(through)? == version(Command::new(&real))? {
+        return Ok(());
+    }
+    Err(format!(
+        "`go version` through the shim differs from that of {}",
+        files::shown(&real)
+    ))
+}
+
+fn as_go(program: &Path) -> Command {
+    use std::os::unix::process::CommandExt;
+    let mut command = Command::new(program);
+    command.arg0("go");
+    command
+}
+
+/// What marks routes that came with the shim, and go with it.
+const WITH_SHIM: &str = " # by gofix shim install";
+
+fn write_routes(place: &Place, preset: &str) -> Result<Saved, String> {
+    let mut file = routes_file(place)?;
+    if file.entries() != [format!("preset:{preset}")] {
+        file.replace(&[format!("preset:{preset}")]);
+        file.remark(WITH_SHIM);
+    }
+    file.save()
+}
+
+fn routes_file(place: &Place) -> Result<RoutesFile, String> {
+    if place.system {
+        return RoutesFile::at(
+            system_root()
+                .join(SYSTEM_DIR.trim_start_matches('/'))
+                .join("config.toml"),
+        );
+    }
+    RoutesFile::open()
+}
+
+fn print_lines(place: &Place, shell: &str) {
+    let login = std::env::var_os("SHELL").map(PathBuf::from);
+    let fish = match shell {
+        "auto" => login.as_deref().and_then(Path::file_name) == Some("fish".as_ref()),
+        name => name == "fish",
+    };
+    let shell = if fish { Shell::Fish } else { Shell::Posix };
+    let _ = out::stdout().write_all(&shell.lines(&place.dir));
+}
+
+fn write_lines(place: &Place, made: &mut Made) -> Result<(), String> {
+    if let Some(file) = github_path() {
+        return append_github_path(&file, &place.dir);
+    }
+    let mut failed = Vec::new();
+    for target in place.targets(true) {
+        match lines::put(&target, &place.dir) {
+            Ok(Put::Written(folder)) => {
+                made.add(folder);
+                out::message(&format!("put the PATH lines into {}", files::shown(&target.path)));
+            }
+            Ok(Put::Already) => out::message(&format!(
+                "the PATH lines are in {} already",
+                files::shown(&target.path)
+            )),
+            Err(refusal) => failed.push(refusal.to_string()),
+        }
+    }
+    for complaint in &failed {
+        out::message(&format!("warning: {complaint}"));
+    }
+    if !failed.is_empty() {
+        out::message("the lines to put there: gofix shim install --print");
+    }
+    let dir = files::shown(&place.dir);
+    if place.system {
+        out::message(&format!(
+            "in a Dockerfile, which no shell's file reaches: ENV PATH={dir}:$PATH"
+        ));
+    }
+    out::message(
+        "shells that start from now on have it; for this one: eval \"$(gofix shim install --print)\"",
+    );
+    out::message("which go wins where: gofix shim status        everything as it was: gofix shim uninstall");
+    Ok(())
+}
+
+/// The file whose lines GitHub Actions puts in front of PATH for the steps that follow.
+fn github_path() -> Option<PathBuf> {
+    std::env::var_os("GITHUB_ACTIONS").filter(|value| value == "true")?;
+    files::absolute("GITHUB_PATH")
+}
+
+fn append_github_path(file: &Path, dir: &Path) -> Result<(), String> {
+    let was = files::read(file)
+        .map_err(|refusal| refusal.to_string())?
+        .unwrap_or_default();
+    let dir = dir.as_os_str().as_bytes();
+    if was.split(|byte| *byte == b'\n').any(|line| line == dir) {
+        out::message(&format!("{} has the folder already", files::shown(file)));
+        return Ok(());
+    }
+    let gap: &[u8] = if was.last().is_some_and(|byte| *byte != b'\n') {
+        b"\n"
+    } else {
+        b""
+    };
+    let line = [gap, dir, b"\n"].concat();
+    // The runner made this file and reads it by its path: it is appended to, as GitHub asks, not replaced.
+    std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(file)
+        .and_then(|mut open| open.write_all(&line))
+        .map_err(|error| format!("{}: {error}", files::shown(file)))?;
+    out::message(&format!(
+        "put the folder into {}: it is first in PATH from the next step on",
+        files::shown(file)
+    ));
+    Ok(())
+}
+
+fn uninstall(asked: &ShimPlace) -> Result<(), String> {
+    let place = Place::of(asked)?;
+    let shim = place.shim();
+    let mut said = Vec::new();
+    if shim.symlink_metadata().is_ok() {
+        if !is_ours(&shim) {
+            return Err(format!(
+                "{} is not gofix's; nothing was changed",
+                files::shown(&shim)
+            ));
+        }
+        files::remove(&shim).map_err(|refusal| refusal.to_string())?;
+        said.push(format!("removed {}", files::shown(&shim)));
+    }
+    let targets = place.targets(false);
+    for target in &targets {
+        match lines::take(target) {
+            Ok(true) => said.push(format!(
+                "took the PATH lines out of {}",
+                files::shown(&target.path)
+            )),
+            Ok(false) => {}
+            Err(refusal) => said.push(format!("warning: {refusal}")),
+        }
+    }
+    let config = take_routes(&place, &mut said)?;
+    let made = Made::read(&place);
+    files::remove(&Made::file(&place)).map_err(|refusal| refusal.to_string())?;
+    let leaves = targets
+        .iter()
+        .map(|target| target.path.as_path())
+        .chain(config.as_deref())
+        .filter_map(Path::parent);
+    made.remove(&leaves.chain([place.dir.as_path()]).collect::<Vec<_>>());
+    if said.is_empty() {
+        said.push(format!(
+            "there is no shim in {} and no PATH line",
+            files::shown(&place.dir)
+        ));
+    }
+    for line in said {
+        out::message(&line);
+    }
+    Ok(())
+}
+
+/// Takes the routes away that came with the shim, unless somebody has changed them since; returns the file's path.
+fn take_routes(place: &Place, said: &mut Vec<String>) -> Result<Option<PathBuf>, String> {
+    let Ok(mut file) = routes_file(place) else {
+        return Ok(None);
+    };
+    if file.has_remark(WITH_SHIM) && file.entries().len() == 1 {
+        file.clear();
+        let path = file.save()?.path;
+        said.push(format!(
+            "took the routes that came with the shim out of {}",
+            files::shown(&path)
+        ));
+        return Ok(Some(path));
+    }
+    Ok(None)
+}
