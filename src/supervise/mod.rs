@@ -11,6 +11,7 @@
 
 mod attempt;
 mod child;
+mod mending;
 mod prefetch;
 mod routes;
 mod signals;
@@ -138,6 +139,8 @@ struct Session<'a> {
     files: Option<Snapshot>,
     doubted: Option<Snapshot>,
     mended: Vec<crate::diagnose::Mend>,
+    /// The signal that ended a repair.
+    interrupted: Option<Signal>,
 }
 
 impl<'a> Session<'a> {
@@ -200,6 +203,7 @@ impl<'a> Session<'a> {
             files,
             doubted: None,
             mended: Vec::new(),
+            interrupted: None,
         })
     }
 
@@ -212,6 +216,8 @@ impl<'a> Session<'a> {
             Treatment::Supervised | Treatment::Pass => runtime.block_on(self.to_its_end()),
         };
         self.reporter.finish();
+        // A repair that waits for a lock is left where it stands.
+        runtime.shutdown_background();
         ended.unwrap_or_else(|error| {
             if self.attempts == 0 {
                 return End::Exec;
@@ -249,7 +255,7 @@ impl<'a> Session<'a> {
             if outcome.interrupted.is_some() {
                 return self.give_up(outcome, &diagnosis, GaveUp::Interrupted);
             }
-            let seen = self.seen(&outcome, &diagnosis);
+            let seen = self.seen(&outcome, &diagnosis).await;
             match self.wait_for_next(&diagnosis, seen).await {
                 Step::Run(next) => route = next,
                 Step::GiveUp(why) => return self.give_up(outcome, &diagnosis, why),
@@ -399,20 +405,13 @@ impl<'a> Session<'a> {
         diagnosis
     }
 
-    fn seen(&mut self, outcome: &Outcome, diagnosis: &Diagnosis) -> Seen {
+    async fn seen(&mut self, outcome: &Outcome, diagnosis: &Diagnosis) -> Seen {
         Seen {
             stalled: outcome.stalled.is_some(),
-            repaired: diagnosis.verdict == Verdict::Repair && self.mend(diagnosis),
+            repaired: diagnosis.verdict == Verdict::Repair && self.mend(diagnosis).await,
             no_default_route: watch::no_default_route(),
             spent_by_relay: false,
         }
-    }
-
-    /// Mends what the diagnosis suspects, each piece once. True where
-    /// something was mended.
-    fn mend(&mut self, diagnosis: &Diagnosis) -> bool {
-        let _ = (diagnosis, &self.mended, &self.began_at);
-        false
     }
 
     async fn wait_for_next(&mut self, diagnosis: &Diagnosis, seen: Seen) -> Step {

@@ -183,6 +183,14 @@ impl Signals {
         }
     }
 
+    /// Takes what has arrived, and returns the signal that ends everything if
+    /// it is among it.
+    pub(super) fn take_end(&self) -> Option<Signal> {
+        std::iter::from_fn(|| self.take().ok().flatten())
+            .find(|arrived| arrived.ends())
+            .map(|end| end.signal)
+    }
+
     /// A signal that has arrived already.
     pub(super) fn take(&self) -> io::Result<Option<Arrived>> {
         let mut bytes = [0u8; NOTE];

@@ -1,0 +1,214 @@
+//! Hands what a diagnosis suspects to `repair`, each piece once.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    sync::mpsc,
+    time::SystemTime,
+};
+
+use super::{Session, child, tidy};
+use crate::{
+    config::Repair,
+    diagnose::{Diagnosis, Mend},
+    repair::{self, LockWait, ModCache, Outcome, RunContext},
+    report::Event,
+};
+
+/// What one look at the disk needs; owned, since it goes to another thread.
+struct Job {
+    settings: repair::Settings,
+    suspects: Vec<Mend>,
+    go_sums: Vec<PathBuf>,
+    started: SystemTime,
+    deadline: std::time::Instant,
+    stall: std::time::Duration,
+}
+
+impl Job {
+    fn run(&self, told: &mpsc::Sender<(PathBuf, Option<i32>)>) -> Outcome {
+        let cache = match ModCache::open(self.settings.clone()) {
+            Ok(cache) => cache,
+            Err(error) if error.is_missing() => return Outcome::default(),
+            Err(error) => {
+                return Outcome {
+                    failed: vec![error],
+                    ..Outcome::default()
+                };
+            }
+        };
+        let waiting = |path: &Path, pid| drop(told.send((path.to_owned(), pid)));
+        let context = RunContext {
+            go_sums: &self.go_sums,
+            started: Some(self.started),
+            can_fetch: true,
+            lock: LockWait {
+                deadline: self.deadline,
+                stall: self.stall,
+                waiting: &waiting,
+            },
+            dry_run: false,
+        };
+        let mut all = Outcome::default();
+        for suspect in &self.suspects {
+            let outcome = repair::mend(&cache, suspect, &context);
+            all.repairs.extend(outcome.repairs);
+            all.failed.extend(outcome.failed);
+        }
+        all
+    }
+}
+
+impl Session<'_> {
+    /// Mends what the diagnosis suspects. True where something was mended, so
+    /// that running go again makes sense.
+    pub(super) async fn mend(&mut self, diagnosis: &Diagnosis) -> bool {
+        let mut suspects: Vec<Mend> = diagnosis
+            .faults
+            .iter()
+            .filter_map(|fault| fault.mend.clone())
+            .collect();
+        suspects.retain(|suspect| !self.mended.contains(suspect));
+        suspects.dedup();
+        if suspects.is_empty() {
+            return false;
+        }
+        self.mended.extend(suspects.iter().cloned());
+        match *self.config.repair {
+            Repair::Off => false,
+            Repair::Module => self.mend_modules(suspects).await,
+            Repair::All => self.clean_all(),
+        }
+    }
+
+    async fn mend_modules(&mut self, suspects: Vec<Mend>) -> bool {
+        let job = Job {
+            settings: repair::Settings::from_env(&self.env, Some(&self.go.path)),
+            suspects,
+            go_sums: self.go_sums(),
+            started: self.began_at,
+            deadline: self.began + self.budget,
+            stall: *self.config.stall,
+        };
+        let (told, waits) = mpsc::channel();
+        let look = tokio::task::spawn_blocking(move || job.run(&told));
+        tokio::pin!(look);
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut look => break outcome.unwrap_or_default(),
+                // The mend is safe to leave at any step.
+                _ = self.signals.readable() => {
+                    self.interrupted = self.signals.take_end();
+                    if self.interrupted.is_some() {
+                        return false;
+                    }
+                    child::reap_orphans();
+                }
+            }
+        };
+        for (path, pid) in waits.try_iter() {
+            self.reporter.event(&Event::LockWait {
+                path: path.to_string_lossy().into_owned(),
+                pid,
+            });
+        }
+        for report in &outcome.repairs {
+            self.reporter.event(&Event::Repair {
+                attempt: self.attempts,
+                what: report.what.clone(),
+            });
+        }
+        for error in &outcome.failed {
+            self.reporter.event(&Event::RepairFailed {
+                attempt: self.attempts,
+                why: error.to_string(),
+            });
+        }
+        outcome.mended()
+    }
+
+    /// `go clean -modcache`, as the user asked for.
+    fn clean_all(&mut self) -> bool {
+        let what = "ran go clean -modcache, as GOFIX_REPAIR=all asks; every module is fetched again";
+        let mut command = self.go.command();
+        command
+            .args(["clean", "-modcache"])
+            .stdin(std::process::Stdio::null());
+        // SIGCHLD comes here too, so the status may have been reaped already;
+        // what counts is whether the cache is gone.
+        let cleaned = command.status().is_ok_and(|status| status.success());
+        let gone = self
+            .env
+            .gomodcache()
+            .is_some_and(|cache| !cache.join("cache/download").exists());
+        let event = if cleaned || gone {
+            Event::Repair {
+                attempt: self.attempts,
+                what: what.to_owned(),
+            }
+        } else {
+            Event::RepairFailed {
+                attempt: self.attempts,
+                why: "go clean -modcache failed".to_owned(),
+            }
+        };
+        self.reporter.event(&event);
+        cleaned || gone
+    }
+
+    /// The go.sum files in force.
+    fn go_sums(&self) -> Vec<PathBuf> {
+        let own = tidy::main_module(self.invocation, &self.env).map(|go_mod| go_mod.with_extension("sum"));
+        own.into_iter()
+            .chain(self.workspace_sums())
+            .filter(|path| path.is_file())
+            .collect()
+    }
+
+    fn workspace_sums(&self) -> Vec<PathBuf> {
+        let value = self.env.get("GOWORK").0;
+        let file = if value.is_empty() {
+            let dir = tidy::working_dir(self.invocation);
+            dir.and_then(|dir| {
+                dir.ancestors()
+                    .map(|dir| dir.join("go.work"))
+                    .find(|path| path.is_file())
+            })
+        } else {
+            (value != "off").then(|| PathBuf::from(&value))
+        };
+        let Some(file) = file else { return Vec::new() };
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        let root = file.parent().unwrap_or(Path::new("/"));
+        let mut sums = vec![file.with_extension("work.sum")];
+        sums.extend(used_dirs(&text).map(|dir| root.join(dir).join("go.sum")));
+        sums
+    }
+}
+
+/// The directories that a go.work uses.
+fn used_dirs(text: &str) -> impl Iterator<Item = &OsStr> {
+    text.lines().filter_map(|line| {
+        let line = line.split("//").next().unwrap_or_default().trim();
+        let dir = line
+            .strip_prefix("use ")
+            .unwrap_or(line)
+            .trim()
+            .trim_matches(['"', '`']);
+        (dir == "." || dir.starts_with("./") || dir.starts_with("../") || dir.starts_with('/'))
+            .then(|| OsStr::new(dir))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workspace_names_its_modules() {
+        let text = "go 1.24\nuse ./a // first\nuse (\n\t.\n\t\"../b c\"\n)\nreplace x => ./no\n";
+        let dirs: Vec<_> = used_dirs(text).collect();
+        assert_eq!(dirs, ["./a", ".", "../b c"]);
+    }
+}
