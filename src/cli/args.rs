@@ -301,6 +301,14 @@ pub enum RoutesAction {
 
 /// `gofix cache`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  gofix cache verify                          everything in the module cache
+  gofix cache verify github.com/google/uuid   one module
+  gofix cache repair --dry-run                what would be set aside
+  gofix cache repair                          set it aside; go fetches it again
+  gofix cache list                            what is set aside, and until when
+  gofix cache restore                         put the last of it back")]
 pub struct Cache {
     /// What to do.
     #[command(subcommand)]
@@ -324,12 +332,24 @@ pub enum CacheAction {
         /// Only this module, or this version of it
         #[arg(value_name = "MODULE[@VERSION]")]
         module: Option<String>,
+        /// Say what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
         /// One JSON object
         #[arg(long)]
         json: bool,
     },
     /// Put back what was set aside, where nothing is now
     Restore {
+        /// Which, as `gofix cache list` names it; the last where it is missing
+        #[arg(value_name = "ID")]
+        id: Option<String>,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// What is set aside
+    List {
         /// One JSON object
         #[arg(long)]
         json: bool,

@@ -5,6 +5,7 @@
 //! itself to stderr as `gofix: ` lines, both through [`crate::report::out`], which outlives readers that went away.
 
 pub mod args;
+mod cache;
 mod config;
 mod files;
 mod manual;
@@ -46,6 +47,7 @@ pub fn run(args: &[OsString], start: &StartState) -> i32 {
         Command::Config(asked) => config::run(&asked, &cli.settings),
         Command::Routes(asked) => routes::run(&asked, &cli.settings),
         Command::Shim(asked) => shim::run(&asked),
+        Command::Cache(asked) => cache::run(&asked, &cli.settings),
         Command::Completions(asked) => manual::completions(&asked),
         Command::Man(asked) => manual::man(&asked),
         _ => go(&split, &cli.settings, start),

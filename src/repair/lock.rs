@@ -184,7 +184,7 @@ fn split_dev(dev: u64) -> (u64, u64) {
 
 /// How a lock is named in a message: path, holder's pid and program.
 pub(crate) fn words(path: &Path, pid: Option<i32>) -> String {
-    let path = path.display();
+    let path = super::shown(path);
     match pid {
         None => format!("{path} is locked by another process"),
         Some(pid) => {

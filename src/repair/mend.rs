@@ -529,7 +529,7 @@ fn one_latest(
     let mut report = RepairReport {
         what: crate::report::safe(&format!(
             "{}: bad tree head ({why}); go fetches it again",
-            path.display()
+            super::shown(&path)
         )),
         module: None,
         findings: Vec::new(),

@@ -29,6 +29,7 @@
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
@@ -47,6 +48,7 @@ mod vcs;
 pub mod verify;
 
 pub use examine::{Cure, Finding, Part};
+pub use gosum::go_sums;
 pub use lock::LockWait;
 pub use mend::mend_module;
 pub use module::{InvalidModule, ModuleVersion, check_module_path};
@@ -61,7 +63,7 @@ use gosum::GoSum;
 #[non_exhaustive]
 pub enum RepairError {
     /// A directory of another owner.
-    #[error("{} belongs to another user (uid {uid}) and is left alone", .path.display())]
+    #[error("{} belongs to another user (uid {uid}) and is left alone", shown(.path))]
     Foreign {
         /// The directory.
         path: PathBuf,
@@ -69,37 +71,37 @@ pub enum RepairError {
         uid: u32,
     },
     /// A read-only file system.
-    #[error("{} is on a read-only file system", .path.display())]
+    #[error("{} is on a read-only file system", shown(.path))]
     ReadOnly {
         /// Where it showed.
         path: PathBuf,
     },
     /// No space or no quota left.
-    #[error("no space is left for {}", .path.display())]
+    #[error("no space is left for {}", shown(.path))]
     NoSpace {
         /// Where it showed.
         path: PathBuf,
     },
     /// Permission denied.
-    #[error("permission denied: {}", .path.display())]
+    #[error("permission denied: {}", shown(.path))]
     Denied {
         /// Where it showed.
         path: PathBuf,
     },
     /// Nothing is there.
-    #[error("{} is not there", .path.display())]
+    #[error("{} is not there", shown(.path))]
     Missing {
         /// What is not there.
         path: PathBuf,
     },
     /// Something is there already.
-    #[error("{} is there already", .path.display())]
+    #[error("{} is there already", shown(.path))]
     Exists {
         /// What is there.
         path: PathBuf,
     },
     /// Something else than what was looked for stands there.
-    #[error("{} is {kind}", .path.display())]
+    #[error("{} is {kind}", shown(.path))]
     WrongKind {
         /// Where.
         path: PathBuf,
@@ -121,7 +123,7 @@ pub enum RepairError {
         what: String,
     },
     /// A directory tree deeper than any module.
-    #[error("{} is nested too deeply", .path.display())]
+    #[error("{} is nested too deeply", shown(.path))]
     TooDeep {
         /// Where.
         path: PathBuf,
@@ -145,19 +147,24 @@ pub enum RepairError {
     #[error("neither GOMODCACHE nor GOPATH is set")]
     NoCache,
     /// GOMODCACHE is relative; go refuses that as well.
-    #[error("GOMODCACHE is no absolute path: {}", .path.display())]
+    #[error("GOMODCACHE is no absolute path: {}", shown(.path))]
     Relative {
         /// Its value.
         path: PathBuf,
     },
     /// Any other failure of the system.
-    #[error("{}: {source}", .path.display())]
+    #[error("{}: {source}", shown(.path))]
     Io {
         /// Where.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// A path, fit to stand in a line.
+fn shown(path: &Path) -> String {
+    crate::report::safe(path.as_os_str().as_bytes())
 }
 
 impl RepairError {

@@ -1,0 +1,406 @@
+//! `gofix cache`: look at the module cache, mend it, and put back what was set aside.
+//!
+//! Everything that is decided or changed happens in [`crate::repair`]; this is what people and programs see of it.
+//!
+//! Exit status: 0 when nothing is bad (or all of it was mended), 1 when something is or could not be looked at.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value as Json, json};
+
+use super::args::{self, CacheAction, Settings};
+use super::{FAILED, OK, USAGE, load_config, say_warnings};
+use crate::config::Config;
+use crate::goenv::GoEnv;
+use crate::repair::verify::{self, Problem, Progress, Selection, Verified};
+use crate::repair::{self, Cure, LockWait, ModCache, Outcome, RepairError, RunContext};
+use crate::report::{out, safe};
+
+/// How often the line of progress is written anew.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Runs the command.
+pub(super) fn run(asked: &args::Cache, settings: &Settings) -> i32 {
+    let (config, warnings) = match load_config(settings) {
+        Ok(loaded) => loaded,
+        Err(status) => return status,
+    };
+    say_warnings(&warnings);
+    let here = Here::find(&config);
+    let done = match &asked.action {
+        CacheAction::Verify { module, json } => {
+            selection(module.as_deref()).map(|s| verify(&here, &s, *json))
+        }
+        CacheAction::Repair {
+            module,
+            dry_run,
+            json,
+        } => selection(module.as_deref()).map(|s| repair(&here, &s, *dry_run, *json)),
+        CacheAction::Restore { id, json } => Ok(restore(&here, id.as_deref(), *json)),
+        CacheAction::List { json } => Ok(list(&here, *json)),
+    };
+    match done {
+        Ok(Ok(status)) => status,
+        Ok(Err(error)) => {
+            out::message(&error.to_string());
+            FAILED
+        }
+        Err(error) => {
+            out::message(&error.to_string());
+            USAGE
+        }
+    }
+}
+
+fn selection(module: Option<&str>) -> Result<Selection, RepairError> {
+    module.map_or_else(|| Ok(Selection::default()), Selection::parse)
+}
+
+/// What holds where the command was typed.
+struct Here {
+    settings: repair::Settings,
+    go_sums: Vec<PathBuf>,
+    can_fetch: bool,
+    budget: Duration,
+    stall: Duration,
+}
+
+impl Here {
+    fn find(config: &Config) -> Self {
+        let real_go = super::real_go();
+        let env = GoEnv::load(&|name| std::env::var_os(name), real_go.as_deref());
+        let start = std::env::current_dir().unwrap_or_default();
+        Self {
+            settings: repair::Settings::from_env(&env, real_go.as_deref()),
+            go_sums: repair::go_sums(&start, &env.text("GOWORK")),
+            can_fetch: env.text("GOPROXY").trim() != "off",
+            budget: *config.budget,
+            stall: *config.stall,
+        }
+    }
+
+    /// `None` where there is no cache yet; that is nothing wrong.
+    fn open(&self) -> Result<Option<ModCache>, RepairError> {
+        match ModCache::open(self.settings.clone()) {
+            Ok(cache) => Ok(Some(cache)),
+            Err(e) if e.is_missing() => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+fn verify(here: &Here, selection: &Selection, as_json: bool) -> Result<i32, RepairError> {
+    let start = Instant::now();
+    let found = match here.open()? {
+        Some(cache) => {
+            let live = Live::new();
+            verify::verify(&cache, selection, &here.go_sums, &|p| live.show(p))?
+        }
+        None => Verified::default(),
+    };
+    let bad = found.problems.iter().filter(|p| p.is_bad()).count();
+    let mut stdout = out::stdout();
+    if as_json {
+        let _ = writeln!(stdout, "{}", verified_json(&found));
+    } else {
+        for problem in &found.problems {
+            let _ = writeln!(stdout, "{}", problem_line(problem));
+        }
+        for module in &found.in_use {
+            let _ = writeln!(
+                stdout,
+                "{}: another process works on it; not judged",
+                safe(module)
+            );
+        }
+        for line in &found.unreadable {
+            let _ = writeln!(stdout, "not looked at: {line}");
+        }
+        let _ = writeln!(stdout, "{}", summary(&found, bad, start.elapsed()));
+    }
+    let fine = bad == 0 && found.unreadable.is_empty();
+    Ok(if fine { OK } else { FAILED })
+}
+
+/// `example.com/a@v1.0.0: bad zip: its hash …; go fetches it again (PATH)`.
+fn problem_line(problem: &Problem) -> String {
+    let path = safe(std::os::unix::ffi::OsStrExt::as_bytes(problem.path.as_os_str()));
+    let what = problem.what;
+    let subject = problem
+        .module
+        .as_ref()
+        .map_or_else(String::new, |module| format!("{module}: "));
+    format!(
+        "{subject}bad {what}: {}; {} ({path})",
+        safe(&problem.why),
+        cure_words(problem.cure)
+    )
+}
+
+fn cure_words(cure: Cure) -> &'static str {
+    match cure {
+        Cure::Itself => "go mends it by itself",
+        Cure::Recompute => "go can make it again",
+        Cure::Fetch => "go can fetch it again",
+        Cure::Hand => "it has to be removed by hand",
+    }
+}
+
+fn cure_word(cure: Cure) -> &'static str {
+    match cure {
+        Cure::Itself => "itself",
+        Cure::Recompute => "recompute",
+        Cure::Fetch => "fetch",
+        Cure::Hand => "hand",
+    }
+}
+
+fn summary(found: &Verified, bad: usize, took: Duration) -> String {
+    let mut text = format!(
+        "{} looked at, {} in {:.1} s: ",
+        plural(found.modules, "module version"),
+        size(found.bytes),
+        took.as_secs_f64()
+    );
+    text += &match bad {
+        0 => "nothing is bad".to_owned(),
+        _ => format!("{bad} bad; `gofix cache repair` sets aside what go can get again"),
+    };
+    if found.leftovers.0 > 0 {
+        let (files, bytes) = found.leftovers;
+        text += &format!("; {files} old temporary files ({}), harmless", size(bytes));
+    }
+    text
+}
+
+fn plural(n: usize, noun: &str) -> String {
+    if n == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{n} {noun}s")
+    }
+}
+
+/// Bytes in the units that disks are sold in.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes / 100;
+    let mut unit = 0;
+    while value >= 10_000 && unit + 1 < UNITS.len() {
+        value /= 1000;
+        unit += 1;
+    }
+    format!("{}.{} {}", value / 10, value % 10, UNITS[unit])
+}
+
+fn verified_json(found: &Verified) -> Json {
+    json!({
+        "modules": found.modules,
+        "bytes": found.bytes,
+        "problems": found.problems.iter().map(problem_json).collect::<Vec<_>>(),
+        "leftovers": { "files": found.leftovers.0, "bytes": found.leftovers.1 },
+        "in_use": found.in_use,
+        "unreadable": found.unreadable,
+    })
+}
+
+fn problem_json(problem: &Problem) -> Json {
+    json!({
+        "module": problem.module,
+        "what": problem.what,
+        "path": problem.path.to_string_lossy(),
+        "why": problem.why,
+        "cure": cure_word(problem.cure),
+        "bad": problem.is_bad(),
+    })
+}
+
+fn repair(here: &Here, selection: &Selection, dry_run: bool, as_json: bool) -> Result<i32, RepairError> {
+    let waiting = |path: &Path, pid: Option<i32>| {
+        let waiting = RepairError::Locked {
+            path: path.to_owned(),
+            pid,
+        };
+        out::message(&format!("waiting: {waiting}"));
+    };
+    let ctx = RunContext {
+        go_sums: &here.go_sums,
+        started: None,
+        can_fetch: here.can_fetch,
+        lock: LockWait {
+            deadline: Instant::now() + here.budget,
+            stall: here.stall,
+            waiting: &waiting,
+        },
+        dry_run,
+    };
+    let outcome = match here.open()? {
+        Some(cache) => {
+            let live = Live::new();
+            verify::repair(&cache, selection, &ctx, &|p| live.show(p))?
+        }
+        None => Outcome::default(),
+    };
+    let mut stdout = out::stdout();
+    if as_json {
+        let _ = writeln!(stdout, "{}", outcome_json(&outcome, dry_run));
+    } else {
+        for report in &outcome.repairs {
+            let _ = writeln!(stdout, "{}", report.what);
+        }
+        let done = if dry_run { "would be mended" } else { "mended" };
+        let _ = writeln!(stdout, "{} {done}", plural(outcome.repairs.len(), "piece"));
+    }
+    for error in &outcome.failed {
+        out::message(&format!("not mended: {error}"));
+    }
+    Ok(if outcome.failed.is_empty() { OK } else { FAILED })
+}
+
+fn outcome_json(outcome: &Outcome, dry_run: bool) -> Json {
+    let repairs = outcome.repairs.iter().map(|report| {
+        json!({
+            "what": report.what,
+            "module": report.module.as_ref().map(ToString::to_string),
+            "findings": report.findings.iter().map(|f| {
+                json!({ "part": f.part.words(), "why": f.why, "cure": cure_word(f.cure) })
+            }).collect::<Vec<_>>(),
+            "moved": report.moved.iter().map(|p| p.to_string_lossy()).collect::<Vec<_>>(),
+            "kept_in": report.kept_in.as_ref().map(|p| p.to_string_lossy()),
+            "fetches": report.fetches,
+        })
+    });
+    json!({
+        "dry_run": dry_run,
+        "repairs": repairs.collect::<Vec<_>>(),
+        "failed": outcome.failed.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+fn list(here: &Here, as_json: bool) -> Result<i32, RepairError> {
+    let kept = match here.open()? {
+        Some(cache) => cache.kept()?,
+        None => Vec::new(),
+    };
+    let mut stdout = out::stdout();
+    if as_json {
+        let _ = writeln!(stdout, "{}", json!({ "kept": kept }));
+        return Ok(OK);
+    }
+    for set in &kept {
+        let bytes = set.manifest.items.iter().map(|item| item.bytes).sum();
+        let _ = writeln!(
+            stdout,
+            "{}  {}  {}",
+            set.id,
+            size(bytes),
+            safe(&set.manifest.what)
+        );
+    }
+    if kept.is_empty() {
+        let _ = writeln!(stdout, "nothing is set aside");
+    } else {
+        let _ = writeln!(
+            stdout,
+            "kept for 7 days, 1 GiB in all; `gofix cache restore ID` puts it back"
+        );
+    }
+    Ok(OK)
+}
+
+fn restore(here: &Here, id: Option<&str>, as_json: bool) -> Result<i32, RepairError> {
+    let Some(cache) = here.open()? else {
+        return nothing_kept(as_json);
+    };
+    let last = cache.kept()?.pop().map(|set| set.id);
+    let Some(id) = id.map(str::to_owned).or(last) else {
+        return nothing_kept(as_json);
+    };
+    let items = cache.restore(&id)?;
+    let mut stdout = out::stdout();
+    if as_json {
+        let _ = writeln!(stdout, "{}", json!({ "id": id, "items": items }));
+    } else {
+        for item in &items {
+            let path = safe(std::os::unix::ffi::OsStrExt::as_bytes(item.path.as_os_str()));
+            let _ = match &item.refused {
+                None => writeln!(stdout, "put back: {path}"),
+                Some(why) => writeln!(stdout, "left aside: {path}: {why}"),
+            };
+        }
+    }
+    Ok(if items.iter().all(|item| item.refused.is_none()) {
+        OK
+    } else {
+        FAILED
+    })
+}
+
+fn nothing_kept(as_json: bool) -> Result<i32, RepairError> {
+    let text = if as_json {
+        json!({ "id": null, "items": [] }).to_string()
+    } else {
+        "nothing is set aside".into()
+    };
+    let _ = writeln!(out::stdout(), "{text}");
+    Ok(OK)
+}
+
+/// One line of progress on a terminal, and nothing anywhere else.
+struct Live {
+    last: Option<Mutex<Instant>>,
+}
+
+impl Live {
+    fn new() -> Self {
+        Self {
+            last: out::stderr_is_live().then(|| Mutex::new(Instant::now())),
+        }
+    }
+
+    fn show(&self, progress: Progress) {
+        let Some(mut last) = self.last.as_ref().and_then(|last| last.try_lock().ok()) else {
+            return;
+        };
+        if last.elapsed() >= TICK {
+            *last = Instant::now();
+            let Progress { done, total, bytes } = progress;
+            let line = format!(
+                "\r\x1b[Kgofix: {done} of {total} module versions, {}",
+                size(bytes)
+            );
+            out::write_all(&std::io::stderr(), line.as_bytes());
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        if self.last.is_some() {
+            out::write_all(&std::io::stderr(), b"\r\x1b[K");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1500, "1.5 kB"),
+            (2_340_000_000, "2.3 GB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+}
