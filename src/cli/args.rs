@@ -144,9 +144,9 @@ pub enum Command {
     Generate(GoArgs),
     /// go tool
     Tool(GoArgs),
-    /// go mod …
+    /// go mod ...
     Mod(GoArgs),
-    /// go work …
+    /// go work ...
     Work(GoArgs),
     /// Any go command
     Go(GoArgs),
@@ -536,6 +536,7 @@ const STYLES: Styles = Styles::styled()
 pub fn definition() -> clap::Command {
     let command = Cli::command();
     let groups = groups(&command);
+    let command = command.override_usage("gofix [SETTINGS] COMMAND [ARGUMENTS]...");
     command.before_help(groups).after_help(EXAMPLES).mut_args(|arg| {
         if arg.get_id() == "help" {
             arg.action(ArgAction::Help).help("Show this")
@@ -579,14 +580,21 @@ fn groups(command: &clap::Command) -> String {
         names(&same)
     ));
     text.push_str("\nCommands of gofix:\n");
-    for own in command
-        .get_subcommands()
-        .filter(|sub| !is_go_command(sub.get_name()))
-    {
+    for own in own_commands(command) {
         let about = own.get_about().map(ToString::to_string).unwrap_or_default();
         text.push_str(&format!("  {:<12} {about}\n", own.get_name()));
     }
     text
+}
+
+/// gofix's own commands.
+pub fn own_commands(command: &clap::Command) -> impl Iterator<Item = &clap::Command> {
+    below(command).filter(|sub| !is_go_command(sub.get_name()))
+}
+
+/// The commands below one, but for the `help` that clap adds.
+pub fn below(command: &clap::Command) -> impl Iterator<Item = &clap::Command> {
+    command.get_subcommands().filter(|sub| sub.get_name() != "help")
 }
 
 /// What go is called with for a word that is a go command.
@@ -663,7 +671,7 @@ mod tests {
                 .map(ToString::to_string);
             let about = about.unwrap_or_else(|| panic!("{word} is not defined"));
             if *word != "go" {
-                assert_eq!(about.trim_end_matches(" …"), format!("go {}", go.join(" ")));
+                assert_eq!(about.trim_end_matches(" ..."), format!("go {}", go.join(" ")));
             }
         }
         for sub in command.get_subcommands() {

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use self::file::{Files, SYSTEM_DIR, UserFile};
-pub use self::settings::{Shown, expand_route, parse_duration, write_duration};
+pub use self::settings::{KEYS_WITHOUT_VARIABLE, Shown, expand_route, parse_duration, write_duration};
 pub use crate::policy::route::Widen;
 
 use self::file::{Layer, read_file};

@@ -144,6 +144,20 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
 ];
 
+/// The keys that no variable sets: key, values, documentation.
+pub const KEYS_WITHOUT_VARIABLE: &[(&str, &str, &str)] = &[
+    (
+        "max_fails",
+        "1 to 1000",
+        "How many faults in a row of one proxy make the relay stop asking it for a while.",
+    ),
+    (
+        "fail_timeout",
+        "`\"10s\"`, `10`",
+        "How long the relay leaves such a proxy alone before it asks it once more; from `100ms` to `24h`.",
+    ),
+];
+
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const WIDEN_WORDS: &[(&str, Widen)] = &[
     ("auto", Widen::Auto),
