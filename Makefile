@@ -3,7 +3,7 @@
 CARGO ?= cargo
 WITH_GO := scripts/with-go
 
-.PHONY: build rehearse test lint deny
+.PHONY: build rehearse test lint deny bench
 
 # Both executables, go and gofix, into target/debug.
 build:
@@ -24,3 +24,7 @@ lint:
 # Licences, bans and sources of what gofix is made of.
 deny:
 	scripts/with-deny check bans licenses sources
+
+# What standing in front of go costs, against a ten-line C program: ratios of one run.
+bench:
+	$(WITH_GO) $(CARGO) bench --locked --bench startup $(if $(PAIRS),-- $(PAIRS))

@@ -2,6 +2,7 @@
 
 mod faultproxy;
 mod shim;
+mod startup;
 #[path = "../support/mod.rs"]
 mod support;
 mod views;

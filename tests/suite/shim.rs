@@ -187,7 +187,7 @@ fn the_process_starts_as_it_would_without_gofix() {
     let probe = Probe::new();
     probe.same(STATE, |_| {});
     let ignored = probe.same(STATE, |command| {
-        on_start(command, || set_signal(libc::SIGPIPE, libc::SIG_IGN))
+        on_start(command, || set_signal(libc::SIGPIPE, libc::SIG_IGN));
     });
     let mask = |signal: i32| 1_u64 << (signal - 1);
     assert_eq!(
@@ -195,7 +195,7 @@ fn the_process_starts_as_it_would_without_gofix() {
         mask(libc::SIGPIPE)
     );
     let default = probe.same(STATE, |command| {
-        on_start(command, || set_signal(libc::SIGPIPE, libc::SIG_DFL))
+        on_start(command, || set_signal(libc::SIGPIPE, libc::SIG_DFL));
     });
     assert_eq!(field(&default, "SigIgn:") & mask(libc::SIGPIPE), 0);
     probe.same(STATE, |command| {
@@ -206,7 +206,7 @@ fn the_process_starts_as_it_would_without_gofix() {
         });
     });
     let blocked = probe.same(STATE, |command| {
-        on_start(command, || block(&[libc::SIGUSR1, libc::SIGTERM]))
+        on_start(command, || block(&[libc::SIGUSR1, libc::SIGTERM]));
     });
     let both = mask(libc::SIGUSR1) | mask(libc::SIGTERM);
     assert_eq!(field(&blocked, "SigBlk:") & both, both);
@@ -890,7 +890,7 @@ fn the_machine_wide_switch_is_a_file() {
     let without = match run(&go) {
         Ok(output) => output,
         Err(error) => {
-            println!("skipped: no mount namespace here ({error})");
+            crate::startup::skip(&format!("no mount namespace here ({error})"));
             return;
         }
     };
@@ -1068,7 +1068,7 @@ fn flags_are_parsed_as_this_go_parses_them() {
     assert!(checked > 100, "only {checked} flags were found in go's own help");
 }
 
-/// `	-name` or `	-name value` at the beginning of a line of go's help.
+/// A flag at the beginning of a line of go's help, with a value behind it or without.
 fn documented_flag(line: &str) -> Option<&str> {
     let name = line.strip_prefix("\t-")?.split([' ', '=', ',']).next()?;
     let plain = |letter: char| letter.is_ascii_alphanumeric();
