@@ -10,6 +10,7 @@ mod config;
 mod files;
 mod manual;
 pub mod reference;
+mod rehearse;
 mod routes;
 mod shim;
 
@@ -50,6 +51,7 @@ pub fn run(args: &[OsString], start: &StartState) -> i32 {
         Command::Cache(asked) => cache::run(&asked, &cli.settings),
         Command::Completions(asked) => manual::completions(&asked),
         Command::Man(asked) => manual::man(&asked),
+        Command::Rehearse(asked) => rehearse::run(&asked),
         _ => go(&split, &cli.settings, start),
     }
 }

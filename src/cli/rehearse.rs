@@ -1,0 +1,187 @@
+//! `gofix rehearse`: shows what gofix does in a bad network, on loopback.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+
+use super::args;
+use super::{FAILED, OK, USAGE};
+use crate::rehearse::scenario::{self, Plain, Scenario};
+use crate::rehearse::{Played, Players, Report, play};
+use crate::report::out::{self, Out};
+use crate::report::safe;
+
+/// Runs the command.
+pub(super) fn run(asked: &args::Rehearse) -> i32 {
+    let chosen = match choose(&asked.scenarios) {
+        Ok(chosen) => chosen,
+        Err(complaint) => {
+            out::message(&complaint);
+            return USAGE;
+        }
+    };
+    if asked.list {
+        list(&chosen, asked.json);
+        return OK;
+    }
+    match players().and_then(|players| rehearse(&chosen, &players, asked.json)) {
+        Ok(true) => OK,
+        Ok(false) => FAILED,
+        Err(error) => {
+            out::message(&format!(
+                "the rehearsal cannot go on: {}",
+                safe(&error.to_string())
+            ));
+            FAILED
+        }
+    }
+}
+
+/// The scenarios of these names, in their own order; all if there is no name.
+fn choose(names: &[String]) -> Result<Vec<Scenario>, String> {
+    let mut all = scenario::all().map_err(|error| format!("the scenarios do not parse: {error}"))?;
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| all.iter().all(|known| known.name != **name))
+    {
+        return Err(format!(
+            "there is no scenario `{}`; gofix rehearse --list names them all",
+            safe(unknown)
+        ));
+    }
+    all.retain(|scenario| names.is_empty() || names.contains(&scenario.name));
+    Ok(all)
+}
+
+fn list(scenarios: &[Scenario], as_json: bool) {
+    let mut out = out::stdout();
+    if as_json {
+        let entry = |s: &Scenario| json!({ "scenario": s.name, "shows": s.shows, "command": command(s) });
+        let entries: Vec<_> = scenarios.iter().map(entry).collect();
+        let _ = writeln!(out, "{}", json!({ "scenarios": entries }));
+        return;
+    }
+    for scenario in scenarios {
+        let _ = writeln!(out, "{:24} {}", scenario.name, scenario.shows);
+    }
+}
+
+fn command(scenario: &Scenario) -> String {
+    format!("go {}", scenario.go.join(" "))
+}
+
+/// The real go as a path that needs nothing of the user's environment, and gofix.
+fn players() -> io::Result<Players> {
+    let found = super::real_go().ok_or_else(|| io::Error::other("there is no go in PATH"))?;
+    Ok(Players {
+        go: go_of_goroot(&found),
+        gofix: std::env::current_exe()?,
+    })
+}
+
+/// A version manager's shim needs the user's environment; the go in its GOROOT does not.
+fn go_of_goroot(found: &Path) -> PathBuf {
+    let output = Command::new(found)
+        .args(["env", "GOROOT"])
+        .env("GOTOOLCHAIN", "local")
+        .output();
+    let goroot = output
+        .ok()
+        .and_then(|output| String::from_utf8(output.stdout).ok())
+        .unwrap_or_default();
+    let go = Path::new(goroot.trim()).join("bin/go");
+    if go.is_file() { go } else { found.to_owned() }
+}
+
+/// Plays the scenarios and shows what came of them; true if all ended as declared.
+fn rehearse(scenarios: &[Scenario], players: &Players, as_json: bool) -> io::Result<bool> {
+    let mut out = out::stdout();
+    let mut reports = Vec::new();
+    if !as_json {
+        let _ = writeln!(out, "{:24} {:24} {}", "SCENARIO", "PLAIN GO", "GOFIX");
+    }
+    play(scenarios, players, |report| {
+        if !as_json {
+            show(&mut out, scenarios, &report);
+        }
+        reports.push(report);
+    })?;
+    let ok = reports.iter().all(|report| report.problems.is_empty());
+    if as_json {
+        let _ = writeln!(out, "{}", json!({ "ok": ok, "scenarios": reports }));
+    } else {
+        sum_up(&mut out, &reports);
+    }
+    Ok(ok)
+}
+
+fn show(out: &mut Out, scenarios: &[Scenario], report: &Report) {
+    let scenario = scenarios.iter().find(|scenario| scenario.name == report.scenario);
+    let go = plain_words(scenario.map(|scenario| scenario.plain), &report.go);
+    let mark = if report.problems.is_empty() {
+        ""
+    } else {
+        "   NOT AS DECLARED"
+    };
+    let gofix = gofix_words(report);
+    let _ = writeln!(out, "{:24} {:24} {gofix}{mark}", report.scenario, go);
+    for problem in &report.problems {
+        let _ = writeln!(out, "    {problem}");
+    }
+    if !report.problems.is_empty() {
+        for line in report.gofix.output.lines().take(40) {
+            let _ = writeln!(out, "    | {}", safe(line));
+        }
+    }
+}
+
+fn plain_words(declared: Option<Plain>, go: &Played) -> String {
+    let seconds = seconds(go);
+    match (go.end.as_str(), declared) {
+        ("hang", _) => format!("hangs (ended at {seconds})"),
+        ("exit 0", _) if !go.result_is_right => format!("wrong result, {seconds}"),
+        ("exit 0", _) => format!("ends well, {seconds}"),
+        (end, _) => format!("fails, {end}, {seconds}"),
+    }
+}
+
+fn gofix_words(report: &Report) -> String {
+    let gofix = &report.gofix;
+    let runs = match gofix.attempts {
+        1 => "1 run".to_owned(),
+        count => format!("{count} runs"),
+    };
+    let what = match gofix.end.as_str() {
+        "exit 0" => "gets the modules".to_owned(),
+        end if report.declared == "stop" => format!("stops, {end}"),
+        end => format!("fails, {end}"),
+    };
+    format!("{what}, {runs} of go, {}", seconds(gofix))
+}
+
+fn seconds(played: &Played) -> String {
+    format!("{:.1} s", played.ms as f64 / 1000.0)
+}
+
+fn sum_up(out: &mut Out, reports: &[Report]) {
+    let count = |declared: &str| {
+        reports
+            .iter()
+            .filter(|report| report.declared == declared && report.problems.is_empty())
+            .count()
+    };
+    let otherwise = reports
+        .iter()
+        .filter(|report| !report.problems.is_empty())
+        .count();
+    let _ = writeln!(
+        out,
+        "\n{} scenarios: {} in which gofix gets the modules and go does not, {} in which gofix stops with go's answer, \
+         {otherwise} not as declared",
+        reports.len(),
+        count("win"),
+        count("stop"),
+    );
+}
