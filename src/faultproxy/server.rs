@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, connect, getsockname, listen, setsockopt,
     socket, sockopt,
@@ -525,6 +526,9 @@ fn spawn_thread(
     std::thread::Builder::new()
         .name("faultproxy".to_owned())
         .spawn(move || {
+            // std writes to a TLS connection with writev, which raises SIGPIPE where the client is
+            // gone; a program whose main is not Rust's has not switched that off.
+            let _ = SigSet::from(Signal::SIGPIPE).thread_block();
             // An accept loop ends on its stage only; connections go with the runtime.
             let _ = runtime.block_on(listen_and_serve(socket, shared, stages));
         })

@@ -33,7 +33,7 @@ use stage::{End, Ran, Stage, Supplies, healed};
 /// busy machine.
 const AT_A_TIME: usize = 2;
 /// No run of gofix takes longer: its budget in a rehearsal is shorter.
-const GOFIX_LIMIT: Duration = Duration::from_secs(60);
+const GOFIX_LIMIT: Duration = Duration::from_secs(50);
 
 /// The two programs that play.
 #[derive(Debug, Clone)]
@@ -265,14 +265,13 @@ fn gos_own_words(output: &str) -> Vec<&str> {
     lines
 }
 
-/// The names of what one has otherwise than the other.
+/// The names of what one has otherwise than the other; the first of them, if they are many.
 fn difference(left: &Files, right: &Files) -> String {
     let names: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
-    let differs = |name: &&&String| left.get(**name) != right.get(**name);
-    names
-        .iter()
-        .filter(differs)
-        .map(|name| name.as_str())
-        .collect::<Vec<_>>()
-        .join(", ")
+    let differs = |name: &&String| left.get(*name) != right.get(*name);
+    let names: Vec<&str> = names.into_iter().filter(differs).map(String::as_str).collect();
+    match names[..] {
+        [first, _, ..] => format!("{first} and {} more", names.len() - 1),
+        _ => names.concat(),
+    }
 }

@@ -128,7 +128,7 @@ impl Scenario {
     }
 
     fn patience() -> u64 {
-        10
+        6
     }
 
     /// The exit status gofix must end with.

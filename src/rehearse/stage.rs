@@ -129,7 +129,7 @@ impl Stage {
             let path = self.path(dir);
             fs::create_dir(&path)?;
         }
-        let go_dir = real_go.parent().unwrap_or(Path::new("/usr/bin"));
+        let go_dir = real_go.parent().unwrap_or_else(|| Path::new("/usr/bin"));
         let path = [
             go_dir,
             Path::new("/usr/local/bin"),
@@ -311,7 +311,10 @@ impl Stage {
         collect_zips(&self.path("gopath/pkg/mod/cache/download"), &mut files);
         let hash = |file: &PathBuf| {
             let content = fs::read(file).ok()?;
-            let name = file.strip_prefix(self.root.path()).unwrap_or(file);
+            let name = file
+                .strip_prefix(self.path("gopath/pkg/mod/cache/download"))
+                .or_else(|_| file.strip_prefix(self.root.path()));
+            let name = name.unwrap_or(file);
             Some((
                 name.display().to_string(),
                 format!("{:?}", digest(&SHA256, &content)),
