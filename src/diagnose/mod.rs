@@ -5,6 +5,17 @@
 
 use std::fmt;
 
+mod advice;
+mod block;
+pub mod gotext;
+mod lines;
+mod matcher;
+pub mod rules;
+mod scan;
+
+pub use matcher::RuleSet;
+pub use scan::{Finding, Findings, Scanner};
+
 /// What a diagnosis means for the next step.
 ///
 /// The order is the order of precedence inside one block of text: an answer
@@ -76,6 +87,8 @@ pub enum FaultKind {
     Auth,
     /// 404, 410, unknown revision or version.
     NotFound,
+    /// Any other 4xx: the host refuses.
+    Refused,
     /// A checksum mismatch or another security error.
     Security,
     /// The checksum database or its cached files.
@@ -92,6 +105,45 @@ pub enum FaultKind {
     User,
     /// Not recognised.
     Unknown,
+}
+
+impl FaultKind {
+    /// The word that stands in JSON output.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::TlsHandshake => "tls_handshake",
+            Self::Certificate => "certificate",
+            Self::Reset => "reset",
+            Self::Eof => "eof",
+            Self::Http2 => "http2",
+            Self::RateLimit => "rate_limit",
+            Self::ServerError => "server_error",
+            Self::Garbage => "garbage",
+            Self::ProxyConnect => "proxy_connect",
+            Self::Vcs => "vcs",
+            Self::Auth => "auth",
+            Self::NotFound => "not_found",
+            Self::Refused => "refused",
+            Self::Security => "security",
+            Self::Sumdb => "sumdb",
+            Self::Cache => "cache",
+            Self::Disk => "disk",
+            Self::Config => "config",
+            Self::Toolchain => "toolchain",
+            Self::User => "user",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// Who, in the chain from go to the module, a fault speaks of.
@@ -135,6 +187,48 @@ pub struct Fault {
     pub line: String,
     /// What to mend, where the verdict is [`Verdict::Repair`].
     pub mend: Option<Mend>,
+    /// The rule that it was recognised by (see docs/diagnosis.md); empty where none was.
+    pub rule: &'static str,
+}
+
+impl Fault {
+    /// A fault of which nothing more is known yet.
+    #[must_use]
+    pub fn new(kind: FaultKind, verdict: Verdict, line: &str) -> Self {
+        Self {
+            kind,
+            verdict,
+            nobody: false,
+            origin: Origin::default(),
+            module: None,
+            version: None,
+            host: None,
+            url: None,
+            line: line.to_owned(),
+            mend: None,
+            rule: "",
+        }
+    }
+
+    /// True for what a machine without any network says: no name resolves, no
+    /// network is reachable. With no default route nothing else need be tried.
+    #[must_use]
+    pub fn says_offline(&self) -> bool {
+        matches!(self.kind, FaultKind::Dns)
+            || matches!(
+                self.rule,
+                "connect-no-network"
+                    | "connect-no-network-windows"
+                    | "connect-no-network-down"
+                    | "vcs-no-network"
+            )
+    }
+
+    /// True where the download of a toolchain failed.
+    #[must_use]
+    pub fn is_toolchain(&self) -> bool {
+        self.module.as_deref() == Some("golang.org/toolchain")
+    }
 }
 
 /// One piece of local state that may have to be mended. The disk decides.
@@ -184,6 +278,12 @@ pub enum Mend {
     },
     /// `GOPATH/pkg/sumdb/NAME/latest` cannot be parsed.
     SumdbLatest,
+    /// A file stands below the module cache where a directory must be, or the
+    /// other way round.
+    Path {
+        /// The path as the text names it.
+        path: String,
+    },
 }
 
 /// What a diagnosis still needs to be sure.
@@ -217,11 +317,56 @@ pub struct Input<'a> {
 
 /// Reads what an attempt said.
 #[must_use]
-pub fn diagnose(_input: &Input<'_>) -> Diagnosis {
-    Diagnosis {
-        verdict: Verdict::Unknown,
-        faults: Vec::new(),
-        advice: String::new(),
-        needs: None,
+pub fn diagnose(input: &Input<'_>) -> Diagnosis {
+    diagnose_with(input, RuleSet::default())
+}
+
+/// [`diagnose`] with some rules left out.
+#[must_use]
+pub fn diagnose_with(input: &Input<'_>, rules: RuleSet<'_>) -> Diagnosis {
+    let mut scanner = Scanner::with_rules(rules);
+    scanner.feed(input.stderr);
+    if let Some(json) = input.stdout_json {
+        scanner.end_stream();
+        scanner.feed(json);
     }
+    Diagnosis::of(scanner.finish())
+}
+
+impl Diagnosis {
+    /// Puts findings together: warnings and traces only where nothing else was
+    /// said, answers before faults.
+    #[must_use]
+    pub fn of(findings: Findings) -> Self {
+        let only_minor = findings.faults.iter().all(|f| f.minor);
+        let faults: Vec<Fault> = findings
+            .faults
+            .into_iter()
+            .filter(|f| only_minor || !f.minor)
+            .map(|f| f.fault)
+            .collect();
+        let verdict = together(&faults, findings.program);
+        Self {
+            verdict,
+            advice: advice::advice(verdict, &faults, findings.program),
+            needs: (verdict == Verdict::Repair).then_some(Needs::Disk),
+            faults,
+        }
+    }
+}
+
+/// One verdict for several faults. Any answer ends it; a checksum mismatch
+/// leaves nothing but the look at the disk; what must be mended or can only
+/// come from another route goes before what may heal; what was not recognised
+/// counts only where it stands alone.
+fn together(faults: &[Fault], program: bool) -> Verdict {
+    let any = |verdict| faults.iter().any(|f| f.verdict == verdict);
+    [Verdict::Final, Verdict::Repair, Verdict::Switch, Verdict::Retry]
+        .into_iter()
+        .find(|&verdict| any(verdict))
+        .unwrap_or(if program && faults.is_empty() {
+            Verdict::Final
+        } else {
+            Verdict::Unknown
+        })
 }

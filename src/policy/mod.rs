@@ -235,6 +235,7 @@ mod tests {
             url: None,
             line: String::new(),
             mend: None,
+            rule: "",
         };
         Diagnosis {
             verdict,

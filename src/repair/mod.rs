@@ -430,6 +430,8 @@ pub fn mend(cache: &ModCache, suspect: &Mend, ctx: &RunContext<'_>) -> Outcome {
             outcome.add_all(mend::lookups(cache, module.as_ref(), ctx));
         }
         Mend::SumdbLatest => outcome.add_all(mend::latest(cache, ctx)),
+        // Somebody put something else there on purpose or by accident: nothing that go can fetch again.
+        Mend::Path { .. } => {}
     }
     outcome
 }

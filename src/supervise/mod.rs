@@ -45,7 +45,7 @@ use self::{
 };
 use crate::{
     config::{Config, Flags, Warning},
-    diagnose::{Diagnosis, Fault, FaultKind, Input, Origin, Verdict, diagnose},
+    diagnose::{Diagnosis, Fault, FaultKind, Input, Verdict, diagnose},
     goenv::GoEnv,
     policy::{Next, Policy, Seen},
     report::{Event, GaveUp, Reporter, Settings},
@@ -620,16 +620,8 @@ fn doubt() -> Diagnosis {
 
 fn own_diagnosis(kind: FaultKind, nobody: bool, line: String) -> Diagnosis {
     let fault = Fault {
-        kind,
-        verdict: Verdict::Retry,
         nobody,
-        origin: Origin::Proxy,
-        module: None,
-        version: None,
-        host: None,
-        url: None,
-        line,
-        mend: None,
+        ..Fault::new(kind, Verdict::Retry, &line)
     };
     Diagnosis {
         verdict: Verdict::Retry,

@@ -98,6 +98,7 @@ fn fault(kind: FaultKind, host: &str, line: &str) -> Fault {
         url: Some(format!("https://{host}/example.com/a/@v/v1.0.0.mod")),
         line: line.into(),
         mend: None,
+        rule: "",
     }
 }
 

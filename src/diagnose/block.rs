@@ -1,0 +1,713 @@
+//! One block of text (a message and the lines that belong to it) to a fault.
+
+use super::gotext::{self, Request};
+use super::matcher::{RuleSet, weight};
+use super::rules::{MendKind, Part, Rule};
+use super::{Fault, FaultKind, Mend, Origin, Verdict};
+
+/// How many lines and bytes of one block are kept.
+const BLOCK_LINES: usize = 128;
+const BLOCK_BYTES: usize = 64 * 1024;
+
+/// A message and the lines that belong to it.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Block {
+    lines: Vec<String>,
+    bytes: usize,
+}
+
+impl Block {
+    /// A block that begins with this line.
+    #[must_use]
+    pub(super) fn new(line: String) -> Self {
+        Self {
+            bytes: line.len(),
+            lines: vec![line],
+        }
+    }
+
+    /// Adds a line; past the limits it is dropped.
+    pub(super) fn push(&mut self, line: String) {
+        if self.lines.len() < BLOCK_LINES && self.bytes + line.len() <= BLOCK_BYTES {
+            self.bytes += line.len();
+            self.lines.push(line);
+        }
+    }
+
+    /// Every line.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().map(String::as_str)
+    }
+
+    /// The first line.
+    #[must_use]
+    pub(super) fn head(&self) -> &str {
+        self.lines.first().map_or("", String::as_str)
+    }
+
+    /// The last line.
+    #[must_use]
+    pub(super) fn last(&self) -> &str {
+        self.lines.last().map_or("", String::as_str)
+    }
+
+    /// Whether a line of the block holds a whole message already, so that a
+    /// further indented message is one of its own.
+    #[must_use]
+    pub(super) fn is_complete(&self) -> bool {
+        let last = self.last();
+        !is_opener(last) && self.lines.iter().any(|l| is_message(l))
+    }
+}
+
+/// `A imports`, `A requires`, `A tested by`, `… exit status 128:`: the message is still to come.
+fn is_opener(line: &str) -> bool {
+    let line = line.trim_end();
+    [" imports", " requires", " tested by", ":"]
+        .iter()
+        .any(|end| line.ends_with(end))
+}
+
+/// A line that holds a failed request behind a module's name.
+#[must_use]
+pub(super) fn is_message(line: &str) -> bool {
+    gotext::request(line).is_some_and(|r| {
+        gotext::module_version(r.before).is_some() || gotext::module_word(r.before).is_some()
+    })
+}
+
+/// What a block turned out to be.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// The fault.
+    pub(super) fault: Fault,
+    /// A warning or a trace: it counts only where nothing else was said.
+    pub(super) minor: bool,
+}
+
+/// The parts of a block, told apart.
+#[derive(Debug, Default)]
+struct Parts<'a> {
+    requests: Vec<(usize, Request<'a>)>,
+    /// Go's own words.
+    answer: String,
+    /// What a VCS said.
+    vcs: String,
+    /// The VCS's command line.
+    command: &'a str,
+    /// Under `server response:`.
+    response: String,
+    /// A network error without a URL, behind `M@V: `.
+    bare: Option<(usize, &'a str)>,
+    /// The line the VCS's words begin at.
+    vcs_line: usize,
+}
+
+/// A rule that fits, and where.
+struct Candidate<'a> {
+    rule: &'static Rule,
+    line: usize,
+    request: Option<Request<'a>>,
+}
+
+/// Reads a block; `None` where it says nothing that could be go's.
+#[must_use]
+pub(super) fn read(block: &Block, rules: RuleSet<'_>) -> Option<Reading> {
+    let parts = split(block);
+    let candidates = candidates(block, &parts, rules);
+    let chosen = candidates
+        .into_iter()
+        .reduce(|a, b| if weight(b.rule) > weight(a.rule) { b } else { a });
+    match chosen {
+        Some(candidate) => Some(Reading {
+            minor: is_minor(block.head()),
+            fault: fault(block, &parts, &candidate),
+        }),
+        None => unrecognised(block),
+    }
+}
+
+fn split(block: &Block) -> Parts<'_> {
+    let mut parts = Parts::default();
+    let mut in_vcs = false;
+    let mut in_response = false;
+    for (index, line) in block.lines.iter().enumerate() {
+        let text = line.trim_start();
+        let indented = text.len() < line.len();
+        if in_response && (indented || text.is_empty()) {
+            append(&mut parts.response, text);
+        } else if let Some(words) = text.strip_prefix("server response:") {
+            in_response = true;
+            append(&mut parts.response, words);
+        } else if let Some(command) = vcs_command(line) {
+            in_vcs = true;
+            parts.command = command;
+            parts.vcs_line = index + 1;
+            append(&mut parts.answer, &line[..line.len() - command.len()]);
+            append(&mut parts.vcs, signal_of(command));
+        } else if (in_vcs && (indented || is_boilerplate(text))) || is_vcs_line(text) {
+            if parts.vcs.is_empty() {
+                parts.vcs_line = index;
+            }
+            append(&mut parts.vcs, text);
+        } else if let Some(request) = gotext::request(line) {
+            in_response = false;
+            append(&mut parts.answer, request.before);
+            parts.requests.push((index, request));
+        } else {
+            in_response = false;
+            if let Some(cause) = bare_cause(line) {
+                parts.bare = Some((index, cause));
+            }
+            append(&mut parts.answer, line);
+        }
+    }
+    parts
+}
+
+fn append(text: &mut String, line: &str) {
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text.push_str(line);
+}
+
+/// The command of `…: git ls-remote -q URL in DIR: exit status 128:`, with its end.
+fn vcs_command(line: &str) -> Option<&str> {
+    let trimmed = line.trim_end();
+    let ended = trimmed
+        .rfind(": exit status ")
+        .or_else(|| trimmed.rfind(": signal: "))?;
+    let tail = &trimmed[ended + 2..];
+    if tail.len() > 40 {
+        return None;
+    }
+    ["git ", "hg ", "svn ", "bzr ", "fossil "]
+        .iter()
+        .filter_map(|name| {
+            let at = trimmed[..ended].find(&format!(": {name}")).map(|at| at + 2);
+            at.or_else(|| trimmed.starts_with(name).then_some(0))
+        })
+        .min()
+        .map(|at| &line[at..])
+}
+
+/// `signal: killed` behind a command; an exit status says nothing by itself.
+fn signal_of(command: &str) -> &str {
+    command.rfind("signal: ").map_or("", |at| &command[at..])
+}
+
+/// Lines that git, ssh and hg print, whatever stands around them.
+#[must_use]
+pub(super) fn is_vcs_line(text: &str) -> bool {
+    const HEADS: &[&str] = &[
+        "fatal: ",
+        "error: RPC failed",
+        "error: remote",
+        "error: git-remote",
+        "error: inflate",
+        "error: object file",
+        "ssh: ",
+        "kex_exchange_identification",
+        "ssh_exchange_identification",
+        "banner exchange:",
+        "Connection closed by ",
+        "Connection reset by ",
+        "Connection timed out during banner",
+        "client_loop: ",
+        "packet_write_wait",
+        "ssh_dispatch_run_fatal",
+        "Host key verification failed",
+        "remote: ",
+        "ERROR: Repository not found",
+        "abort: ",
+        "svn: E",
+        "fetch-pack: ",
+        "Please make sure you have the correct access rights",
+        "and the repository exists.",
+        "Confirm the import path was entered correctly",
+        "If this is a private repository, see ",
+    ];
+    HEADS.iter().any(|head| text.starts_with(head))
+        || (text.starts_with("error: ") && text.ends_with("bytes of body are still expected"))
+        || text.contains("Permission denied (")
+}
+
+/// Lines without indentation that belong to the message above them.
+#[must_use]
+pub(super) fn is_boilerplate(text: &str) -> bool {
+    const HEADS: &[&str] = &[
+        "Confirm the import path was entered correctly",
+        "If this is a private repository, see ",
+        "SECURITY ERROR",
+        "This download does NOT match",
+        "The bits may have been replaced",
+        "have intercepted the download",
+        "For more information, see 'go help module-auth'",
+        "go.sum database server misbehavior",
+        "note:",
+        "tree:",
+        "and the repository exists.",
+        "Please make sure you have the correct access rights",
+        "server response:",
+    ];
+    HEADS.iter().any(|head| text.starts_with(head))
+        || (text.starts_with("go.mod:") && text.as_bytes().get(7).is_some_and(u8::is_ascii_digit))
+        || (text.starts_with("go.work:") && text.as_bytes().get(8).is_some_and(u8::is_ascii_digit))
+}
+
+/// What stands behind the last `M@V: ` (or `module M: `) of a line.
+fn bare_cause(line: &str) -> Option<&str> {
+    let (module, version) = gotext::module_version(line)?;
+    let end = version.as_ptr() as usize - line.as_ptr() as usize + version.len();
+    let rest = &line[end..];
+    let rest = rest.strip_prefix("/go.mod").unwrap_or(rest);
+    let rest = rest.strip_prefix(": ")?;
+    (!module.is_empty()).then_some(rest)
+}
+
+fn candidates<'a>(block: &Block, parts: &Parts<'a>, rules: RuleSet<'_>) -> Vec<Candidate<'a>> {
+    let mut found = Vec::new();
+    let is_go = is_go_line(block.head());
+    for (line, request) in &parts.requests {
+        if is_go || is_go_request(request) {
+            found.extend(of_request(*line, *request, parts, rules));
+        }
+    }
+    if !parts.vcs.is_empty()
+        && let Some(rule) = rules.vcs(&parts.vcs)
+    {
+        found.push(Candidate {
+            rule,
+            line: vcs_line(block, parts, rule, rules),
+            request: None,
+        });
+    }
+    if let Some(rule) = rules.answer(&parts.answer)
+        && (rule.alone || is_go || names_module(&parts.answer))
+    {
+        found.push(Candidate {
+            rule,
+            line: answer_line(block, rule),
+            request: None,
+        });
+    }
+    if found.iter().all(|c| c.rule.weak)
+        && let Some((line, cause)) = parts.bare
+        && let Some(rule) = rules.cause(cause, false)
+    {
+        found.push(Candidate {
+            rule,
+            line,
+            request: None,
+        });
+    }
+    if found.is_empty() && parts.requests.is_empty() && !parts.response.is_empty() {
+        found.extend(of_response(block, &parts.response, rules));
+    }
+    found
+}
+
+fn of_request<'a>(
+    line: usize,
+    request: Request<'a>,
+    parts: &Parts<'_>,
+    rules: RuleSet<'_>,
+) -> Option<Candidate<'a>> {
+    let mut rule = rules.cause(request.cause, true)?;
+    let not_found = matches!(gotext::status(request.cause), Some(404 | 410));
+    if not_found && let Some(hidden) = rules.response(&parts.response) {
+        rule = hidden;
+    }
+    Some(Candidate {
+        rule,
+        line,
+        request: Some(request),
+    })
+}
+
+/// A `server response:` whose first line was cut off.
+fn of_response<'a>(block: &Block, response: &str, rules: RuleSet<'_>) -> Option<Candidate<'a>> {
+    let rule = rules
+        .response(response)
+        .or_else(|| rules.answer(response))
+        .or_else(|| rules.vcs(response))?;
+    // What a server says it does not find is not for this machine's disk to decide.
+    let rule = if rule.verdict == Verdict::Repair {
+        rules.answer("not found: ")?
+    } else {
+        rule
+    };
+    let line = block.lines.len() - 1;
+    Some(Candidate {
+        rule,
+        line: line.min(1),
+        request: None,
+    })
+}
+
+/// The line of the VCS's words that the rule was read from.
+fn vcs_line(block: &Block, parts: &Parts<'_>, rule: &Rule, rules: RuleSet<'_>) -> usize {
+    (parts.vcs_line..block.lines.len())
+        .find(|&i| {
+            rules
+                .vcs(&block.lines[i])
+                .is_some_and(|found| found.id == rule.id)
+        })
+        .unwrap_or_else(|| parts.vcs_line.min(block.lines.len() - 1))
+}
+
+/// The line that holds the last of the rule's words.
+fn answer_line(block: &Block, rule: &Rule) -> usize {
+    let super::rules::Pattern::Words(words) = rule.pattern else {
+        return 0;
+    };
+    block
+        .lines
+        .iter()
+        .position(|line| {
+            let line = line.to_ascii_lowercase();
+            words.iter().any(|w| line.contains(w))
+        })
+        .unwrap_or(0)
+}
+
+/// A line that begins as go's own messages do, or has such a beginning behind
+/// what another tool put in front.
+#[must_use]
+pub(super) fn is_go_line(line: &str) -> bool {
+    let text = line.trim_start();
+    const HEADS: &[&str] = &[
+        "go: ",
+        "go get ",
+        "go get: ",
+        "go mod ",
+        "go install ",
+        "go build ",
+        "go list ",
+        "go run ",
+        "go test ",
+        "go vet ",
+        "go work ",
+        "cmd/go: ",
+        "verifying ",
+        "-> unzip ",
+        "can't load package: ",
+        "# get ",
+    ];
+    if HEADS.iter().any(|head| text.starts_with(head)) {
+        return true;
+    }
+    let mut from = 0;
+    while let Some(at) = text[from..].find("go: ") {
+        let start = from + at;
+        let before = text[..start].trim_end_matches(['"', '\'', '`']);
+        if start > 0 && before.ends_with([' ', '\t', ':', '|', '>', ']', '│']) {
+            return true;
+        }
+        from = start + 4;
+    }
+    false
+}
+
+/// A request that only a module fetch makes, or that stands behind a module's name.
+fn is_go_request(request: &Request<'_>) -> bool {
+    gotext::is_module_url(request.url)
+        || gotext::module_version(request.before).is_some()
+        || gotext::module_word(request.before).is_some()
+        || request.before.contains("unrecognized import path")
+        || request.before.contains("verifying ")
+}
+
+/// A message that names a module version, a file of the module cache, or an
+/// import's place together with a file that could not be used.
+fn names_module(answer: &str) -> bool {
+    gotext::module_version(answer).is_some()
+        || gotext::cache_path(answer).is_some()
+        || (gotext::file_position(answer).is_some() && gotext::is_path_error(answer))
+}
+
+/// Traces of `-x`, and warnings after which go goes on.
+fn is_minor(head: &str) -> bool {
+    let text = head.trim_start();
+    text.starts_with("# get ")
+        || text.contains("go: warning: ")
+        || text.contains("go: writing stat cache: ")
+        || text.contains("go: writing go.mod cache: ")
+}
+
+/// Messages of go's that no rule knows are shown, not guessed at.
+fn unrecognised(block: &Block) -> Option<Reading> {
+    const NO_ERRORS: &[&str] = &[
+        "warning: ",
+        "to add ",
+        "creating ",
+        "copying ",
+        "updating ",
+        "no module dependencies to download",
+        "trying upgrade",
+        "accepting ",
+        "unlocking",
+        "writing ",
+        "module ",
+        "build output",
+    ];
+    let head = block.head().trim_start();
+    let message = head.strip_prefix("go: ")?;
+    if NO_ERRORS.iter().any(|begin| message.starts_with(begin)) {
+        return None;
+    }
+    let mut fault = Fault::new(FaultKind::Unknown, Verdict::Unknown, &gotext::redact(head));
+    fault.module = gotext::module_version(head).map(|(m, _)| m.to_owned());
+    fault.version = gotext::module_version(head).map(|(_, v)| v.to_owned());
+    Some(Reading { fault, minor: false })
+}
+
+fn fault(block: &Block, parts: &Parts<'_>, candidate: &Candidate<'_>) -> Fault {
+    let rule = candidate.rule;
+    let line = block.lines[candidate.line].trim();
+    let mut fault = Fault::new(rule.kind, rule.verdict, &gotext::redact(line));
+    fault.rule = rule.id;
+    fault.nobody = rule.nobody;
+    let (module, version) = module(block, parts, candidate);
+    fault.module = module;
+    fault.version = version;
+    let url = candidate.request.map(|r| r.url).or_else(|| vcs_url(parts));
+    fault.url = url.map(gotext::redact);
+    fault.host = host(parts, candidate, url);
+    fault.origin = origin(parts, candidate, url);
+    fault.mend = rule.mend.and_then(|kind| mend(kind, block, parts, &fault));
+    settle(fault, block)
+}
+
+/// The two texts whose verdict depends on more than a row.
+fn settle(mut fault: Fault, block: &Block) -> Fault {
+    if fault.rule == "mod-declares" && is_rename(block) {
+        fault.verdict = Verdict::Final;
+        fault.mend = None;
+    }
+    fault
+}
+
+/// `declares its path as: A` / `was required as: B`: a module that was renamed,
+/// forked or is written in another case (an answer), as against a file of quite
+/// another module (which only a proxy that mixed them up delivers).
+fn is_rename(block: &Block) -> bool {
+    let value = |word: &str| {
+        block.lines.iter().find_map(|line| {
+            let at = line.find(word)?;
+            Some(line[at + word.len()..].trim().to_ascii_lowercase())
+        })
+    };
+    let (Some(declared), Some(required)) = (value("declares its path as:"), value("required as:")) else {
+        return true;
+    };
+    let elements = |path: &str| -> Vec<String> {
+        let (host, rest) = path.split_once('/').unwrap_or((path, ""));
+        let host = host.rsplit_once('.').map_or("", |(name, _)| name);
+        host.split(['.', '-'])
+            .chain(rest.split(['/', '.', '-', '_']))
+            .filter(|e| e.len() > 2 && !matches!(*e, "github" | "gitlab" | "www"))
+            .map(str::to_owned)
+            .collect()
+    };
+    let declared = elements(&declared);
+    elements(&required).iter().any(|e| {
+        declared
+            .iter()
+            .any(|d| d.contains(e.as_str()) || e.contains(d.as_str()))
+    })
+}
+
+/// The module to name: what the message names last before its cause, else what
+/// the URL says.
+fn module(block: &Block, parts: &Parts<'_>, candidate: &Candidate<'_>) -> (Option<String>, Option<String>) {
+    let own = |(m, v): (&str, &str)| (Some(m.to_owned()), Some(v.to_owned()));
+    let line = &block.lines[candidate.line];
+    let near = candidate.request.map_or(line.as_str(), |r| r.before);
+    let named = gotext::module_version(near).or_else(|| verify_form(near));
+    if let Some(found) = named {
+        return own(found);
+    }
+    if let Some((module, version)) = gotext::module_of_cache_path(line) {
+        return (Some(module), Some(version));
+    }
+    if let Some(module) = gotext::module_word(near) {
+        return (Some(module.to_owned()), None);
+    }
+    if let Some((module, version)) = candidate.request.and_then(|r| gotext::module_of_url(r.url)) {
+        return (Some(module), version);
+    }
+    if candidate.rule.part != Part::Cause {
+        if let Some(found) = gotext::module_version(&parts.answer) {
+            return own(found);
+        }
+        if let Some(module) = gotext::module_word(&parts.answer) {
+            return (Some(module.to_owned()), None);
+        }
+    }
+    let toolchain = parts.answer.contains("download go") || line.contains("download go");
+    if toolchain {
+        return (Some("golang.org/toolchain".to_owned()), None);
+    }
+    let path = gotext::import_path(near).or_else(|| gotext::import_path(&parts.answer));
+    (path.map(str::to_owned), None)
+}
+
+/// `M V: …`, as `go mod verify` writes it.
+fn verify_form(line: &str) -> Option<(&str, &str)> {
+    let mut words = line.trim_start().splitn(3, ' ');
+    let (module, version) = (words.next()?, words.next()?);
+    words.next()?;
+    let version = version.strip_suffix(':')?;
+    (module.contains('.') && version.starts_with('v')).then_some((module, version))
+}
+
+/// The URL in git's own words, or in its command line.
+fn vcs_url<'a>(parts: &'a Parts<'_>) -> Option<&'a str> {
+    let of_words = parts
+        .vcs
+        .lines()
+        .find_map(|line| gotext::request(line).map(|r| r.url));
+    of_words.or_else(|| {
+        let at = parts.command.find("://")?;
+        let start = parts.command[..at].rfind([' ', '\'', '"'])? + 1;
+        let end = parts.command[at..]
+            .find([' ', '\'', '"'])
+            .map_or(parts.command.len(), |e| at + e);
+        Some(&parts.command[start..end])
+    })
+}
+
+/// The host to blame: who could not be looked up or dialled through a proxy,
+/// else the URL's.
+fn host(parts: &Parts<'_>, candidate: &Candidate<'_>, url: Option<&str>) -> Option<String> {
+    let cause = match (candidate.request, parts.bare) {
+        (Some(request), _) => request.cause,
+        (None, Some((_, cause))) => cause,
+        _ => "",
+    };
+    let proxied = matches!(candidate.rule.kind, FaultKind::ProxyConnect)
+        || candidate.rule.id.starts_with("https-proxy");
+    if candidate.rule.kind == FaultKind::Dns || proxied {
+        let name = gotext::lookup_host(cause).or_else(|| gotext::dialled(cause));
+        if let Some(name) = name.or_else(|| vcs_host(&parts.vcs)) {
+            return Some(name.to_owned());
+        }
+    }
+    url.and_then(gotext::host_of)
+        .map(str::to_owned)
+        .or_else(|| vcs_host(&parts.vcs).map(str::to_owned))
+        .or_else(|| gotext::dialled(cause).map(str::to_owned))
+}
+
+/// The host that git, curl or ssh names.
+fn vcs_host(vcs: &str) -> Option<&str> {
+    for word in [
+        "Could not resolve host: ",
+        "Could not resolve hostname ",
+        "Failed to connect to ",
+        "connect to host ",
+        "Connection closed by ",
+        "Connection reset by ",
+        "unable to connect to ",
+        "unable to look up ",
+    ] {
+        if let Some(at) = vcs.find(word) {
+            let rest = &vcs[at + word.len()..];
+            let end = rest.find([' ', ':', ';', '\n', '\'']).unwrap_or(rest.len());
+            let host = rest[..end].trim_end_matches('.');
+            if !host.is_empty() {
+                return Some(host);
+            }
+        }
+    }
+    None
+}
+
+fn origin(parts: &Parts<'_>, candidate: &Candidate<'_>, url: Option<&str>) -> Origin {
+    let rule = candidate.rule;
+    if matches!(rule.kind, FaultKind::ProxyConnect)
+        || rule.id.starts_with("https-proxy")
+        || rule.id.starts_with("connect-4")
+        || rule.id.starts_with("socks-")
+    {
+        return Origin::HttpsProxy;
+    }
+    if rule.part == Part::Vcs {
+        return Origin::Direct;
+    }
+    if rule.kind == FaultKind::Sumdb
+        || url.is_some_and(gotext::is_sumdb_url)
+        || (rule.part == Part::Cause && parts.answer.contains("verifying "))
+    {
+        return Origin::Sumdb;
+    }
+    if url.is_some_and(|u| u.contains("?go-get=1"))
+        || parts.answer.contains("unrecognized import path")
+        || rule.mend == Some(MendKind::Vcs)
+    {
+        return Origin::Direct;
+    }
+    match rule.kind {
+        FaultKind::Disk | FaultKind::Config | FaultKind::User | FaultKind::Toolchain => Origin::Local,
+        FaultKind::Cache | FaultKind::Security if url.is_none() => Origin::Local,
+        _ => Origin::Proxy,
+    }
+}
+
+/// The details of what to mend.
+fn mend(kind: MendKind, block: &Block, parts: &Parts<'_>, fault: &Fault) -> Option<Mend> {
+    // `latest` and branches are queries: nothing in the cache has such a name.
+    let version = fault.version.clone().filter(|v| is_version(v));
+    let pair = fault.module.clone().zip(version);
+    let text = block.lines.join("\n");
+    let path = gotext::cache_path(&text).map(str::to_owned);
+    Some(match kind {
+        MendKind::Zip => Mend::Zip {
+            module: pair,
+            path: path.filter(|p| p.ends_with(".zip")),
+        },
+        MendKind::Mod => {
+            let (module, version) = pair?;
+            Mend::Mod { module, version }
+        }
+        MendKind::Checksum => {
+            let (module, version) = pair.or_else(|| checksum_pair(&text))?;
+            let first = text.lines().find(|l| l.contains("verifying ")).unwrap_or("");
+            Mend::Checksum {
+                module,
+                version,
+                go_mod: first.contains("/go.mod:") || first.contains("verifying go.mod"),
+            }
+        }
+        MendKind::Extracted => Mend::Extracted {
+            package: gotext::import_path(&text)
+                .map(str::to_owned)
+                .or_else(|| fault.module.clone())?,
+        },
+        MendKind::Vcs => Mend::Vcs {
+            dir: gotext::vcs_dir(parts.command)
+                .or_else(|| gotext::vcs_dir(&text))
+                .map(str::to_owned),
+            module: pair,
+        },
+        MendKind::SumdbTile => Mend::SumdbTile,
+        MendKind::SumdbLookup => Mend::SumdbLookup { module: pair },
+        MendKind::SumdbLatest => Mend::SumdbLatest,
+        MendKind::Path => Mend::Path { path: path? },
+    })
+}
+
+fn is_version(version: &str) -> bool {
+    version
+        .strip_prefix('v')
+        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+fn checksum_pair(text: &str) -> Option<(String, String)> {
+    text.lines()
+        .filter(|line| line.contains("verifying "))
+        .find_map(gotext::module_version)
+        .map(|(m, v)| (m.to_owned(), v.to_owned()))
+}

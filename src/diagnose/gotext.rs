@@ -1,0 +1,587 @@
+//! The grammar of go's error texts: wrappers, modules, URLs, net's own shapes.
+//!
+//! Everything here reads shapes, not words, so that it holds for texts nobody
+//! has seen: `Op "URL": cause` (`net/url.Error`), `op net source->addr: cause`
+//! (`net.OpError`), `lookup host on server: cause` (`net.DNSError`),
+//! `op path: errno` (`fs.PathError`), `NNN reason` (HTTP status), `M@V`.
+//!
+//! Known to be imperfect: a module is cut out of a proxy's URL by its first path
+//! element with a dot, since the text does not say where the proxy's own path ends.
+
+/// A request that failed: `Get "URL": cause`, `reading URL: cause` and their kin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request<'a> {
+    /// What stands before the operation: the wrappers.
+    pub before: &'a str,
+    /// The URL as printed.
+    pub url: &'a str,
+    /// What stands behind the URL.
+    pub cause: &'a str,
+}
+
+/// The words in front of a URL. A quoted URL may stand behind any of them; an
+/// unquoted one too (go before 1.14 did not quote, `reading` never does).
+const OPERATIONS: &[&str] = &[
+    "Get ",
+    "Head ",
+    "Post ",
+    "read ",
+    "reading ",
+    "get ",
+    "unexpected status (",
+    "unable to access ",
+    "invalid response from proxy ",
+    "parse ",
+    "parsing ",
+    "fetching ",
+    "fetch ",
+];
+
+/// Finds the last `Op URL: cause` in a line, the one that names the cause.
+#[must_use]
+pub fn request(line: &str) -> Option<Request<'_>> {
+    let mut best = None;
+    let mut from = 0;
+    while let Some(at) = find_scheme(line, from) {
+        from = at + 4;
+        if let Some(found) = request_at(line, at) {
+            best = Some(found);
+            // What stands in the cause may be another one (a redirect, a server's own words):
+            // only `reading URL: Get "URL"` style nesting counts, where the cause begins with it.
+            let start = line.len() - found.cause.len();
+            let nested = OPERATIONS.iter().any(|op| found.cause.starts_with(op));
+            if !nested {
+                break;
+            }
+            from = start;
+        }
+    }
+    best
+}
+
+/// The position of the next `http:/` or `https:/` at or behind `from`.
+fn find_scheme(line: &str, from: usize) -> Option<usize> {
+    let bytes = line.as_bytes();
+    let mut at = from;
+    loop {
+        let found = memchr::memmem::find(bytes.get(at..)?, b"http")? + at;
+        let rest = &bytes[found + 4..];
+        if rest.starts_with(b":/") || rest.starts_with(b"s:/") {
+            return Some(found);
+        }
+        at = found + 4;
+    }
+}
+
+fn request_at(line: &str, at: usize) -> Option<Request<'_>> {
+    let before = &line[..at];
+    let (before, quote) = match before.as_bytes().last() {
+        Some(b'"') => (&before[..before.len() - 1], Some('"')),
+        Some(b'\'') => (&before[..before.len() - 1], Some('\'')),
+        _ => (before, None),
+    };
+    let op = OPERATIONS.iter().find(|op| before.ends_with(*op));
+    // Asked before the end of the URL is looked for: every operation ends in a blank, so that
+    // the search below stops at the next one and the whole stays linear.
+    if op.is_none() && quote != Some('\'') {
+        return None;
+    }
+    let rest = &line[at..];
+    let (url, cause) = match quote {
+        Some(quote) => {
+            let end = rest.find(quote)?;
+            (&rest[..end], &rest[end + 1..])
+        }
+        None => {
+            let end = rest.find([' ', '\t', ')', ',']).unwrap_or(rest.len());
+            let url = rest[..end].trim_end_matches(':');
+            (url, &rest[url.len()..])
+        }
+    };
+    let cause = cause.strip_prefix(')').unwrap_or(cause);
+    let cause = match cause.strip_prefix(':') {
+        Some(cause) => cause.trim_start(),
+        None if op.is_some() && cause.trim().is_empty() => "",
+        // Localised git: `fatal: no es posible acceder a 'URL': cause` has no known operation
+        // but always the colon; without both this is a URL that is merely mentioned.
+        None => return None,
+    };
+    let before = op.map_or(before, |op| &before[..before.len() - op.len()]);
+    let (before, cause) = match before.strip_suffix('(') {
+        Some(opened) => (opened, cause.strip_suffix(')').unwrap_or(cause)),
+        None => (before, cause),
+    };
+    Some(Request { before, url, cause })
+}
+
+/// `host[:port]` of a URL, user information removed. Go 1.21 prints
+/// `http:/host/…` for broken bodies; that is understood too.
+#[must_use]
+pub fn host_of(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once(":/")?;
+    let rest = rest.strip_prefix('/').unwrap_or(rest);
+    let end = rest.find(['/', '?', '#', '"', '\'']).unwrap_or(rest.len());
+    let authority = &rest[..end];
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    (!host.is_empty()).then_some(host)
+}
+
+/// Replaces user information in every URL of a text by `xxxxx`.
+#[must_use]
+pub fn redact(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (head, tail) = rest.split_at(at + 3);
+        kept.push_str(head);
+        let end = tail
+            .find(|c: char| c == '/' || c == '"' || c == '\'' || c.is_whitespace())
+            .unwrap_or(tail.len());
+        match tail[..end].rfind('@') {
+            Some(at) => {
+                kept.push_str("xxxxx");
+                rest = &tail[at..];
+            }
+            None => rest = tail,
+        }
+    }
+    kept.push_str(rest);
+    kept
+}
+
+/// True for the URLs that only a module proxy, a checksum database or a
+/// `?go-get=1` page is asked by.
+#[must_use]
+pub fn is_module_url(url: &str) -> bool {
+    let path = url.trim_end_matches(['"', '\'']);
+    path.contains("/@v/")
+        || path.ends_with("/@latest")
+        || path.contains("?go-get=1")
+        || is_sumdb_url(url)
+        || host_of(url).is_some_and(|h| h == "proxy.golang.org" || h.starts_with("goproxy."))
+}
+
+/// True for URLs of a checksum database, asked directly or through a proxy.
+#[must_use]
+pub fn is_sumdb_url(url: &str) -> bool {
+    let host = host_of(url).unwrap_or("");
+    url.contains("/sumdb/")
+        || host.starts_with("sum.golang.")
+        || url.contains("/tile/8/")
+        || url
+            .split_once("/lookup/")
+            .is_some_and(|(_, path)| path.contains('@'))
+}
+
+/// Module path and version out of a proxy's or checksum database's URL.
+#[must_use]
+pub fn module_of_url(url: &str) -> Option<(String, Option<String>)> {
+    let (_, rest) = url.split_once(":/")?;
+    let rest = rest.trim_start_matches('/');
+    let (_, path) = rest.split_once('/')?;
+    if let Some((_, module)) = path.split_once("lookup/") {
+        let (module, version) = module.rsplit_once('@')?;
+        return Some((unescape(module)?, unescape(version)));
+    }
+    let (module, version) = if let Some((module, file)) = path.split_once("/@v/") {
+        let version = file.rsplit_once('.').map(|(version, _)| version);
+        (module, version)
+    } else {
+        (path.strip_suffix("/@latest")?, None)
+    };
+    let module = first_dotted(module)?;
+    Some((unescape(module)?, version.and_then(unescape)))
+}
+
+/// The part of a proxy path from its first element with a dot on.
+fn first_dotted(path: &str) -> Option<&str> {
+    let mut start = 0;
+    for element in path.split('/') {
+        if element.contains('.') {
+            return Some(&path[start..]);
+        }
+        start += element.len() + 1;
+    }
+    None
+}
+
+/// Undoes Go's escaping of upper case (`!x`, in URLs `%21x`).
+fn unescape(text: &str) -> Option<String> {
+    let text = text.replace("%21", "!");
+    let mut plain = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c == '!' {
+            plain.push(chars.next()?.to_ascii_uppercase());
+        } else {
+            plain.push(c);
+        }
+    }
+    (!plain.is_empty()).then_some(plain)
+}
+
+/// The last `M@V` in a text: module path and version (or query).
+#[must_use]
+pub fn module_version(text: &str) -> Option<(&str, &str)> {
+    let mut end = text.len();
+    while let Some(at) = memchr::memrchr(b'@', &text.as_bytes()[..end]) {
+        if let Some(found) = module_version_at(text, at) {
+            return Some(found);
+        }
+        end = at;
+    }
+    None
+}
+
+fn module_version_at(text: &str, at: usize) -> Option<(&str, &str)> {
+    let bytes = text.as_bytes();
+    let start = bytes[..at]
+        .iter()
+        .rposition(|&b| !is_path_byte(b))
+        .map_or(0, |p| p + 1);
+    let length = bytes[at + 1..]
+        .iter()
+        .position(|&b| !is_version_byte(b))
+        .unwrap_or(bytes.len() - at - 1);
+    let end = at + 1 + length;
+    let (module, version) = (&text[start..at], &text[at + 1..end]);
+    // A file below the module cache (`…/M@V/file.go:3:8`) names a module as well, but not
+    // the one that failed; `M@V/go.mod` is the checksum database's way to write the pair.
+    let behind = &text[end..];
+    let plain = !behind.starts_with(['/', '\\']) || behind.starts_with("/go.mod");
+    let version = version.trim_end_matches(['.', '-', '+']);
+    (plain && is_module_path(module) && !version.is_empty()).then_some((module, version))
+}
+
+fn is_path_byte(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"-._~/!+".contains(&b)
+}
+
+fn is_version_byte(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"-._+".contains(&b)
+}
+
+/// A path whose first element could be a host (a dot), as every module path
+/// that can be fetched has.
+fn is_module_path(path: &str) -> bool {
+    let first = path.split('/').next().unwrap_or("");
+    first.contains('.') && first.starts_with(|c: char| c.is_ascii_alphanumeric()) && !path.ends_with('/')
+}
+
+/// The module of `module M: …`, which go prints where it has no version yet.
+#[must_use]
+pub fn module_word(text: &str) -> Option<&str> {
+    let mut from = 0;
+    let mut found = None;
+    while let Some(at) = text[from..].find("module ") {
+        let start = from + at + "module ".len();
+        let rest = &text[start..];
+        let end = rest.find([':', ' ', '@', ',']).unwrap_or(rest.len());
+        let path = &rest[..end];
+        if is_module_path(path) {
+            found = Some(path);
+        }
+        from = start;
+    }
+    found
+}
+
+/// The import path in quotes behind `unrecognized import path`, or bare behind
+/// `package` (`no required module provides package P`).
+#[must_use]
+pub fn import_path(text: &str) -> Option<&str> {
+    for word in ["import path \"", "package \"", "package "] {
+        if let Some(at) = text.rfind(word) {
+            let rest = &text[at + word.len()..];
+            let end = rest.find(['"', ' ', ';', ':', ',', ')']).unwrap_or(rest.len());
+            if is_module_path(&rest[..end]) {
+                return Some(&rest[..end]);
+            }
+        }
+    }
+    None
+}
+
+/// Module path and version of a file below `cache/download`, and of an
+/// extracted directory.
+#[must_use]
+pub fn module_of_cache_path(text: &str) -> Option<(String, String)> {
+    let text = text.replace('\\', "/");
+    let (_, rest) = text.split_once("cache/download/")?;
+    let (module, file) = rest.split_once("/@v/")?;
+    let name = file.split([':', ' ', '/', ')']).next()?;
+    let version = ["zip", "ziphash", "mod", "info", "lock", "partial"]
+        .iter()
+        .find_map(|ext| name.find(&format!(".{ext}")).map(|at| &name[..at]))?;
+    Some((unescape(module)?, unescape(version)?))
+}
+
+/// The path of the first file that a text names below a module cache.
+#[must_use]
+pub fn cache_path(text: &str) -> Option<&str> {
+    let at = text
+        .find("cache/download/")
+        .or_else(|| text.find("cache\\download\\"))
+        .or_else(|| text.find("cache/vcs/"))
+        .or_else(|| text.find("cache\\vcs\\"))?;
+    let start = text[..at].rfind([' ', '\t', '(', '"', '\'']).map_or(0, |p| p + 1);
+    let end = text[at..]
+        .find([' ', ')', '"', '\''])
+        .map_or(text.len(), |p| at + p);
+    Some(text[start..end].trim_end_matches(':'))
+}
+
+/// The directory below `cache/vcs` that a text names.
+#[must_use]
+pub fn vcs_dir(text: &str) -> Option<&str> {
+    let path = cache_path(text)?;
+    if !path.contains("vcs") {
+        return None;
+    }
+    let marker = path.find("vcs/").or_else(|| path.find("vcs\\"))? + 4;
+    let hash = &path[marker..];
+    let end = hash.find(['/', '\\', '.', ':']).unwrap_or(hash.len());
+    Some(&path[..marker + end])
+}
+
+/// The three digits that begin a status, and what follows them.
+#[must_use]
+pub fn status(cause: &str) -> Option<u16> {
+    let digits = cause.get(..3)?;
+    let whole = !cause[3..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-');
+    (whole && digits.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| digits.parse().ok())
+        .flatten()
+        .filter(|status| (100..600).contains(status))
+}
+
+/// The number behind one of the words by which git and curl name a status.
+#[must_use]
+pub fn git_status(line: &str) -> Option<u16> {
+    for word in [
+        "returned error: ",
+        "response ",
+        "HTTP code = ",
+        "HTTP code ",
+        "HTTP Error ",
+        "Unexpected HTTP status ",
+        "HTTP ",
+    ] {
+        if let Some(at) = line.rfind(word)
+            && let Some(found) = status(&line[at + word.len()..])
+        {
+            return Some(found);
+        }
+    }
+    None
+}
+
+/// Net's own shapes inside a cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetShape {
+    /// `lookup host on server: …`: the name.
+    Lookup,
+    /// `dial tcp addr: …`, Windows' `connectex: …` in whatever language follows.
+    Dial,
+    /// `read tcp a->b: …`, `write tcp a->b: …`, `wsarecv: …`, `wsasend: …`.
+    Transfer,
+    /// `open path: …`: a file on this machine.
+    File,
+    /// `EOF` and nothing else.
+    Eof,
+    /// `NNN reason`.
+    Status(u16),
+}
+
+/// Reads the shape of a cause.
+#[must_use]
+pub fn shape(cause: &str) -> Option<NetShape> {
+    let cause = cause.trim();
+    if cause == "EOF" {
+        return Some(NetShape::Eof);
+    }
+    if let Some(status) = status(cause) {
+        return Some(NetShape::Status(status));
+    }
+    // A lookup stands inside a dial, and a read of the resolver's socket inside the lookup:
+    // the outermost of the three says whose fault it is, but a lookup always wins over its dial.
+    if is_lookup(cause) {
+        return Some(NetShape::Lookup);
+    }
+    if op_error(cause, &["dial"]) || has_call(cause, &["connectex:", "connect:", "getsockopt:"]) {
+        return Some(NetShape::Dial);
+    }
+    if op_error(cause, &["read", "write", "readfrom", "close"]) || has_call(cause, &["wsarecv:", "wsasend:"])
+    {
+        return Some(NetShape::Transfer);
+    }
+    is_path_error(cause).then_some(NetShape::File)
+}
+
+/// `lookup host: …`, `lookup host on server: …`, `getaddrinfow: …`.
+fn is_lookup(cause: &str) -> bool {
+    has_call(cause, &["getaddrinfow:", "getaddrinfo:"])
+        || cause.find("lookup ").is_some_and(|at| {
+            let host = &cause[at + "lookup ".len()..];
+            let boundary = at == 0 || cause[..at].ends_with(' ');
+            let host = host.split([' ', ':']).next().unwrap_or("");
+            boundary && !host.is_empty()
+        })
+}
+
+/// The host of `lookup host on server`.
+#[must_use]
+pub fn lookup_host(cause: &str) -> Option<&str> {
+    let at = cause.find("lookup ")?;
+    let rest = &cause[at + "lookup ".len()..];
+    let end = rest.find([' ', ':']).unwrap_or(rest.len());
+    (end > 0).then(|| &rest[..end])
+}
+
+/// The address of `proxyconnect tcp: dial tcp ADDR: …`.
+#[must_use]
+pub fn dialled(cause: &str) -> Option<&str> {
+    let at = cause.find("dial tcp ")?;
+    let rest = &cause[at + "dial tcp ".len()..];
+    let end = rest.find(": ").unwrap_or(rest.len());
+    let address = rest[..end].rsplit("->").next()?;
+    (!address.is_empty() && !address.contains(' ')).then_some(address)
+}
+
+/// `op network …` of `net.OpError`.
+fn op_error(cause: &str, ops: &[&str]) -> bool {
+    ops.iter().any(|op| {
+        let mut from = 0;
+        while let Some(at) = cause[from..].find(op) {
+            let start = from + at;
+            let rest = &cause[start + op.len()..];
+            let boundary = start == 0 || cause[..start].ends_with(": ");
+            let network = [" tcp", " udp", " ip", " unix"]
+                .iter()
+                .any(|net| rest.starts_with(net));
+            if boundary && network {
+                return true;
+            }
+            from = start + op.len();
+        }
+        false
+    })
+}
+
+/// A system call's name in front of its error, as `os.SyscallError` prints it.
+/// Some Windows builds wrote `ConnectEx tcp:`.
+fn has_call(cause: &str, calls: &[&str]) -> bool {
+    calls.iter().any(|call| {
+        let name = call.trim_end_matches(':');
+        let mut from = 0;
+        while let Some(at) = find_ignoring_case(&cause[from..], name) {
+            let start = from + at;
+            let rest = &cause[start + name.len()..];
+            let boundary = start == 0 || cause[..start].ends_with(' ');
+            if boundary && (rest.starts_with(':') || rest.starts_with(" tcp:")) {
+                return true;
+            }
+            from = start + name.len();
+        }
+        false
+    })
+}
+
+fn find_ignoring_case(text: &str, word: &str) -> Option<usize> {
+    let (text, word) = (text.as_bytes(), word.as_bytes());
+    let first = *word.first()?;
+    let mut from = 0;
+    loop {
+        let at = memchr::memchr2(
+            first.to_ascii_lowercase(),
+            first.to_ascii_uppercase(),
+            text.get(from..)?,
+        )? + from;
+        if text[at..].len() >= word.len() && text[at..at + word.len()].eq_ignore_ascii_case(word) {
+            return Some(at);
+        }
+        from = at + 1;
+    }
+}
+
+/// `op path: errno` of `fs.PathError`, with an absolute path.
+#[must_use]
+pub fn is_path_error(text: &str) -> bool {
+    const OPS: &[&str] = &[
+        "open ",
+        "read ",
+        "write ",
+        "mkdir ",
+        "stat ",
+        "lstat ",
+        "remove ",
+        "rename ",
+        "chmod ",
+        "unlinkat ",
+        "truncate ",
+        "sync ",
+        "close ",
+        "readdirent ",
+        "openat ",
+        "mkdirat ",
+        "link ",
+        "symlink ",
+        "fork/exec ",
+        "copy_file_range ",
+        "lock ",
+        "RLock ",
+        "Lock ",
+        "CreateFile ",
+        "GetFileAttributesEx ",
+        "FindFirstFile ",
+        "flock ",
+    ];
+    let Some(last_colon) = text.rfind(": ") else {
+        return false;
+    };
+    OPS.iter().any(|op| {
+        let mut from = 0;
+        while let Some(at) = text[from..].find(op) {
+            let start = from + at;
+            let rest = &text[start + op.len()..];
+            let boundary = start == 0 || text[..start].ends_with(' ');
+            if boundary && is_absolute(rest) && last_colon > start {
+                return true;
+            }
+            from = start + op.len();
+        }
+        false
+    })
+}
+
+fn is_absolute(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    match bytes {
+        [b'/', ..] | [b'$', ..] | [b'~', ..] | [b'\\', b'\\', ..] => true,
+        [drive, b':', b'\\' | b'/', ..] => drive.is_ascii_alphabetic(),
+        _ => false,
+    }
+}
+
+/// The end of `file.go:12:3: ` (or `go.mod:5: `) at the start of a line.
+#[must_use]
+pub fn file_position(line: &str) -> Option<usize> {
+    let at = line.find(".go:")?;
+    if line[..at].contains(": ") {
+        return None;
+    }
+    let rest = &line[at + ".go:".len()..];
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    if digits == 0 {
+        return None;
+    }
+    let mut end = at + ".go:".len() + digits;
+    let rest = &line[end..];
+    if let Some(rest) = rest.strip_prefix(':') {
+        let column = rest.bytes().take_while(u8::is_ascii_digit).count();
+        if column > 0 {
+            end += 1 + column;
+        }
+    }
+    line[end..].starts_with(':').then_some(end + 1)
+}

@@ -1,0 +1,495 @@
+//! Bytes to lines of text, whatever wrote them down.
+//!
+//! A stream is cut into lines at LF, CR and CRLF; UTF-16 with a byte order mark
+//! (PowerShell's `>`) is decoded; escape sequences and what CI systems put in
+//! front of each line (timestamps, step names, build step numbers) are taken
+//! off. A line longer than [`LINE_LIMIT`] keeps its beginning only. How the
+//! stream was cut into pieces changes nothing.
+//!
+//! Known to be imperfect: UTF-16 without a byte order mark is read as binary,
+//! and a prefix that no rule here knows stays (the parser then looks for go's
+//! own words behind it).
+
+/// How much of one line is kept, in bytes.
+pub(super) const LINE_LIMIT: usize = 16 * 1024;
+
+/// How the stream is encoded; decided by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    /// Too few bytes so far.
+    Undecided,
+    /// UTF-8, or something like it.
+    Bytes,
+    /// UTF-16, little endian.
+    Utf16Le,
+    /// UTF-16, big endian.
+    Utf16Be,
+}
+
+/// Cuts a byte stream into lines, in memory that does not grow with it.
+#[derive(Debug)]
+pub(super) struct Splitter {
+    encoding: Encoding,
+    /// Bytes that wait for more: a byte order mark or half a UTF-16 unit.
+    pending: Vec<u8>,
+    /// A high surrogate that waits for its other half.
+    surrogate: Option<u16>,
+    line: Vec<u8>,
+    /// The last character was CR: an LF right behind it ends no further line.
+    after_cr: bool,
+}
+
+impl Default for Splitter {
+    fn default() -> Self {
+        Self {
+            encoding: Encoding::Undecided,
+            pending: Vec::new(),
+            surrogate: None,
+            line: Vec::new(),
+            after_cr: false,
+        }
+    }
+}
+
+impl Splitter {
+    /// Takes the next bytes; calls `each` with every line that they complete.
+    pub(super) fn feed(&mut self, bytes: &[u8], each: &mut dyn FnMut(&[u8])) {
+        match self.encoding {
+            Encoding::Bytes => self.feed_bytes(bytes, each),
+            Encoding::Utf16Le | Encoding::Utf16Be => self.feed_utf16(bytes, each),
+            Encoding::Undecided => {
+                self.pending.extend_from_slice(&bytes[..bytes.len().min(3)]);
+                if self.pending.len() < 3 {
+                    return;
+                }
+                let rest = &bytes[bytes.len().min(3)..];
+                self.decide(each);
+                self.feed(rest, each);
+            }
+        }
+    }
+
+    /// The stream is at its end: calls `each` with the last line, if there is one.
+    pub(super) fn finish(&mut self, each: &mut dyn FnMut(&[u8])) {
+        if self.encoding == Encoding::Undecided {
+            self.decide(each);
+        }
+        if !self.line.is_empty() {
+            each(&self.line);
+            self.line.clear();
+        }
+    }
+
+    /// Decides on the encoding by what is pending, and reads that.
+    fn decide(&mut self, each: &mut dyn FnMut(&[u8])) {
+        let start = std::mem::take(&mut self.pending);
+        match start.as_slice() {
+            [0xff, 0xfe, rest @ ..] => {
+                self.encoding = Encoding::Utf16Le;
+                self.feed_utf16(rest, each);
+            }
+            [0xfe, 0xff, rest @ ..] => {
+                self.encoding = Encoding::Utf16Be;
+                self.feed_utf16(rest, each);
+            }
+            other => {
+                self.encoding = Encoding::Bytes;
+                self.feed_bytes(other, each);
+            }
+        }
+    }
+
+    fn feed_bytes(&mut self, mut bytes: &[u8], each: &mut dyn FnMut(&[u8])) {
+        while !bytes.is_empty() {
+            if std::mem::take(&mut self.after_cr) && bytes[0] == b'\n' {
+                bytes = &bytes[1..];
+                continue;
+            }
+            let Some(end) = memchr::memchr2(b'\n', b'\r', bytes) else {
+                self.keep(bytes);
+                return;
+            };
+            if self.line.is_empty() {
+                each(&bytes[..end.min(LINE_LIMIT)]);
+            } else {
+                self.keep(&bytes[..end]);
+                each(&self.line);
+                self.line.clear();
+            }
+            self.after_cr = bytes[end] == b'\r';
+            bytes = &bytes[end + 1..];
+        }
+    }
+
+    fn feed_utf16(&mut self, bytes: &[u8], each: &mut dyn FnMut(&[u8])) {
+        for &byte in bytes {
+            self.pending.push(byte);
+            let [a, b] = *self.pending.as_slice() else {
+                continue;
+            };
+            self.pending.clear();
+            let unit = match self.encoding {
+                Encoding::Utf16Be => u16::from_be_bytes([a, b]),
+                _ => u16::from_le_bytes([a, b]),
+            };
+            self.feed_unit(unit, each);
+        }
+    }
+
+    fn feed_unit(&mut self, unit: u16, each: &mut dyn FnMut(&[u8])) {
+        let high = self.surrogate.take();
+        if (0xd800..0xdc00).contains(&unit) {
+            self.surrogate = Some(unit);
+            return;
+        }
+        let units = high.into_iter().chain([unit]);
+        for c in char::decode_utf16(units) {
+            let c = c.unwrap_or(char::REPLACEMENT_CHARACTER);
+            let mut utf8 = [0; 4];
+            let encoded = c.encode_utf8(&mut utf8).as_bytes().to_owned();
+            self.feed_bytes(&encoded, each);
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = LINE_LIMIT.saturating_sub(self.line.len());
+        self.line.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+}
+
+/// One line without escape sequences and without what a CI system put in front.
+#[must_use]
+pub(super) fn clean(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    let text = if text.contains(['\u{1b}', '\u{8}', '\u{feff}', '\0']) {
+        without_escapes(&text)
+    } else {
+        text.into_owned()
+    };
+    let kept = strip_prefixes(&text);
+    let kept = kept.trim_end();
+    if kept.len() == text.len() {
+        text
+    } else {
+        kept.to_owned()
+    }
+}
+
+/// Takes off ANSI escape sequences (CSI, OSC, APC and the short ones), NUL,
+/// backspaces and byte order marks.
+fn without_escapes(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\u{1b}' => skip_escape(&mut chars),
+            '\u{8}' | '\u{feff}' | '\0' => {}
+            _ => kept.push(c),
+        }
+    }
+    kept
+}
+
+fn skip_escape(chars: &mut std::str::Chars<'_>) {
+    match chars.next() {
+        Some('[') => {
+            for c in chars.by_ref() {
+                if ('\u{40}'..='\u{7e}').contains(&c) {
+                    return;
+                }
+            }
+        }
+        // OSC, DCS, APC, PM: up to BEL or ESC \.
+        Some(']' | 'P' | '_' | '^') => {
+            let mut escaped = false;
+            for c in chars.by_ref() {
+                if c == '\u{7}' || (escaped && c == '\\') {
+                    return;
+                }
+                escaped = c == '\u{1b}';
+            }
+        }
+        Some('(' | ')' | '#') => {
+            chars.next();
+        }
+        _ => {}
+    }
+}
+
+/// Takes off what stands in front of the tool's own line, as often as one of
+/// the known shapes stands there.
+fn strip_prefixes(line: &str) -> &str {
+    let mut rest = line;
+    for _ in 0..8 {
+        match one_prefix(rest) {
+            Some(shorter) => rest = shorter,
+            None => break,
+        }
+    }
+    rest
+}
+
+fn one_prefix(line: &str) -> Option<&str> {
+    github_columns(line)
+        .or_else(|| timestamp(line))
+        .or_else(|| buildkit(line))
+        .or_else(|| gitlab_stream(line))
+        .or_else(|| bracketed(line))
+        .or_else(|| frame(line))
+        .or_else(|| compose(line))
+        .or_else(|| workflow_command(line))
+}
+
+/// `job<TAB>step<TAB>2026-…Z text`, as `gh run view --log` prints it.
+fn github_columns(line: &str) -> Option<&str> {
+    let mut columns = line.splitn(3, '\t');
+    let (job, step, rest) = (columns.next()?, columns.next()?, columns.next()?);
+    if job.is_empty() || step.is_empty() {
+        return None;
+    }
+    let rest = rest.strip_prefix('\u{feff}').unwrap_or(rest);
+    iso_time(rest).map(|end| one_space(&rest[end..]))
+}
+
+/// A date and time, a time, in brackets or bare.
+fn timestamp(line: &str) -> Option<&str> {
+    let (inner, bracket) = match line.strip_prefix('[') {
+        Some(inner) => (inner, true),
+        None => (line, false),
+    };
+    let end = iso_time(inner).or_else(|| clock_time(inner))?;
+    let mut rest = &inner[end..];
+    if bracket {
+        rest = rest.strip_prefix(']')?;
+    }
+    if !rest.is_empty() && !rest.starts_with([' ', '\t']) {
+        return None;
+    }
+    Some(one_space(rest))
+}
+
+/// The length of `2026-09-01T12:00:00.123Z`, `2026/09/01 12:00:00`, `2026-09-01 12:00:00,123 +0000`.
+fn iso_time(text: &str) -> Option<usize> {
+    let date = text.get(..10)?.as_bytes();
+    let separator = date[4];
+    let dated = (separator == b'-' || separator == b'/')
+        && date[7] == separator
+        && [0, 1, 2, 3, 5, 6, 8, 9].iter().all(|&i| date[i].is_ascii_digit());
+    if !dated || !matches!(text.as_bytes().get(10), Some(b'T' | b' ' | b'_')) {
+        return None;
+    }
+    let mut end = 11 + clock_time(&text[11..])?;
+    let rest = &text[end..];
+    if rest.starts_with('Z') {
+        end += 1;
+    } else if rest.len() >= 6
+        && rest.starts_with(['+', '-'])
+        && rest.as_bytes()[1].is_ascii_digit()
+        && rest.as_bytes()[3] == b':'
+    {
+        end += 6;
+    }
+    Some(end)
+}
+
+/// The length of `12:00:00`, `12:00:00.123`, `12:00:00,123`.
+fn clock_time(text: &str) -> Option<usize> {
+    let time = text.get(..8)?.as_bytes();
+    let timed =
+        time[2] == b':' && time[5] == b':' && [0, 1, 3, 4, 6, 7].iter().all(|&i| time[i].is_ascii_digit());
+    if !timed {
+        return None;
+    }
+    let mut end = 8;
+    if text[end..].starts_with(['.', ',']) {
+        let digits = text[end + 1..].bytes().take_while(u8::is_ascii_digit).count();
+        if digits > 0 {
+            end += 1 + digits;
+        }
+    }
+    Some(end)
+}
+
+/// `#12 3.456 text`, `build #15 4.619 text`, and BuildKit's last words `4.619 text`.
+fn buildkit(line: &str) -> Option<&str> {
+    let line = line.strip_prefix("build ").unwrap_or(line);
+    let after_step = line.strip_prefix('#').and_then(|rest| {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        (digits > 0 && rest[digits..].starts_with(' ')).then(|| &rest[digits + 1..])
+    });
+    let seconds = after_step.unwrap_or(line);
+    if let Some(rest) = decimal_seconds(seconds) {
+        return Some(rest);
+    }
+    after_step.filter(|rest| rest.starts_with("ERROR") || rest.starts_with('['))
+}
+
+fn decimal_seconds(text: &str) -> Option<&str> {
+    let whole = text.bytes().take_while(u8::is_ascii_digit).count();
+    if whole == 0 || !text[whole..].starts_with('.') {
+        return None;
+    }
+    let rest = &text[whole + 1..];
+    let part = rest.bytes().take_while(u8::is_ascii_digit).count();
+    ((1..=4).contains(&part) && rest[part..].starts_with(' ')).then(|| &rest[part + 1..])
+}
+
+/// GitLab's stream mark behind the timestamp: `00O text`, `01E+text`.
+fn gitlab_stream(line: &str) -> Option<&str> {
+    let mark = line.get(..4)?.as_bytes();
+    (mark[0].is_ascii_hexdigit()
+        && mark[1].is_ascii_hexdigit()
+        && matches!(mark[2], b'O' | b'E')
+        && matches!(mark[3], b' ' | b'+'))
+    .then(|| &line[4..])
+}
+
+/// `[INFO] text`, `[builder 4/7] text`, `[Step 1/2] text`, `[error]text`.
+fn bracketed(line: &str) -> Option<&str> {
+    let inner = line.strip_prefix('[')?;
+    let end = inner.find(']')?;
+    let word = &inner[..end];
+    let known = word.len() <= 40
+        && !word.is_empty()
+        && word
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b" -_/.:".contains(&b))
+        && word.starts_with(|c: char| c.is_ascii_alphabetic());
+    known.then(|| one_space(&inner[end + 1..]))
+}
+
+/// Frames that other tools draw around quoted output: `│ text`, `| text`.
+fn frame(line: &str) -> Option<&str> {
+    let bare = line.trim_start_matches(' ');
+    for mark in ["│", "|", "┃", "║"] {
+        if let Some(rest) = bare.strip_prefix(mark) {
+            return Some(one_space(rest));
+        }
+    }
+    None
+}
+
+/// Docker compose and Heroku: `service-1  | text`, `remote:        text`.
+fn compose(line: &str) -> Option<&str> {
+    if let Some(rest) = line.strip_prefix("remote:     ") {
+        return Some(rest.trim_start_matches(' '));
+    }
+    let name = line
+        .bytes()
+        .take_while(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
+        .count();
+    if name == 0 || name > 64 {
+        return None;
+    }
+    let rest = &line[name..];
+    let bare = rest.trim_start_matches(' ');
+    if bare.len() == rest.len() {
+        return None;
+    }
+    bare.strip_prefix("| ")
+}
+
+/// `##[error]text`, `::error::text`, `::error file=…::text`.
+fn workflow_command(line: &str) -> Option<&str> {
+    if let Some(rest) = line.strip_prefix("##[") {
+        let word = rest.split_once(']')?;
+        return matches!(word.0, "error" | "warning" | "debug").then_some(word.1);
+    }
+    let rest = line.strip_prefix("::")?;
+    let (head, text) = rest.split_once("::")?;
+    ["error", "warning", "notice"]
+        .iter()
+        .any(|w| head.starts_with(w))
+        .then_some(text)
+}
+
+fn one_space(text: &str) -> &str {
+    text.strip_prefix(' ').unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines_of(pieces: &[&[u8]]) -> Vec<String> {
+        let mut splitter = Splitter::default();
+        let mut lines = Vec::new();
+        let mut each = |line: &[u8]| lines.push(String::from_utf8_lossy(line).into_owned());
+        for piece in pieces {
+            splitter.feed(piece, &mut each);
+        }
+        splitter.finish(&mut each);
+        lines
+    }
+
+    #[test]
+    fn ends_lines_at_lf_cr_and_crlf() {
+        assert_eq!(lines_of(&[b"a\nb\r\nc\rd"]), ["a", "b", "c", "d"]);
+        assert_eq!(lines_of(&[b"a\r", b"\nb\n", b"\n"]), ["a", "b", ""]);
+        assert_eq!(lines_of(&[b""]), Vec::<String>::new());
+        assert_eq!(lines_of(&[b"ab"]), ["ab"]);
+    }
+
+    #[test]
+    fn decodes_utf16_with_a_byte_order_mark() {
+        let text = "go: é 𝄞\r\nsecond";
+        let mut le = vec![0xff, 0xfe];
+        let mut be = vec![0xfe, 0xff];
+        for unit in text.encode_utf16() {
+            le.extend(unit.to_le_bytes());
+            be.extend(unit.to_be_bytes());
+        }
+        for bytes in [le, be] {
+            assert_eq!(lines_of(&[&bytes]), ["go: é 𝄞", "second"]);
+            let single: Vec<&[u8]> = bytes.chunks(1).collect();
+            assert_eq!(lines_of(&single), ["go: é 𝄞", "second"]);
+        }
+    }
+
+    #[test]
+    fn keeps_the_beginning_of_an_endless_line() {
+        let long = vec![b'x'; 3 * LINE_LIMIT];
+        let lines = lines_of(&[&long, b"\nshort"]);
+        assert_eq!(lines[0].len(), LINE_LIMIT);
+        assert_eq!(lines[1], "short");
+        let whole = [long.as_slice(), b"\n"].concat();
+        assert_eq!(lines_of(&[&whole])[0].len(), LINE_LIMIT);
+    }
+
+    #[test]
+    fn takes_off_what_ci_systems_put_in_front() {
+        for (line, bare) in [
+            ("2026-09-01T12:00:00.1234567Z go: x", "go: x"),
+            (
+                "build\tRun go mod download\t2026-09-01T12:00:00.1234567Z go: x",
+                "go: x",
+            ),
+            ("[2020-06-15T01:17:55.889Z] go: x", "go: x"),
+            ("2026-09-01T12:00:00.123456Z 00O go: x", "go: x"),
+            (
+                "2026-09-01T12:00:00.123456Z 01E+\tserver response:",
+                "\tserver response:",
+            ),
+            ("#12 3.456 go: x", "go: x"),
+            (
+                "build #15 4.619     google.golang.org/grpc@v1.47.0: x",
+                "    google.golang.org/grpc@v1.47.0: x",
+            ),
+            ("4.619 go: x", "go: x"),
+            ("    │ \tserver response: x", "\tserver response: x"),
+            ("web-1  | go: x", "go: x"),
+            ("\u{1b}[31;1mgo: x\u{1b}[0m", "go: x"),
+            ("\u{1b}]0;title\u{7}go: x", "go: x"),
+            ("\u{1b}_bk;t=1693\u{7}go: x", "go: x"),
+            ("##[error]go: x", "go: x"),
+            ("::error file=a.go,line=1::go: x", "go: x"),
+            ("2026/09/01 12:00:00 go: x", "go: x"),
+            ("12:00:00 go: x", "go: x"),
+            ("remote:        go: x", "go: x"),
+            ("go: x  ", "go: x"),
+            ("\tm: y", "\tm: y"),
+        ] {
+            assert_eq!(clean(line.as_bytes()), bare, "{line:?}");
+        }
+    }
+}

@@ -1,0 +1,3571 @@
+//! The rules: one row for each text or shape that means something.
+//!
+//! A row says where in a block its text must stand ([`Part`]), which words or
+//! which shape it is known by, what it means, and where the text was seen. The
+//! order inside [`Part::Cause`] counts: the first row that fits decides. In the
+//! other parts the weightiest row decides, and a `weak` one only where no other
+//! fits: it is a wrapper or boilerplate that stands around real causes.
+//!
+//! The table in docs/diagnosis.md is generated from this one.
+
+use super::{FaultKind, Verdict};
+
+/// Where in a block a row's text must stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// Behind the URL of a request (`Get "URL": …`), or a bare network error of go.
+    Cause,
+    /// What git, hg, svn, bzr, fossil or ssh said.
+    Vcs,
+    /// Go's own message, without the request in it.
+    Answer,
+    /// `server response:` under a 404 or 410.
+    Response,
+}
+
+impl Part {
+    /// The word for it in the documentation.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cause => "cause",
+            Self::Vcs => "vcs",
+            Self::Answer => "answer",
+            Self::Response => "response",
+        }
+    }
+}
+
+/// How a row's text is recognised.
+#[derive(Debug, Clone, Copy)]
+pub enum Pattern {
+    /// Every one of these stands in the part; ASCII case does not count.
+    Words(&'static [&'static str]),
+    /// A shape around text of any wording.
+    Shape(Shape),
+}
+
+/// A shape that is recognised whatever words (or language) stand in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// `EOF` alone.
+    Eof,
+    /// `lookup host on server: …`, `getaddrinfow: …`.
+    Lookup,
+    /// `dial tcp addr: …`, `connectex: …`.
+    Dial,
+    /// `read tcp a->b: …`, `write tcp …`, `wsarecv: …`, `wsasend: …`.
+    Transfer,
+    /// `write /path: …`.
+    File,
+    /// An HTTP status in this range.
+    Status(u16, u16),
+    /// A reason phrase of HTTP without its number, as CONNECT's answer is printed.
+    Reason(u16, u16),
+    /// A phrase in title case that is no known reason: a CONNECT answer in somebody's own words.
+    OwnWords,
+    /// A request that failed, for whatever reason.
+    Anything,
+    /// `…'URL': …` behind git's `fatal:`, in any language.
+    GitUrl,
+    /// `errno=…`.
+    Errno,
+}
+
+impl Shape {
+    /// The shape written out for the documentation.
+    #[must_use]
+    pub fn describe(self) -> String {
+        match self {
+            Self::Eof => "`EOF` alone".to_owned(),
+            Self::Lookup => "`lookup HOST…: *`, `getaddrinfow: *`".to_owned(),
+            Self::Dial => "`dial tcp ADDR: *`, `connect: *`, `connectex: *`".to_owned(),
+            Self::Transfer => {
+                "`read tcp A->B: *`, `write tcp A->B: *`, `wsarecv: *`, `wsasend: *`".to_owned()
+            }
+            Self::File => "`OP /path: *`".to_owned(),
+            Self::Status(a, b) if a == b => format!("status {a}"),
+            Self::Status(a, b) => format!("status {a} to {b}"),
+            Self::Reason(a, b) if a == b => format!("the reason phrase of {a} without a number"),
+            Self::Reason(a, b) => format!("a reason phrase of {a} to {b} without a number"),
+            Self::OwnWords => "a phrase in title case where a network error would stand".to_owned(),
+            Self::Anything => "any other cause behind `Op \"URL\": `".to_owned(),
+            Self::GitUrl => "git's `fatal: … 'URL': *`, in any language".to_owned(),
+            Self::Errno => "`errno=*`".to_owned(),
+        }
+    }
+}
+
+/// Which [`super::Mend`] a row asks for; its details are read from the block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MendKind {
+    /// A zip of the cache.
+    Zip,
+    /// A `.mod` of the cache.
+    Mod,
+    /// Whatever a checksum mismatch speaks of.
+    Checksum,
+    /// An extracted directory.
+    Extracted,
+    /// A repository below `cache/vcs`.
+    Vcs,
+    /// Tiles of a checksum database.
+    SumdbTile,
+    /// Lookups of a checksum database.
+    SumdbLookup,
+    /// The signed tree head of a checksum database.
+    SumdbLatest,
+    /// The path that the text names.
+    Path,
+}
+
+/// One row.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    /// Its name, unique.
+    pub id: &'static str,
+    /// Where the text must stand.
+    pub part: Part,
+    /// What the text is known by.
+    pub pattern: Pattern,
+    /// What kind of trouble it is.
+    pub kind: FaultKind,
+    /// What it means.
+    pub verdict: Verdict,
+    /// Nobody was there (see [`super::Fault::nobody`]).
+    pub nobody: bool,
+    /// The row fits only where none of these stands beside it.
+    pub unless: &'static [&'static str],
+    /// Decides only where no other row does.
+    pub weak: bool,
+    /// What to mend.
+    pub mend: Option<MendKind>,
+    /// Only go prints this: no other sign is needed that the line is go's.
+    pub alone: bool,
+    /// Where the text was seen: a file of Go's source tree, of another program's, or a page.
+    pub seen: &'static str,
+}
+
+impl Rule {
+    const fn new(
+        id: &'static str,
+        part: Part,
+        pattern: Pattern,
+        kind: FaultKind,
+        verdict: Verdict,
+        seen: &'static str,
+    ) -> Self {
+        Self {
+            id,
+            part,
+            pattern,
+            kind,
+            verdict,
+            nobody: false,
+            unless: &[],
+            weak: false,
+            mend: None,
+            alone: matches!(part, Part::Answer),
+            seen,
+        }
+    }
+
+    const fn nobody(mut self) -> Self {
+        self.nobody = true;
+        self
+    }
+
+    const fn unless(mut self, words: &'static [&'static str]) -> Self {
+        self.unless = words;
+        self
+    }
+
+    const fn weak(mut self) -> Self {
+        self.weak = true;
+        self
+    }
+
+    const fn mend(mut self, kind: MendKind) -> Self {
+        self.mend = Some(kind);
+        self
+    }
+
+    /// The words could stand in any program's output.
+    const fn common(mut self) -> Self {
+        self.alone = false;
+        self
+    }
+
+    /// What the row is known by, for the documentation.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let mut text = match self.pattern {
+            Pattern::Words(words) => words
+                .iter()
+                .map(|w| format!("`{w}`"))
+                .collect::<Vec<_>>()
+                .join(" and "),
+            Pattern::Shape(shape) => shape.describe(),
+        };
+        for word in self.unless {
+            text.push_str(&format!(", not with `{word}`"));
+        }
+        text
+    }
+}
+
+const fn cause(
+    id: &'static str,
+    words: &'static [&'static str],
+    kind: FaultKind,
+    verdict: Verdict,
+    seen: &'static str,
+) -> Rule {
+    Rule::new(id, Part::Cause, Pattern::Words(words), kind, verdict, seen)
+}
+
+const fn shape(
+    id: &'static str,
+    shape: Shape,
+    kind: FaultKind,
+    verdict: Verdict,
+    seen: &'static str,
+) -> Rule {
+    Rule::new(id, Part::Cause, Pattern::Shape(shape), kind, verdict, seen)
+}
+
+const fn vcs(
+    id: &'static str,
+    words: &'static [&'static str],
+    kind: FaultKind,
+    verdict: Verdict,
+    seen: &'static str,
+) -> Rule {
+    Rule::new(id, Part::Vcs, Pattern::Words(words), kind, verdict, seen)
+}
+
+const fn vcs_shape(
+    id: &'static str,
+    shape: Shape,
+    kind: FaultKind,
+    verdict: Verdict,
+    seen: &'static str,
+) -> Rule {
+    Rule::new(id, Part::Vcs, Pattern::Shape(shape), kind, verdict, seen)
+}
+
+const fn answer(
+    id: &'static str,
+    words: &'static [&'static str],
+    kind: FaultKind,
+    seen: &'static str,
+) -> Rule {
+    Rule::new(id, Part::Answer, Pattern::Words(words), kind, Final, seen)
+}
+
+const fn mend(
+    id: &'static str,
+    words: &'static [&'static str],
+    kind: FaultKind,
+    what: MendKind,
+    seen: &'static str,
+) -> Rule {
+    Rule::new(id, Part::Answer, Pattern::Words(words), kind, Repair, seen).mend(what)
+}
+
+const fn response(id: &'static str, words: &'static [&'static str], seen: &'static str) -> Rule {
+    Rule::new(
+        id,
+        Part::Response,
+        Pattern::Words(words),
+        ServerError,
+        Retry,
+        seen,
+    )
+}
+
+use FaultKind::{
+    Auth, Cache, Certificate, Config, Connect, Disk, Dns, Eof, Garbage, Http2, NotFound, ProxyConnect,
+    RateLimit, Refused, Reset, Security, ServerError, Sumdb, Timeout, TlsHandshake, Toolchain, User, Vcs,
+};
+use Verdict::{Final, Repair, Retry, Switch};
+
+/// Every row.
+pub static RULES: &[Rule] = &[
+    // ---- Cause: this machine ----
+    cause(
+        "os-files",
+        &["too many open files"],
+        Disk,
+        Final,
+        "syscall/zerrors_linux_amd64.go EMFILE",
+    ),
+    cause(
+        "os-files-system",
+        &["too many open files in system"],
+        Disk,
+        Final,
+        "syscall/zerrors_darwin_amd64.go ENFILE",
+    ),
+    cause(
+        "os-space",
+        &["no space left on device"],
+        Disk,
+        Final,
+        "syscall/zerrors_linux_amd64.go ENOSPC",
+    ),
+    cause(
+        "os-space-windows",
+        &["there is not enough space on the disk"],
+        Disk,
+        Final,
+        "https://learn.microsoft.com/windows/win32/debug/system-error-codes--0-499- ERROR_DISK_FULL",
+    ),
+    cause(
+        "os-quota",
+        &["disk quota exceeded"],
+        Disk,
+        Final,
+        "syscall/zerrors_linux_amd64.go EDQUOT",
+    ),
+    cause(
+        "os-quota-darwin",
+        &["disc quota exceeded"],
+        Disk,
+        Final,
+        "syscall/zerrors_darwin_amd64.go EDQUOT",
+    ),
+    cause(
+        "os-readonly",
+        &["read-only file system"],
+        Disk,
+        Final,
+        "syscall/zerrors_linux_amd64.go EROFS",
+    ),
+    cause(
+        "os-memory",
+        &["cannot allocate memory"],
+        Disk,
+        Final,
+        "syscall/zerrors_linux_amd64.go ENOMEM",
+    ),
+    // ---- Cause: the HTTPS proxy of the environment ----
+    cause(
+        "https-proxy-tls",
+        &["proxyconnect", "first record does not look like a tls handshake"],
+        Config,
+        Final,
+        "https://github.com/networkservicemesh/networkservicemesh/issues/768",
+    ),
+    cause(
+        "https-proxy-http",
+        &["proxyconnect", "server gave http response to https client"],
+        Config,
+        Final,
+        "net/http/transport.go dialConn, tlsRecordHeaderLooksLikeHTTP",
+    ),
+    cause(
+        "https-proxy-eof",
+        &["proxyconnect tcp: eof"],
+        Config,
+        Final,
+        "net/http/transport.go dialConn wrapErr around addTLS",
+    ),
+    cause(
+        "https-proxy-name",
+        &["proxyconnect", "no such host"],
+        Config,
+        Final,
+        "https://github.com/golang/go/issues/38084",
+    ),
+    cause(
+        "https-proxy-scheme",
+        &["unsupported protocol scheme"],
+        Config,
+        Final,
+        "net/http/transport.go roundTrip",
+    ),
+    cause(
+        "https-proxy-auth",
+        &["proxy authentication required"],
+        Auth,
+        Final,
+        "net/http/transport.go dialConn after CONNECT",
+    ),
+    cause(
+        "socks-auth",
+        &["socks connect", "username/password"],
+        Auth,
+        Final,
+        "net/http/socks_bundle.go UsernamePassword.Authenticate",
+    ),
+    cause(
+        "socks-method",
+        &["no acceptable authentication methods"],
+        Auth,
+        Final,
+        "net/http/socks_bundle.go connect",
+    ),
+    cause(
+        "socks-rejected",
+        &["socks connect", "connection not allowed by ruleset"],
+        ProxyConnect,
+        Final,
+        "net/http/socks_bundle.go socksReply.String",
+    ),
+    cause(
+        "socks-reply",
+        &["socks connect", "unknown error"],
+        ProxyConnect,
+        Retry,
+        "net/http/socks_bundle.go connect",
+    )
+    .nobody(),
+    cause(
+        "https-proxy-dial",
+        &["proxyconnect"],
+        ProxyConnect,
+        Retry,
+        "net/http/transport.go dialConn wrapErr",
+    )
+    .nobody(),
+    cause(
+        "socks-dial",
+        &["socks connect"],
+        ProxyConnect,
+        Retry,
+        "net/http/socks_bundle.go Dialer.DialContext",
+    )
+    .nobody(),
+    // ---- Cause: TLS ----
+    cause("x509", &["x509:"], Certificate, Switch, "crypto/x509/verify.go"),
+    cause(
+        "certificate-unverified",
+        &["failed to verify certificate"],
+        Certificate,
+        Switch,
+        "crypto/tls/common.go CertificateVerificationError",
+    ),
+    cause(
+        "tls-handshake-timeout",
+        &["tls handshake timeout"],
+        TlsHandshake,
+        Retry,
+        "net/http/transport.go tlsHandshakeTimeoutError",
+    )
+    .nobody(),
+    cause(
+        "tls-http-answer",
+        &["server gave http response to https client"],
+        Garbage,
+        Switch,
+        "net/http/transport.go ErrSchemeMismatch",
+    ),
+    cause(
+        "tls-no-tls",
+        &["first record does not look like a tls handshake"],
+        Garbage,
+        Switch,
+        "crypto/tls/conn.go readRecordOrCCS",
+    ),
+    cause(
+        "tls-bad-record",
+        &["tls: bad record mac"],
+        Reset,
+        Retry,
+        "https://github.com/GopeedLab/gopeed/issues/69",
+    ),
+    cause(
+        "tls-unexpected-message",
+        &["tls: unexpected message"],
+        Reset,
+        Retry,
+        "crypto/tls/alert.go alertUnexpectedMessage",
+    ),
+    cause(
+        "tls-internal-error",
+        &["remote error: tls: internal error"],
+        TlsHandshake,
+        Retry,
+        "crypto/tls/alert.go alertInternalError",
+    ),
+    cause(
+        "tls-user-canceled",
+        &["tls: user canceled"],
+        TlsHandshake,
+        Retry,
+        "crypto/tls/alert.go alertUserCanceled",
+    ),
+    cause(
+        "tls-oversized",
+        &["tls: oversized record"],
+        Garbage,
+        Switch,
+        "crypto/tls/conn.go readRecordOrCCS",
+    ),
+    cause(
+        "tls-alert",
+        &["remote error: tls:"],
+        TlsHandshake,
+        Switch,
+        "crypto/tls/alert.go",
+    ),
+    cause(
+        "tls-other",
+        &["tls: "],
+        TlsHandshake,
+        Switch,
+        "crypto/tls/handshake_client.go",
+    )
+    .unless(&["i/o timeout", "connection reset"]),
+    // ---- Cause: HTTP/2 ----
+    cause(
+        "h2-headers-timeout",
+        &["http2: timeout awaiting response headers"],
+        Timeout,
+        Retry,
+        "net/http/h2_bundle.go http2timeoutError",
+    )
+    .nobody(),
+    cause(
+        "h2-goaway",
+        &["http2: server sent goaway"],
+        Http2,
+        Retry,
+        "net/http/h2_bundle.go GoAwayError",
+    ),
+    cause(
+        "h2-stream",
+        &["stream error: stream id"],
+        Http2,
+        Retry,
+        "net/http/h2_bundle.go StreamError",
+    ),
+    cause(
+        "h2-connection",
+        &["connection error: "],
+        Http2,
+        Retry,
+        "net/http/h2_bundle.go ConnectionError",
+    ),
+    cause("h2-other", &["http2: "], Http2, Retry, "net/http/h2_bundle.go"),
+    cause(
+        "h2-frames",
+        &["malformed http response", "x00"],
+        Http2,
+        Retry,
+        "net/http/response.go ReadResponse on a reply in HTTP/2 frames",
+    ),
+    // ---- Cause: clocks ----
+    cause(
+        "headers-timeout",
+        &["timeout awaiting response headers"],
+        Timeout,
+        Retry,
+        "net/http/transport.go errTimeout",
+    )
+    .nobody(),
+    cause(
+        "client-timeout-headers",
+        &["client.timeout exceeded while awaiting headers"],
+        Timeout,
+        Retry,
+        "net/http/client.go timeoutError",
+    )
+    .nobody(),
+    cause(
+        "client-timeout-body",
+        &["while reading body"],
+        Timeout,
+        Retry,
+        "net/http/client.go cancelTimerBody.Read",
+    ),
+    cause(
+        "deadline",
+        &["context deadline exceeded"],
+        Timeout,
+        Retry,
+        "context/context.go DeadlineExceeded",
+    )
+    .nobody(),
+    cause(
+        "canceled",
+        &["request canceled"],
+        Timeout,
+        Retry,
+        "net/http/transport.go errRequestCanceled",
+    )
+    .nobody(),
+    cause(
+        "context-canceled",
+        &["context canceled"],
+        Timeout,
+        Retry,
+        "context/context.go Canceled",
+    ),
+    // ---- Cause: names ----
+    cause(
+        "dns-port",
+        &["unknown port"],
+        Config,
+        Final,
+        "net/port.go, net/net.go AddrError",
+    ),
+    cause(
+        "dns-nxdomain",
+        &["no such host"],
+        Dns,
+        Retry,
+        "net/net.go errNoSuchHost",
+    )
+    .nobody(),
+    cause(
+        "dns-no-answer",
+        &["no answer from dns server"],
+        Dns,
+        Retry,
+        "net/dnsclient_unix.go errNoAnswerFromDNSServer",
+    )
+    .nobody(),
+    shape("dns", Shape::Lookup, Dns, Retry, "net/net.go DNSError.Error").nobody(),
+    // ---- Cause: connecting ----
+    cause(
+        "connect-no-network",
+        &["dial ", "network is unreachable"],
+        Connect,
+        Retry,
+        "syscall/zerrors_linux_amd64.go ENETUNREACH",
+    )
+    .nobody(),
+    cause(
+        "connect-no-network-windows",
+        &["unreachable network"],
+        Connect,
+        Retry,
+        "https://learn.microsoft.com/windows/win32/winsock/windows-sockets-error-codes-2 WSAENETUNREACH",
+    )
+    .nobody(),
+    cause(
+        "connect-no-network-down",
+        &["dial ", "network is down"],
+        Connect,
+        Retry,
+        "syscall/zerrors_linux_amd64.go ENETDOWN",
+    )
+    .nobody(),
+    cause(
+        "connect-address",
+        &["missing port in address"],
+        Config,
+        Final,
+        "net/ipsock.go SplitHostPort",
+    ),
+    cause(
+        "connect-timeout",
+        &["dial ", "i/o timeout"],
+        Connect,
+        Retry,
+        "net/net.go timeoutError",
+    )
+    .nobody(),
+    cause(
+        "connect-timed-out",
+        &["dial ", "timed out"],
+        Connect,
+        Retry,
+        "syscall/zerrors_darwin_amd64.go ETIMEDOUT",
+    )
+    .nobody(),
+    shape(
+        "connect",
+        Shape::Dial,
+        Connect,
+        Retry,
+        "net/net.go OpError.Error, os/error.go SyscallError",
+    )
+    .nobody(),
+    // ---- Cause: a connection that broke ----
+    cause(
+        "transfer-timeout",
+        &["i/o timeout"],
+        Timeout,
+        Retry,
+        "net/net.go timeoutError, os/error.go ErrDeadlineExceeded",
+    ),
+    shape(
+        "transfer",
+        Shape::Transfer,
+        Reset,
+        Retry,
+        "net/net.go OpError.Error",
+    ),
+    cause(
+        "reset",
+        &["connection reset by peer"],
+        Reset,
+        Retry,
+        "syscall/zerrors_linux_amd64.go ECONNRESET",
+    ),
+    cause(
+        "broken-pipe",
+        &["broken pipe"],
+        Reset,
+        Retry,
+        "syscall/zerrors_linux_amd64.go EPIPE",
+    ),
+    cause(
+        "not-connected",
+        &["socket is not connected"],
+        Reset,
+        Retry,
+        "https://github.com/becheran/roumon/issues/4",
+    ),
+    cause(
+        "closed-connection",
+        &["use of closed network connection"],
+        Reset,
+        Retry,
+        "net/net.go ErrClosed",
+    ),
+    cause(
+        "idle-closed",
+        &["server closed idle connection"],
+        Reset,
+        Retry,
+        "net/http/transport.go errServerClosedIdle",
+    ),
+    shape("eof", Shape::Eof, Eof, Retry, "io/io.go EOF"),
+    cause(
+        "eof-unexpected",
+        &["unexpected eof"],
+        Eof,
+        Retry,
+        "io/io.go ErrUnexpectedEOF",
+    ),
+    cause(
+        "eof-trailer",
+        &["unexpected eof reading trailer"],
+        Eof,
+        Retry,
+        "net/http/transfer.go errTrailerEOF",
+    ),
+    cause(
+        "length-more",
+        &["more than declared content-length"],
+        Eof,
+        Retry,
+        "https://github.com/goproxy/goproxy.cn/issues/8",
+    ),
+    cause(
+        "length-less",
+        &["contentlength="],
+        Eof,
+        Retry,
+        "net/http/transfer.go",
+    ),
+    // ---- Cause: what no module proxy says ----
+    cause(
+        "html-not-json",
+        &["invalid character"],
+        Garbage,
+        Switch,
+        "cmd/go/internal/modfetch/proxy.go latest, Stat",
+    ),
+    cause(
+        "json-cut",
+        &["unexpected end of json input"],
+        Garbage,
+        Switch,
+        "cmd/go/internal/modfetch/proxy.go latest, Stat",
+    ),
+    cause(
+        "json-other",
+        &["json: "],
+        Garbage,
+        Switch,
+        "encoding/json/decode.go UnmarshalTypeError",
+    ),
+    cause(
+        "json-time",
+        &["parsing time"],
+        Garbage,
+        Switch,
+        "time/format.go ParseError in a .info",
+    ),
+    cause(
+        "http-malformed",
+        &["malformed "],
+        Garbage,
+        Switch,
+        "net/http/response.go badStringError",
+    ),
+    cause(
+        "http-chunks",
+        &["chunk"],
+        Garbage,
+        Retry,
+        "net/http/internal/chunked.go",
+    ),
+    cause(
+        "http-transport-broken",
+        &["transport connection broken"],
+        Reset,
+        Retry,
+        "net/http/transport.go transportReadFromServerError, mapRoundTripError",
+    ),
+    cause(
+        "http-header-size",
+        &["response headers exceeded"],
+        Garbage,
+        Switch,
+        "net/http/transport.go errServerResponseHeaders",
+    ),
+    cause(
+        "http-encoding",
+        &["unsupported transfer encoding"],
+        Garbage,
+        Switch,
+        "net/http/transfer.go unsupportedTEError",
+    ),
+    cause(
+        "http-gzip",
+        &["gzip: "],
+        Garbage,
+        Switch,
+        "compress/gzip/gunzip.go ErrHeader",
+    ),
+    cause(
+        "http-flate",
+        &["flate: corrupt"],
+        Garbage,
+        Switch,
+        "compress/flate/inflate.go CorruptInputError",
+    ),
+    cause(
+        "redirects",
+        &["stopped after 10 redirects"],
+        Garbage,
+        Switch,
+        "cmd/go/internal/web/http.go checkRedirect",
+    ),
+    cause(
+        "redirect-insecure",
+        &["to insecure url"],
+        Garbage,
+        Switch,
+        "cmd/go/internal/web/http.go securityPreservingHTTPClient",
+    ),
+    cause(
+        "redirect-location",
+        &["location header"],
+        Garbage,
+        Switch,
+        "net/http/client.go Do, failed to parse Location header",
+    ),
+    cause(
+        "credentials-insecure",
+        &["refusing to pass credentials"],
+        Config,
+        Final,
+        "cmd/go/internal/web/http.go get",
+    ),
+    cause(
+        "zip-too-large",
+        &["downloaded zip file too large"],
+        NotFound,
+        Final,
+        "cmd/go/internal/modfetch/proxy.go Zip",
+    ),
+    cause(
+        "url-port",
+        &["invalid port"],
+        Config,
+        Final,
+        "net/url/url.go parseHost",
+    ),
+    cause(
+        "url-scheme-missing",
+        &["missing protocol scheme"],
+        Config,
+        Final,
+        "net/url/url.go getScheme",
+    ),
+    cause(
+        "url-host",
+        &["invalid character", "in host name"],
+        Config,
+        Final,
+        "net/url/url.go InvalidHostError",
+    ),
+    cause(
+        "url-escape",
+        &["invalid url escape"],
+        Config,
+        Final,
+        "net/url/url.go EscapeError",
+    ),
+    cause(
+        "url-first-segment",
+        &["first path segment in url"],
+        Config,
+        Final,
+        "net/url/url.go parse",
+    ),
+    cause(
+        "no-go-import",
+        &["no go-import meta tags"],
+        NotFound,
+        Final,
+        "cmd/go/internal/vcs/vcs.go repoRootForImportDynamic",
+    ),
+    cause(
+        "go-import-mismatch",
+        &["does not match prefix"],
+        NotFound,
+        Final,
+        "cmd/go/internal/vcs/vcs.go ImportMismatchError",
+    ),
+    // ---- Cause: files on this machine ----
+    cause(
+        "file-stale-mount",
+        &["transport endpoint is not connected"],
+        Disk,
+        Retry,
+        "syscall/zerrors_linux_amd64.go ENOTCONN from a broken FUSE mount",
+    ),
+    cause(
+        "file-mount-timeout",
+        &["connection timed out"],
+        Disk,
+        Retry,
+        "syscall/zerrors_linux_amd64.go ETIMEDOUT from a network file system",
+    ),
+    shape("file", Shape::File, Disk, Final, "io/fs/fs.go PathError.Error"),
+    // ---- Cause: statuses ----
+    shape(
+        "status-429",
+        Shape::Status(429, 429),
+        RateLimit,
+        Retry,
+        "https://github.com/goproxy/goproxy.cn/issues/150",
+    ),
+    shape(
+        "status-408",
+        Shape::Status(408, 408),
+        ServerError,
+        Retry,
+        "cmd/go/internal/web/api.go HTTPError",
+    ),
+    shape(
+        "status-425",
+        Shape::Status(425, 425),
+        ServerError,
+        Retry,
+        "cmd/go/internal/web/api.go HTTPError",
+    ),
+    shape(
+        "status-5xx",
+        Shape::Status(500, 599),
+        ServerError,
+        Retry,
+        "cmd/go/internal/web/api.go HTTPError",
+    ),
+    shape(
+        "status-404",
+        Shape::Status(404, 404),
+        NotFound,
+        Final,
+        "cmd/go/internal/web/api.go HTTPError.Is",
+    ),
+    shape(
+        "status-410",
+        Shape::Status(410, 410),
+        NotFound,
+        Final,
+        "cmd/go/internal/web/api.go HTTPError.Is",
+    ),
+    shape(
+        "status-401",
+        Shape::Status(401, 401),
+        Auth,
+        Final,
+        "cmd/go/internal/web/api.go HTTPError",
+    ),
+    shape(
+        "status-403",
+        Shape::Status(403, 403),
+        Auth,
+        Final,
+        "cmd/go/internal/web/api.go HTTPError",
+    ),
+    shape(
+        "status-407",
+        Shape::Status(407, 407),
+        Auth,
+        Final,
+        "cmd/go/internal/web/api.go HTTPError",
+    ),
+    shape(
+        "status-451",
+        Shape::Status(451, 451),
+        Auth,
+        Final,
+        "cmd/go/internal/web/api.go HTTPError",
+    ),
+    shape(
+        "status-4xx",
+        Shape::Status(400, 499),
+        Refused,
+        Final,
+        "https://github.com/goproxyio/goproxy/issues/56",
+    ),
+    shape(
+        "status-other",
+        Shape::Status(100, 399),
+        Garbage,
+        Switch,
+        "cmd/go/internal/web/api.go HTTPError",
+    ),
+    // ---- Cause: CONNECT's answers, printed without their number ----
+    shape(
+        "connect-408",
+        Shape::Reason(408, 408),
+        ProxyConnect,
+        Retry,
+        "net/http/transport.go dialConn after CONNECT",
+    )
+    .nobody(),
+    shape(
+        "connect-425",
+        Shape::Reason(425, 425),
+        ProxyConnect,
+        Retry,
+        "net/http/transport.go dialConn after CONNECT",
+    )
+    .nobody(),
+    shape(
+        "connect-429",
+        Shape::Reason(429, 429),
+        RateLimit,
+        Retry,
+        "net/http/transport.go dialConn after CONNECT",
+    ),
+    shape(
+        "connect-4xx",
+        Shape::Reason(400, 499),
+        Auth,
+        Final,
+        "net/http/transport.go dialConn after CONNECT",
+    ),
+    shape(
+        "connect-5xx",
+        Shape::Reason(500, 599),
+        ProxyConnect,
+        Retry,
+        "net/http/transport.go dialConn after CONNECT",
+    )
+    .nobody(),
+    shape(
+        "connect-refusal",
+        Shape::OwnWords,
+        ProxyConnect,
+        Final,
+        "net/http/transport.go dialConn after CONNECT",
+    ),
+    cause(
+        "connect-unknown-status",
+        &["unknown status code"],
+        ProxyConnect,
+        Retry,
+        "net/http/transport.go dialConn after CONNECT",
+    )
+    .nobody(),
+    shape(
+        "request-failed",
+        Shape::Anything,
+        FaultKind::Unknown,
+        Retry,
+        "net/url/url.go Error.Error",
+    ),
+    // ---- Vcs: answers ----
+    vcs(
+        "git-auth-prompt",
+        &["could not read username"],
+        Auth,
+        Final,
+        "git credential.c",
+    ),
+    vcs(
+        "git-auth-password",
+        &["could not read password"],
+        Auth,
+        Final,
+        "git credential.c",
+    ),
+    vcs(
+        "git-auth-prompts-off",
+        &["terminal prompts disabled"],
+        Auth,
+        Final,
+        "git prompt.c",
+    ),
+    vcs(
+        "git-auth-failed",
+        &["authentication failed for"],
+        Auth,
+        Final,
+        "git http.c, remote-curl.c",
+    ),
+    vcs(
+        "git-auth-denied",
+        &["access denied"],
+        Auth,
+        Final,
+        "https://gitlab.com/gitlab-org/gitlab: HTTP Basic: Access denied",
+    ),
+    vcs(
+        "git-auth-password-gone",
+        &["support for password authentication was removed"],
+        Auth,
+        Final,
+        "https://github.blog/2020-12-15-token-authentication-requirements-for-git-operations/",
+    ),
+    vcs(
+        "git-repository-missing",
+        &["repository not found"],
+        NotFound,
+        Final,
+        "https://github.com/quintex-dev/asterisk-ari-go/issues/2",
+    ),
+    vcs(
+        "git-repository-not-found",
+        &["fatal: repository '", "not found"],
+        NotFound,
+        Final,
+        "git remote-curl.c discover_refs",
+    ),
+    vcs(
+        "git-no-repository",
+        &["does not appear to be a git repository"],
+        NotFound,
+        Final,
+        "git path.c, connect.c",
+    ),
+    vcs(
+        "git-project-missing",
+        &["could not be found or you don't have permission"],
+        NotFound,
+        Final,
+        "https://gitlab.com/gitlab-org/gitlab GitAccess",
+    ),
+    vcs(
+        "git-ref-missing",
+        &["couldn't find remote ref"],
+        NotFound,
+        Final,
+        "git fetch.c, connected.c",
+    ),
+    vcs(
+        "git-branch-missing",
+        &["remote branch", "not found in upstream"],
+        NotFound,
+        Final,
+        "git builtin/clone.c",
+    ),
+    vcs(
+        "git-not-our-ref",
+        &["not our ref"],
+        NotFound,
+        Final,
+        "git upload-pack.c",
+    ),
+    vcs(
+        "git-want-disallowed",
+        &["server does not allow request for unadvertised object"],
+        NotFound,
+        Final,
+        "git fetch-pack.c",
+    ),
+    vcs(
+        "git-no-helper",
+        &["unable to find remote helper for"],
+        Config,
+        Final,
+        "git transport-helper.c",
+    ),
+    vcs(
+        "git-protocol-off",
+        &["transport '", "not allowed"],
+        Config,
+        Final,
+        "git transport.c is_transport_allowed",
+    ),
+    vcs(
+        "git-ownership",
+        &["detected dubious ownership"],
+        Disk,
+        Final,
+        "git setup.c",
+    ),
+    vcs(
+        "git-option",
+        &["unknown option"],
+        Config,
+        Final,
+        "git builtin, usage of an older git",
+    )
+    .common(),
+    vcs(
+        "git-object-format",
+        &["unknown repository extension"],
+        Config,
+        Final,
+        "git setup.c",
+    ),
+    vcs(
+        "git-proxy-syntax",
+        &["unsupported proxy"],
+        Config,
+        Final,
+        "curl lib/url.c parse_proxy",
+    ),
+    vcs(
+        "git-ca-file",
+        &["error setting certificate"],
+        Config,
+        Final,
+        "curl lib/strerror.c CURLE_SSL_CACERT_BADFILE",
+    ),
+    vcs(
+        "git-protocol-unsupported",
+        &["protocol \"", "not supported"],
+        Config,
+        Final,
+        "curl lib/url.c",
+    ),
+    vcs(
+        "git-proxy-unresolved",
+        &["could not resolve proxy"],
+        Config,
+        Final,
+        "curl lib/strerror.c CURLE_COULDNT_RESOLVE_PROXY",
+    ),
+    vcs(
+        "git-openssl-no-tls",
+        &["wrong version number"],
+        Config,
+        Final,
+        "https://github.com/networkservicemesh/networkservicemesh/issues/768",
+    ),
+    vcs(
+        "ssh-host-key",
+        &["host key verification failed"],
+        Auth,
+        Final,
+        "https://github.com/concourse/semver-resource/issues/3",
+    ),
+    vcs(
+        "ssh-host-changed",
+        &["remote host identification has changed"],
+        Security,
+        Final,
+        "openssh sshconnect.c warn_changed_key",
+    ),
+    vcs(
+        "ssh-denied",
+        &["permission denied ("],
+        Auth,
+        Final,
+        "openssh sshconnect2.c",
+    ),
+    vcs(
+        "ssh-denied-retry",
+        &["permission denied, please try again"],
+        Auth,
+        Final,
+        "openssh sshconnect2.c",
+    ),
+    vcs(
+        "ssh-too-many-keys",
+        &["too many authentication failures"],
+        Auth,
+        Final,
+        "openssh packet.c",
+    ),
+    vcs(
+        "ssh-no-algorithm",
+        &["unable to negotiate with"],
+        Config,
+        Final,
+        "openssh packet.c",
+    ),
+    vcs(
+        "ssh-missing",
+        &["cannot run ssh"],
+        Config,
+        Final,
+        "git run-command.c",
+    ),
+    vcs(
+        "hg-not-found",
+        &["abort: http error 404"],
+        NotFound,
+        Final,
+        "mercurial httppeer.py",
+    ),
+    vcs(
+        "hg-auth",
+        &["abort: authorization failed"],
+        Auth,
+        Final,
+        "mercurial httppeer.py",
+    ),
+    vcs(
+        "hg-auth-required",
+        &["abort: http authorization required"],
+        Auth,
+        Final,
+        "mercurial url.py",
+    ),
+    vcs(
+        "hg-repository",
+        &["abort: repository", "not found"],
+        NotFound,
+        Final,
+        "mercurial hg.py",
+    ),
+    vcs(
+        "hg-revision",
+        &["abort: unknown revision"],
+        NotFound,
+        Final,
+        "mercurial error.py",
+    ),
+    vcs(
+        "svn-auth",
+        &["e170001"],
+        Auth,
+        Final,
+        "subversion svn_error_codes.h SVN_ERR_RA_NOT_AUTHORIZED",
+    ),
+    vcs(
+        "svn-path",
+        &["e160013"],
+        NotFound,
+        Final,
+        "subversion svn_error_codes.h SVN_ERR_FS_NOT_FOUND",
+    ),
+    vcs(
+        "svn-url",
+        &["e170000"],
+        NotFound,
+        Final,
+        "subversion svn_error_codes.h SVN_ERR_RA_ILLEGAL_URL",
+    ),
+    vcs(
+        "svn-certificate",
+        &["e230001"],
+        Certificate,
+        Switch,
+        "subversion svn_error_codes.h SVN_ERR_RA_SERF_SSL_CERT_UNTRUSTED",
+    ),
+    vcs(
+        "svn-connect",
+        &["e170013"],
+        Vcs,
+        Retry,
+        "subversion svn_error_codes.h SVN_ERR_RA_CANNOT_CREATE_SESSION",
+    )
+    .weak()
+    .nobody(),
+    vcs(
+        "svn-refused",
+        &["e000111"],
+        Connect,
+        Retry,
+        "subversion: APR errno 111",
+    )
+    .nobody(),
+    vcs(
+        "svn-timeout",
+        &["e000110"],
+        Connect,
+        Retry,
+        "subversion: APR errno 110",
+    )
+    .nobody(),
+    vcs("svn-dns", &["e670002"], Dns, Retry, "subversion: APR EAI").nobody(),
+    vcs("svn-dns-again", &["e670003"], Dns, Retry, "subversion: APR EAI").nobody(),
+    vcs(
+        "svn-reset",
+        &["e000104"],
+        Reset,
+        Retry,
+        "subversion: APR errno 104",
+    ),
+    vcs(
+        "svn-closed",
+        &["e120108"],
+        Reset,
+        Retry,
+        "subversion svn_error_codes.h: the server unexpectedly closed the connection",
+    ),
+    vcs(
+        "svn-aborted",
+        &["e120106"],
+        Reset,
+        Retry,
+        "subversion: APR serf aborted connection",
+    ),
+    // ---- Vcs: this machine ----
+    vcs(
+        "git-missing",
+        &["executable file not found"],
+        Config,
+        Final,
+        "os/exec/lp_unix.go ErrNotFound",
+    ),
+    vcs(
+        "git-space",
+        &["no space left on device"],
+        Disk,
+        Final,
+        "syscall/zerrors_linux_amd64.go ENOSPC",
+    ),
+    vcs(
+        "git-quota",
+        &["disk quota exceeded"],
+        Disk,
+        Final,
+        "syscall/zerrors_linux_amd64.go EDQUOT",
+    ),
+    vcs(
+        "git-readonly",
+        &["read-only file system"],
+        Disk,
+        Final,
+        "syscall/zerrors_linux_amd64.go EROFS",
+    ),
+    vcs(
+        "git-files",
+        &["too many open files"],
+        Disk,
+        Final,
+        "syscall/zerrors_linux_amd64.go EMFILE",
+    ),
+    vcs(
+        "git-mkdir",
+        &["could not create", "permission denied"],
+        Disk,
+        Final,
+        "git dir.c, environment.c",
+    )
+    .unless(&["permission denied ("]),
+    vcs(
+        "git-open",
+        &["cannot open", "permission denied"],
+        Disk,
+        Final,
+        "git builtin/fetch.c",
+    )
+    .unless(&["permission denied ("]),
+    // ---- Vcs: a repository in the cache that is broken ----
+    vcs("vcs-config", &["bad config"], Cache, Repair, "git config.c").mend(MendKind::Vcs),
+    vcs(
+        "vcs-helper-died",
+        &["aborted session"],
+        Cache,
+        Repair,
+        "git transport-helper.c",
+    )
+    .mend(MendKind::Vcs),
+    vcs(
+        "vcs-packed-refs",
+        &["packed-refs"],
+        Cache,
+        Repair,
+        "git refs/packed-backend.c",
+    )
+    .mend(MendKind::Vcs),
+    vcs(
+        "vcs-origin-exists",
+        &["remote origin already exists"],
+        Cache,
+        Repair,
+        "git builtin/remote.c",
+    )
+    .mend(MendKind::Vcs),
+    vcs(
+        "vcs-no-repository",
+        &["not a git repository"],
+        Cache,
+        Repair,
+        "git setup.c",
+    )
+    .mend(MendKind::Vcs),
+    vcs(
+        "vcs-loose-object",
+        &["loose object", "corrupt"],
+        Cache,
+        Repair,
+        "git object-file.c",
+    )
+    .mend(MendKind::Vcs),
+    vcs(
+        "vcs-object-file",
+        &["object file", "empty"],
+        Cache,
+        Repair,
+        "git object-file.c",
+    )
+    .mend(MendKind::Vcs),
+    vcs("vcs-bad-object", &["bad object"], Cache, Repair, "git revision.c").mend(MendKind::Vcs),
+    vcs(
+        "vcs-tree",
+        &["unable to read tree"],
+        Cache,
+        Repair,
+        "git tree-walk.c",
+    )
+    .mend(MendKind::Vcs),
+    vcs(
+        "vcs-packfile",
+        &["packfile", "cannot be accessed"],
+        Cache,
+        Repair,
+        "git packfile.c",
+    )
+    .mend(MendKind::Vcs),
+    vcs(
+        "vcs-pack-index",
+        &["index file", "is too small"],
+        Cache,
+        Repair,
+        "git packfile.c",
+    )
+    .mend(MendKind::Vcs),
+    vcs(
+        "vcs-ref-broken",
+        &["reference broken"],
+        Cache,
+        Repair,
+        "git refs/files-backend.c",
+    )
+    .mend(MendKind::Vcs),
+    vcs(
+        "vcs-lock",
+        &[".lock': file exists"],
+        Cache,
+        Repair,
+        "git lockfile.c",
+    )
+    .mend(MendKind::Vcs),
+    vcs(
+        "vcs-shallow-changed",
+        &["shallow file has changed"],
+        Cache,
+        Repair,
+        "git shallow.c",
+    )
+    .mend(MendKind::Vcs),
+    vcs(
+        "vcs-head",
+        &["failed to resolve head"],
+        Cache,
+        Repair,
+        "git builtin/fsck.c",
+    )
+    .mend(MendKind::Vcs),
+    // ---- Vcs: TLS ----
+    vcs(
+        "git-certificate",
+        &["certificate verification failed"],
+        Certificate,
+        Switch,
+        "curl lib/vtls/gtls.c",
+    ),
+    vcs(
+        "git-certificate-problem",
+        &["ssl certificate problem"],
+        Certificate,
+        Switch,
+        "curl lib/vtls/openssl.c",
+    ),
+    vcs(
+        "git-certificate-name",
+        &["certificate subject name"],
+        Certificate,
+        Switch,
+        "curl lib/vtls/openssl.c",
+    ),
+    vcs(
+        "git-certificate-alternative",
+        &["no alternative certificate subject name"],
+        Certificate,
+        Switch,
+        "curl lib/vtls/openssl.c",
+    ),
+    vcs(
+        "git-certificate-openssl",
+        &["certificate verify failed"],
+        Certificate,
+        Switch,
+        "openssl ssl/statem/statem_clnt.c",
+    ),
+    vcs(
+        "git-certificate-peer",
+        &["peer certificate"],
+        Certificate,
+        Switch,
+        "curl lib/strerror.c CURLE_PEER_FAILED_VERIFICATION",
+    ),
+    vcs(
+        "git-certificate-revocation",
+        &["crypt_e_"],
+        Certificate,
+        Switch,
+        "curl lib/vtls/schannel.c",
+    ),
+    vcs(
+        "git-certificate-schannel",
+        &["sec_e_untrusted_root"],
+        Certificate,
+        Switch,
+        "curl lib/vtls/schannel.c",
+    ),
+    vcs(
+        "git-certificate-schannel-name",
+        &["sec_e_wrong_principal"],
+        Certificate,
+        Switch,
+        "curl lib/vtls/schannel.c",
+    ),
+    vcs(
+        "git-certificate-schannel-date",
+        &["sec_e_cert_expired"],
+        Certificate,
+        Switch,
+        "curl lib/vtls/schannel.c",
+    ),
+    vcs(
+        "git-tls-garbage",
+        &["unexpected tls packet"],
+        Garbage,
+        Switch,
+        "gnutls lib/errors.c GNUTLS_E_UNEXPECTED_PACKET",
+    ),
+    vcs(
+        "git-tls-cut",
+        &["tls connection was non-properly terminated"],
+        Eof,
+        Retry,
+        "gnutls lib/errors.c GNUTLS_E_PREMATURE_TERMINATION",
+    ),
+    vcs(
+        "git-gnutls-length",
+        &["tls packet with unexpected length"],
+        Reset,
+        Retry,
+        "https://github.com/edgexfoundry/edgex-go/issues/521",
+    ),
+    vcs(
+        "git-gnutls-pull",
+        &["error in the pull function"],
+        Reset,
+        Retry,
+        "gnutls lib/errors.c GNUTLS_E_PULL_ERROR",
+    ),
+    vcs(
+        "git-gnutls-push",
+        &["error in the push function"],
+        Reset,
+        Retry,
+        "gnutls lib/errors.c GNUTLS_E_PUSH_ERROR",
+    ),
+    vcs(
+        "git-gnutls-recv",
+        &["gnutls recv error"],
+        Reset,
+        Retry,
+        "curl lib/vtls/gtls.c",
+    ),
+    vcs(
+        "git-gnutls-handshake",
+        &["gnutls_handshake() failed"],
+        TlsHandshake,
+        Switch,
+        "curl lib/vtls/gtls.c",
+    )
+    .weak(),
+    vcs(
+        "git-ssl-syscall",
+        &["ssl_error_syscall"],
+        Reset,
+        Retry,
+        "curl lib/vtls/openssl.c",
+    ),
+    vcs(
+        "git-ssl-zero",
+        &["ssl_error_zero_return"],
+        Eof,
+        Retry,
+        "curl lib/vtls/openssl.c",
+    ),
+    vcs(
+        "git-ssl-read",
+        &["ssl_read:"],
+        Reset,
+        Retry,
+        "curl lib/vtls/openssl.c",
+    ),
+    vcs(
+        "git-ssl-write",
+        &["ssl_write:"],
+        Reset,
+        Retry,
+        "curl lib/vtls/openssl.c",
+    ),
+    vcs(
+        "git-ssl-eof",
+        &["unexpected eof while reading"],
+        Eof,
+        Retry,
+        "openssl crypto/err/openssl.txt SSL_R_UNEXPECTED_EOF_WHILE_READING",
+    ),
+    vcs(
+        "git-ssl-timeout",
+        &["ssl connection timeout"],
+        TlsHandshake,
+        Retry,
+        "curl lib/vtls/openssl.c",
+    )
+    .nobody(),
+    vcs(
+        "git-ssl-connect",
+        &["ssl connect error"],
+        TlsHandshake,
+        Retry,
+        "curl lib/strerror.c CURLE_SSL_CONNECT_ERROR",
+    )
+    .nobody(),
+    vcs(
+        "git-ssl-alert",
+        &["ssl routines", "alert"],
+        TlsHandshake,
+        Switch,
+        "openssl crypto/err/openssl.txt",
+    ),
+    vcs(
+        "git-schannel-closed",
+        &["server closed abruptly"],
+        Reset,
+        Retry,
+        "curl lib/vtls/schannel.c",
+    ),
+    vcs(
+        "git-schannel-handshake",
+        &["failed to receive handshake"],
+        TlsHandshake,
+        Retry,
+        "curl lib/vtls/schannel.c",
+    )
+    .nobody(),
+    vcs(
+        "git-schannel-init",
+        &["schannel: "],
+        TlsHandshake,
+        Retry,
+        "curl lib/vtls/schannel.c",
+    )
+    .weak()
+    .nobody(),
+    vcs(
+        "git-libressl",
+        &["libressl ssl_connect"],
+        TlsHandshake,
+        Retry,
+        "curl lib/vtls/openssl.c",
+    )
+    .nobody(),
+    // ---- Vcs: names and connecting ----
+    vcs(
+        "git-resolve",
+        &["could not resolve host"],
+        Dns,
+        Retry,
+        "curl lib/strerror.c CURLE_COULDNT_RESOLVE_HOST",
+    )
+    .nobody(),
+    vcs(
+        "git-resolving-timeout",
+        &["resolving timed out"],
+        Dns,
+        Retry,
+        "curl lib/asyn-thread.c",
+    )
+    .nobody(),
+    vcs("git-look-up", &["unable to look up"], Dns, Retry, "git connect.c").nobody(),
+    vcs(
+        "vcs-name-unknown",
+        &["name or service not known"],
+        Dns,
+        Retry,
+        "glibc gai_strerror",
+    )
+    .nobody(),
+    vcs(
+        "vcs-name-temporary",
+        &["temporary failure in name resolution"],
+        Dns,
+        Retry,
+        "glibc gai_strerror",
+    )
+    .nobody(),
+    vcs(
+        "vcs-name-darwin",
+        &["nodename nor servname provided"],
+        Dns,
+        Retry,
+        "Darwin gai_strerror",
+    )
+    .nobody(),
+    vcs(
+        "vcs-name-musl",
+        &["name does not resolve"],
+        Dns,
+        Retry,
+        "musl gai_strerror.c",
+    )
+    .nobody(),
+    vcs(
+        "vcs-name-musl-again",
+        &["try again"],
+        Dns,
+        Retry,
+        "musl gai_strerror.c",
+    )
+    .nobody()
+    .unless(&["permission denied"]),
+    vcs(
+        "vcs-name-windows",
+        &["no such host is known"],
+        Dns,
+        Retry,
+        "WSAHOST_NOT_FOUND",
+    )
+    .nobody(),
+    vcs(
+        "ssh-resolve",
+        &["could not resolve hostname"],
+        Dns,
+        Retry,
+        "openssh ssh.c resolve_host",
+    )
+    .nobody(),
+    vcs(
+        "git-connect",
+        &["failed to connect to"],
+        Connect,
+        Retry,
+        "curl lib/connect.c",
+    )
+    .nobody(),
+    vcs(
+        "git-couldnt-connect",
+        &["couldn't connect to server"],
+        Connect,
+        Retry,
+        "curl lib/strerror.c CURLE_COULDNT_CONNECT",
+    )
+    .nobody(),
+    vcs(
+        "git-daemon-connect",
+        &["unable to connect to"],
+        Connect,
+        Retry,
+        "git connect.c git_tcp_connect_sock",
+    )
+    .nobody()
+    .unless(&["e170013"]),
+    vcs(
+        "ssh-connect",
+        &["connect to host"],
+        Connect,
+        Retry,
+        "openssh sshconnect.c",
+    )
+    .nobody(),
+    vcs(
+        "vcs-refused",
+        &["connection refused"],
+        Connect,
+        Retry,
+        "glibc strerror ECONNREFUSED",
+    )
+    .nobody(),
+    vcs(
+        "vcs-no-route",
+        &["no route to host"],
+        Connect,
+        Retry,
+        "glibc strerror EHOSTUNREACH",
+    )
+    .nobody(),
+    vcs(
+        "vcs-no-network",
+        &["network is unreachable"],
+        Connect,
+        Retry,
+        "glibc strerror ENETUNREACH",
+    )
+    .nobody(),
+    vcs(
+        "vcs-timed-out",
+        &["timed out"],
+        Connect,
+        Retry,
+        "glibc strerror ETIMEDOUT, curl lib/connect.c",
+    )
+    .nobody()
+    .unless(&["bytes received", "bytes remaining"]),
+    vcs_shape("git-errno", Shape::Errno, Connect, Retry, "git connect.c").nobody(),
+    vcs(
+        "ssh-banner-timeout",
+        &["timed out during banner exchange"],
+        Timeout,
+        Retry,
+        "openssh sshconnect.c",
+    )
+    .nobody(),
+    vcs(
+        "git-timeout",
+        &["operation timed out after"],
+        Timeout,
+        Retry,
+        "curl lib/multi.c",
+    ),
+    vcs(
+        "git-too-slow",
+        &["operation too slow"],
+        Timeout,
+        Retry,
+        "curl lib/speedcheck.c",
+    ),
+    vcs(
+        "git-timeout-reached",
+        &["timeout was reached"],
+        Timeout,
+        Retry,
+        "curl lib/strerror.c CURLE_OPERATION_TIMEDOUT",
+    )
+    .nobody(),
+    // ---- Vcs: connections that broke ----
+    vcs(
+        "vcs-reset",
+        &["connection reset"],
+        Reset,
+        Retry,
+        "glibc strerror ECONNRESET",
+    ),
+    vcs(
+        "vcs-reset-windows",
+        &["connection was reset"],
+        Reset,
+        Retry,
+        "curl lib/curl_sspi.c, Winsock strerror",
+    ),
+    vcs(
+        "vcs-aborted-windows",
+        &["connection was aborted"],
+        Reset,
+        Retry,
+        "curl, Winsock strerror WSAECONNABORTED",
+    ),
+    vcs(
+        "vcs-abort",
+        &["software caused connection abort"],
+        Reset,
+        Retry,
+        "glibc strerror ECONNABORTED",
+    ),
+    vcs("vcs-pipe", &["broken pipe"], Reset, Retry, "glibc strerror EPIPE"),
+    vcs(
+        "vcs-not-connected",
+        &["is not connected"],
+        Reset,
+        Retry,
+        "Darwin strerror ENOTCONN",
+    ),
+    vcs(
+        "vcs-closed-remote",
+        &["closed by remote host"],
+        Reset,
+        Retry,
+        "openssh packet.c",
+    ),
+    vcs(
+        "ssh-closed",
+        &["connection closed by"],
+        Reset,
+        Retry,
+        "openssh packet.c sshpkt_fatal",
+    ),
+    vcs(
+        "ssh-disconnected",
+        &["received disconnect from"],
+        Reset,
+        Retry,
+        "openssh packet.c",
+    )
+    .weak(),
+    vcs(
+        "ssh-kex-garbage",
+        &["banner line contains invalid characters"],
+        Garbage,
+        Switch,
+        "openssh kex.c kex_exchange_identification",
+    ),
+    vcs(
+        "ssh-kex-no-banner",
+        &["invalid format"],
+        Garbage,
+        Switch,
+        "openssh kex.c, ssherr.c",
+    ),
+    vcs(
+        "ssh-bad-packet",
+        &["bad packet length"],
+        Garbage,
+        Switch,
+        "openssh packet.c",
+    ),
+    vcs(
+        "ssh-kex",
+        &["kex_exchange_identification"],
+        Reset,
+        Retry,
+        "openssh kex.c",
+    )
+    .weak(),
+    vcs(
+        "ssh-identification",
+        &["ssh_exchange_identification"],
+        Reset,
+        Retry,
+        "openssh before 8.0, sshconnect.c",
+    )
+    .weak(),
+    vcs(
+        "git-empty-reply",
+        &["empty reply from server"],
+        Eof,
+        Retry,
+        "curl lib/strerror.c CURLE_GOT_NOTHING",
+    ),
+    vcs(
+        "git-transfer-closed",
+        &["transfer closed with"],
+        Eof,
+        Retry,
+        "curl lib/transfer.c CURLE_PARTIAL_FILE",
+    ),
+    vcs(
+        "git-body-expected",
+        &["bytes of body are still expected"],
+        Eof,
+        Retry,
+        "https://github.com/securego/gosec/issues/1284",
+    ),
+    vcs(
+        "git-recv",
+        &["recv failure"],
+        Reset,
+        Retry,
+        "curl lib/cf-socket.c",
+    ),
+    vcs(
+        "git-send",
+        &["send failure"],
+        Reset,
+        Retry,
+        "curl lib/cf-socket.c",
+    ),
+    vcs(
+        "git-h2-stream",
+        &["http/2 stream"],
+        Http2,
+        Retry,
+        "curl lib/http2.c",
+    ),
+    vcs(
+        "git-h2-framing",
+        &["http2 framing layer"],
+        Http2,
+        Retry,
+        "curl lib/strerror.c CURLE_HTTP2",
+    ),
+    vcs(
+        "git-h2-framing-stream",
+        &["http/2 framing layer"],
+        Http2,
+        Retry,
+        "curl lib/strerror.c CURLE_HTTP2_STREAM",
+    ),
+    vcs(
+        "git-http09",
+        &["http/0.9 when not allowed"],
+        Garbage,
+        Switch,
+        "curl lib/http.c",
+    ),
+    vcs(
+        "git-weird-reply",
+        &["weird server reply"],
+        Garbage,
+        Switch,
+        "curl lib/strerror.c CURLE_WEIRD_SERVER_REPLY",
+    ),
+    vcs(
+        "git-unsupported-answer",
+        &["unsupported http version"],
+        Garbage,
+        Switch,
+        "curl lib/http.c",
+    ),
+    vcs(
+        "git-not-valid",
+        &["not valid: is this a git repository"],
+        Garbage,
+        Switch,
+        "git remote-curl.c discover_refs",
+    ),
+    vcs(
+        "git-line-length",
+        &["bad line length character"],
+        Garbage,
+        Switch,
+        "git pkt-line.c",
+    ),
+    vcs(
+        "git-protocol",
+        &["protocol error"],
+        Garbage,
+        Switch,
+        "git pkt-line.c, connect.c",
+    ),
+    vcs(
+        "git-connect-abort",
+        &["proxy connect aborted"],
+        ProxyConnect,
+        Retry,
+        "curl lib/http_proxy.c",
+    )
+    .nobody(),
+    vcs(
+        "git-sideband",
+        &["unexpected disconnect while reading sideband"],
+        Eof,
+        Retry,
+        "git sideband.c",
+    ),
+    vcs(
+        "git-index-pack",
+        &["invalid index-pack output"],
+        Eof,
+        Retry,
+        "https://github.com/securego/gosec/issues/1284",
+    ),
+    vcs(
+        "git-index-pack-failed",
+        &["index-pack failed"],
+        Eof,
+        Retry,
+        "git fetch-pack.c",
+    )
+    .weak(),
+    vcs(
+        "git-early-eof",
+        &["early eof"],
+        Eof,
+        Retry,
+        "git builtin/index-pack.c",
+    ),
+    vcs(
+        "git-pack-cut",
+        &["pack exceeds maximum allowed size"],
+        Refused,
+        Final,
+        "git builtin/index-pack.c",
+    ),
+    vcs(
+        "git-objects-missing",
+        &["remote did not send all necessary objects"],
+        Eof,
+        Retry,
+        "git builtin/fetch.c",
+    ),
+    vcs(
+        "git-unpack",
+        &["unpack-objects error"],
+        Eof,
+        Retry,
+        "git builtin/receive-pack.c",
+    )
+    .weak(),
+    vcs(
+        "git-rate-limit",
+        &["rate limit"],
+        RateLimit,
+        Retry,
+        "https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api",
+    ),
+    vcs(
+        "git-rate-exceeded",
+        &["too many requests"],
+        RateLimit,
+        Retry,
+        "git http.c, an answer's reason phrase",
+    )
+    .unless(&["returned error: 4"]),
+    vcs_shape(
+        "git-429",
+        Shape::Status(429, 429),
+        RateLimit,
+        Retry,
+        "git http.c show_http_message",
+    ),
+    vcs_shape(
+        "git-408",
+        Shape::Status(408, 408),
+        ServerError,
+        Retry,
+        "git http.c show_http_message",
+    ),
+    vcs_shape(
+        "git-425",
+        Shape::Status(425, 425),
+        ServerError,
+        Retry,
+        "git http.c show_http_message",
+    ),
+    vcs_shape(
+        "git-5xx",
+        Shape::Status(500, 599),
+        ServerError,
+        Retry,
+        "https://github.com/niemeyer/gopkg/issues/78",
+    ),
+    vcs_shape("git-401", Shape::Status(401, 401), Auth, Final, "git http.c"),
+    vcs_shape("git-403", Shape::Status(403, 403), Auth, Final, "git http.c"),
+    vcs_shape(
+        "git-404",
+        Shape::Status(404, 404),
+        NotFound,
+        Final,
+        "https://github.com/tkestack/gpu-manager/issues/5",
+    ),
+    vcs_shape(
+        "git-407",
+        Shape::Status(407, 407),
+        Auth,
+        Final,
+        "curl lib/cf-h1-proxy.c, CONNECT tunnel failed",
+    ),
+    vcs_shape("git-410", Shape::Status(410, 410), NotFound, Final, "git http.c"),
+    vcs_shape("git-4xx", Shape::Status(400, 499), Refused, Final, "git http.c"),
+    vcs_shape(
+        "git-url",
+        Shape::GitUrl,
+        Vcs,
+        Retry,
+        "git http.c http_init, remote-curl.c",
+    )
+    .weak(),
+    vcs(
+        "git-rpc",
+        &["rpc failed"],
+        Vcs,
+        Retry,
+        "git remote-curl.c rpc_service",
+    )
+    .weak(),
+    vcs(
+        "git-hung-up",
+        &["remote end hung up unexpectedly"],
+        Eof,
+        Retry,
+        "git pkt-line.c",
+    )
+    .weak(),
+    vcs(
+        "git-flush",
+        &["expected flush after ref listing"],
+        Garbage,
+        Switch,
+        "git connect.c",
+    )
+    .weak(),
+    vcs(
+        "git-killed",
+        &["signal: killed"],
+        Vcs,
+        Retry,
+        "os/exec ExitError, a VCS that somebody ended",
+    )
+    .weak(),
+    vcs(
+        "git-terminated",
+        &["signal: terminated"],
+        Vcs,
+        Retry,
+        "os/exec ExitError, a VCS that somebody ended",
+    )
+    .weak(),
+    vcs(
+        "hg-error",
+        &["abort: error:"],
+        Vcs,
+        Retry,
+        "mercurial scmutil.py callcatch",
+    )
+    .weak()
+    .nobody(),
+    vcs(
+        "git-confirm",
+        &["confirm the import path was entered correctly"],
+        Auth,
+        Final,
+        "https://github.com/golang/go/issues/43205",
+    )
+    .weak(),
+    vcs(
+        "git-private",
+        &["if this is a private repository"],
+        Auth,
+        Final,
+        "https://github.com/golang/go/issues/43205",
+    )
+    .weak(),
+    vcs(
+        "git-could-not-read",
+        &["could not read from remote repository"],
+        Auth,
+        Final,
+        "https://github.com/concourse/semver-resource/issues/3",
+    )
+    .weak(),
+    vcs(
+        "git-access-rights",
+        &["correct access rights"],
+        Auth,
+        Final,
+        "git connect.c die_initial_contact",
+    )
+    .weak(),
+    // ---- Response: a 404 that hides a fault behind the proxy ----
+    response(
+        "origin-fetch-timeout",
+        &["fetch timed out"],
+        "https://proxy.golang.org, and https://github.com/golang/go/issues/42809",
+    ),
+    response(
+        "origin-refused",
+        &["connection refused"],
+        "https://github.com/golang/go/issues/72118",
+    ),
+    response(
+        "origin-timed-out",
+        &["timed out"],
+        "https://github.com/golang/go/issues/72121",
+    ),
+    response(
+        "origin-io-timeout",
+        &["i/o timeout"],
+        "net/net.go timeoutError, in a proxy's answer",
+    ),
+    response(
+        "origin-deadline",
+        &["deadline exceeded"],
+        "context/context.go, in a proxy's answer",
+    ),
+    response(
+        "origin-reset",
+        &["connection reset"],
+        "syscall ECONNRESET, in a proxy's answer",
+    ),
+    response(
+        "origin-handshake",
+        &["handshake timeout"],
+        "net/http/transport.go, in a proxy's answer",
+    ),
+    response(
+        "origin-temporary",
+        &["temporary failure in name resolution"],
+        "glibc gai_strerror, in a proxy's answer",
+    ),
+    response(
+        "origin-hung-up",
+        &["remote end hung up unexpectedly"],
+        "git pkt-line.c, in a proxy's answer",
+    ),
+    response(
+        "origin-early-eof",
+        &["early eof"],
+        "git builtin/index-pack.c, in a proxy's answer",
+    ),
+    response(
+        "origin-rpc",
+        &["rpc failed"],
+        "git remote-curl.c, in a proxy's answer",
+    ),
+    response("origin-eof", &["unexpected eof"], "io/io.go, in a proxy's answer"),
+    response(
+        "origin-5xx",
+        &["returned error: 5"],
+        "git http.c, in a proxy's answer",
+    ),
+    response(
+        "origin-503",
+        &["503 service unavailable"],
+        "cmd/go/internal/web/api.go, in a proxy's answer",
+    ),
+    response(
+        "origin-502",
+        &["502 bad gateway"],
+        "cmd/go/internal/web/api.go, in a proxy's answer",
+    ),
+    response(
+        "origin-504",
+        &["504 gateway time"],
+        "cmd/go/internal/web/api.go, in a proxy's answer",
+    ),
+    response(
+        "origin-h2",
+        &["stream error: stream id"],
+        "net/http/h2_bundle.go, in a proxy's answer",
+    ),
+    // ---- Answer: security and the checksum database ----
+    mend(
+        "security",
+        &["security error"],
+        Security,
+        MendKind::Checksum,
+        "cmd/go/internal/modfetch/fetch.go goSumMismatch, sumdbMismatch",
+    ),
+    mend(
+        "checksum-mismatch",
+        &["checksum mismatch"],
+        Security,
+        MendKind::Checksum,
+        "https://github.com/elastic/apm-agent-go/issues/630",
+    ),
+    answer(
+        "sumdb-misbehaviour",
+        &["go.sum database server misbehavior"],
+        Security,
+        "cmd/vendor/golang.org/x/mod/sumdb/client.go checkTrees",
+    ),
+    answer(
+        "sumdb-misbehaving",
+        &["security error: misbehaving server"],
+        Security,
+        "cmd/vendor/golang.org/x/mod/sumdb/client.go ErrSecurity",
+    ),
+    answer(
+        "sumdb-missing",
+        &["checksum missing from sumdb response"],
+        Security,
+        "cmd/go/internal/modfetch/fetch.go checkSumDB",
+    ),
+    answer(
+        "sumdb-unsigned",
+        &["note has no verifiable signatures"],
+        Security,
+        "cmd/vendor/golang.org/x/mod/sumdb/note/note.go UnverifiedNoteError",
+    ),
+    answer(
+        "sumdb-bad-signature",
+        &["invalid signature for key"],
+        Security,
+        "cmd/vendor/golang.org/x/mod/sumdb/note/note.go InvalidSignatureError",
+    ),
+    mend(
+        "sumdb-record-auth",
+        &["cannot authenticate record data"],
+        Sumdb,
+        MendKind::SumdbLookup,
+        "cmd/vendor/golang.org/x/mod/sumdb/client.go checkRecord",
+    ),
+    mend(
+        "sumdb-record-validate",
+        &["cannot validate record"],
+        Sumdb,
+        MendKind::SumdbLookup,
+        "cmd/vendor/golang.org/x/mod/sumdb/client.go checkRecord",
+    ),
+    mend(
+        "sumdb-record-malformed",
+        &["malformed record data"],
+        Sumdb,
+        MendKind::SumdbLookup,
+        "cmd/vendor/golang.org/x/mod/sumdb/tlog/note.go errMalformedRecord",
+    ),
+    mend(
+        "sumdb-tile",
+        &["tilereader returned bad result slice"],
+        Sumdb,
+        MendKind::SumdbTile,
+        "https://github.com/golang/go/issues/69102",
+    ),
+    mend(
+        "sumdb-tile-inconsistent",
+        &["downloaded inconsistent tile"],
+        Sumdb,
+        MendKind::SumdbTile,
+        "cmd/vendor/golang.org/x/mod/sumdb/tlog/tile.go",
+    ),
+    mend(
+        "sumdb-latest",
+        &["reading tree note:"],
+        Sumdb,
+        MendKind::SumdbLatest,
+        "cmd/vendor/golang.org/x/mod/sumdb/client.go mergeLatestMem",
+    )
+    .unless(&["note has no verifiable signatures", "invalid signature for key"]),
+    mend(
+        "sumdb-latest-tree",
+        &["malformed tree note"],
+        Sumdb,
+        MendKind::SumdbLatest,
+        "cmd/vendor/golang.org/x/mod/sumdb/tlog/note.go errMalformedTree",
+    ),
+    mend(
+        "sumdb-note",
+        &["malformed note"],
+        Sumdb,
+        MendKind::SumdbLookup,
+        "cmd/vendor/golang.org/x/mod/sumdb/note/note.go errMalformedNote",
+    )
+    .unless(&["reading tree note:"]),
+    answer(
+        "sumdb-off",
+        &["checksum database disabled by gosumdb=off"],
+        Config,
+        "cmd/go/internal/modfetch/sumdb.go dbDial",
+    ),
+    answer(
+        "sumdb-config",
+        &["invalid gosumdb"],
+        Config,
+        "cmd/go/internal/modfetch/sumdb.go dbDial",
+    ),
+    answer(
+        "sumdb-unset",
+        &["missing gosumdb"],
+        Config,
+        "cmd/go/internal/modfetch/sumdb.go dbDial",
+    ),
+    // ---- Answer: the module cache ----
+    mend(
+        "zip-invalid",
+        &["zip: not a valid zip file"],
+        Cache,
+        MendKind::Zip,
+        "archive/zip/reader.go ErrFormat",
+    ),
+    mend(
+        "zip-checksum",
+        &["zip: checksum error"],
+        Cache,
+        MendKind::Zip,
+        "archive/zip/reader.go ErrChecksum",
+    ),
+    mend(
+        "zip-algorithm",
+        &["zip: unsupported compression algorithm"],
+        Cache,
+        MendKind::Zip,
+        "archive/zip/reader.go ErrAlgorithm",
+    ),
+    mend(
+        "zip-unzip",
+        &["unzip ", ".zip: "],
+        Cache,
+        MendKind::Zip,
+        "cmd/go/internal/modfetch/fetch.go download",
+    )
+    .unless(&[
+        "no space left",
+        "quota exceeded",
+        "too many open files",
+        "permission denied",
+        "read-only file system",
+    ]),
+    mend(
+        "ziphash-missing",
+        &["missing ziphash:"],
+        Cache,
+        MendKind::Zip,
+        "cmd/go/internal/modcmd/verify.go verifyMod",
+    ),
+    mend(
+        "zip-modified",
+        &["zip has been modified"],
+        Cache,
+        MendKind::Zip,
+        "cmd/go/internal/modcmd/verify.go verifyMod",
+    ),
+    mend(
+        "dir-modified",
+        &["dir has been modified"],
+        Cache,
+        MendKind::Extracted,
+        "cmd/go/internal/modcmd/verify.go verifyMod",
+    ),
+    mend(
+        "ziphash-unexpected",
+        &["unexpected ziphash:"],
+        Cache,
+        MendKind::Checksum,
+        "cmd/go/internal/modfetch/fetch.go checkMod",
+    ),
+    Rule::new(
+        "zip-other-module",
+        Part::Answer,
+        Pattern::Words(&["zip for ", "has unexpected file"]),
+        Garbage,
+        Switch,
+        "cmd/go/internal/modfetch/fetch.go downloadZip",
+    ),
+    mend(
+        "mod-no-module",
+        &["parsing go.mod: missing module line"],
+        Cache,
+        MendKind::Mod,
+        "https://github.com/goproxyio/goproxy/issues/86",
+    ),
+    mend(
+        "mod-syntax",
+        &["parsing go.mod:", "syntax error"],
+        Cache,
+        MendKind::Mod,
+        "cmd/vendor/golang.org/x/mod/modfile/read.go",
+    )
+    .unless(&["errors parsing"]),
+    mend(
+        "mod-input",
+        &["parsing go.mod:", "unexpected input"],
+        Cache,
+        MendKind::Mod,
+        "cmd/vendor/golang.org/x/mod/modfile/read.go",
+    )
+    .unless(&["errors parsing"]),
+    mend(
+        "mod-newline",
+        &["parsing go.mod:", "unexpected newline"],
+        Cache,
+        MendKind::Mod,
+        "cmd/vendor/golang.org/x/mod/modfile/read.go",
+    )
+    .unless(&["errors parsing"]),
+    mend(
+        "mod-declares",
+        &["module declares its path as"],
+        NotFound,
+        MendKind::Mod,
+        "cmd/go/internal/modload/modfile.go rawGoModSummary",
+    ),
+    mend(
+        "vcs-info",
+        &[".info exists with wrong content"],
+        Cache,
+        MendKind::Vcs,
+        "cmd/go/internal/modfetch/codehost/codehost.go WorkDir",
+    ),
+    mend(
+        "unknown-revision",
+        &["unknown revision"],
+        NotFound,
+        MendKind::Vcs,
+        "cmd/go/internal/modfetch/codehost/codehost.go UnknownRevisionError",
+    ),
+    mend(
+        "revision-not-local",
+        &["revision does not exist locally"],
+        Cache,
+        MendKind::Vcs,
+        "cmd/go/internal/modfetch/codehost/git.go",
+    ),
+    mend(
+        "no-required-module",
+        &["no required module provides package"],
+        User,
+        MendKind::Extracted,
+        "cmd/go/internal/modload/import.go ImportMissingError",
+    ),
+    mend(
+        "cache-not-directory",
+        &["cache", "not a directory"],
+        Cache,
+        MendKind::Path,
+        "syscall/zerrors_linux_amd64.go ENOTDIR",
+    )
+    .common(),
+    mend(
+        "cache-is-directory",
+        &["cache", "is a directory"],
+        Cache,
+        MendKind::Path,
+        "syscall/zerrors_linux_amd64.go EISDIR",
+    )
+    .common()
+    .unless(&["should be a go file"]),
+    // ---- Answer: this machine ----
+    answer(
+        "disk-space",
+        &["no space left on device"],
+        Disk,
+        "syscall/zerrors_linux_amd64.go ENOSPC",
+    )
+    .common(),
+    answer(
+        "disk-space-windows",
+        &["there is not enough space on the disk"],
+        Disk,
+        "https://learn.microsoft.com/windows/win32/debug/system-error-codes--0-499- ERROR_DISK_FULL",
+    )
+    .common(),
+    answer(
+        "disk-quota",
+        &["disk quota exceeded"],
+        Disk,
+        "syscall/zerrors_linux_amd64.go EDQUOT",
+    )
+    .common(),
+    answer(
+        "disk-readonly",
+        &["read-only file system"],
+        Disk,
+        "syscall/zerrors_linux_amd64.go EROFS",
+    )
+    .common(),
+    answer(
+        "disk-permission",
+        &["permission denied"],
+        Disk,
+        "syscall/zerrors_linux_amd64.go EACCES",
+    )
+    .common(),
+    answer(
+        "disk-permission-windows",
+        &["access is denied"],
+        Disk,
+        "https://learn.microsoft.com/windows/win32/debug/system-error-codes--0-499- ERROR_ACCESS_DENIED",
+    )
+    .common(),
+    answer(
+        "disk-not-permitted",
+        &["operation not permitted"],
+        Disk,
+        "syscall/zerrors_linux_amd64.go EPERM",
+    )
+    .common(),
+    answer(
+        "disk-files",
+        &["too many open files"],
+        Disk,
+        "syscall/zerrors_linux_amd64.go EMFILE",
+    )
+    .common(),
+    answer(
+        "disk-locks",
+        &["no locks available"],
+        Disk,
+        "syscall/zerrors_linux_amd64.go ENOLCK",
+    )
+    .common(),
+    answer(
+        "disk-cache",
+        &["could not create module cache"],
+        Disk,
+        "cmd/go/internal/modfetch/cache.go checkCacheDir",
+    ),
+    answer(
+        "disk-build-cache",
+        &["failed to initialize build cache"],
+        Disk,
+        "cmd/go/internal/cache/default.go",
+    ),
+    answer(
+        "disk-build-cache-home",
+        &["build cache is required"],
+        Disk,
+        "cmd/go/internal/cache/default.go",
+    ),
+    Rule::new(
+        "disk-mount-gone",
+        Part::Answer,
+        Pattern::Words(&["transport endpoint is not connected"]),
+        Disk,
+        Retry,
+        "syscall/zerrors_linux_amd64.go ENOTCONN from a broken FUSE mount",
+    )
+    .common(),
+    Rule::new(
+        "disk-mount-timeout",
+        Part::Answer,
+        Pattern::Words(&["connection timed out"]),
+        Disk,
+        Retry,
+        "syscall/zerrors_linux_amd64.go ETIMEDOUT from a network file system",
+    )
+    .common(),
+    Rule::new(
+        "disk-mount-stale",
+        Part::Answer,
+        Pattern::Words(&["stale file handle"]),
+        Disk,
+        Retry,
+        "syscall/zerrors_linux_amd64.go ESTALE from a network file system",
+    )
+    .common(),
+    Rule::new(
+        "disk-io",
+        Part::Answer,
+        Pattern::Words(&["input/output error"]),
+        Disk,
+        Final,
+        "syscall/zerrors_linux_amd64.go EIO",
+    )
+    .common(),
+    answer(
+        "cache-relative",
+        &["gomodcache entry is relative"],
+        Config,
+        "cmd/go/internal/modfetch/cache.go checkCacheDir",
+    ),
+    answer(
+        "cache-unset",
+        &["neither gomodcache nor gopath"],
+        Config,
+        "cmd/go/internal/modfetch/cache.go checkCacheDir",
+    ),
+    answer(
+        "vcs-missing",
+        &["executable file not found in"],
+        Config,
+        "os/exec/lp_unix.go ErrNotFound",
+    )
+    .common(),
+    // ---- Answer: go's configuration ----
+    answer(
+        "proxy-off",
+        &["module lookup disabled by goproxy=off"],
+        Config,
+        "cmd/go/internal/modfetch/repo.go errProxyOff",
+    ),
+    answer(
+        "proxy-private",
+        &["disabled by goprivate/gonoproxy"],
+        Config,
+        "cmd/go/internal/modfetch/repo.go errNoproxy",
+    ),
+    answer(
+        "proxy-vendor",
+        &["module lookup disabled by -mod="],
+        Config,
+        "cmd/go/internal/modfetch/repo.go lookupDisabledError",
+    ),
+    answer(
+        "import-lookup-off",
+        &["import lookup disabled by -mod="],
+        Config,
+        "cmd/go/internal/modload/import.go queryImport",
+    ),
+    answer(
+        "proxy-scheme-missing",
+        &["invalid proxy url missing scheme"],
+        Config,
+        "cmd/go/internal/modfetch/proxy.go newProxyRepo",
+    ),
+    answer(
+        "proxy-scheme",
+        &["invalid proxy url scheme"],
+        Config,
+        "cmd/go/internal/modfetch/proxy.go newProxyRepo",
+    ),
+    answer(
+        "proxy-file",
+        &["invalid file:// proxy url"],
+        Config,
+        "cmd/go/internal/modfetch/proxy.go newProxyRepo",
+    ),
+    answer(
+        "proxy-empty",
+        &["goproxy list is not the empty string, but contains no entries"],
+        Config,
+        "cmd/go/internal/modfetch/proxy.go proxyList",
+    ),
+    answer(
+        "network-limit",
+        &["network disabled by cmdgonetlimit"],
+        Config,
+        "cmd/go/internal/base/limit.go AcquireNet",
+    ),
+    answer(
+        "vcs-forbidden",
+        &["govcs disallows using"],
+        Config,
+        "cmd/go/internal/vcs/vcs.go CheckGOVCS",
+    ),
+    answer(
+        "goflags",
+        &["parsing $goflags"],
+        Config,
+        "cmd/go/internal/base/goflags.go InitGOFLAGS",
+    ),
+    answer("goauth", &["goauth="], Config, "cmd/go/internal/auth/auth.go"),
+    answer(
+        "insecure-url",
+        &["insecure url:"],
+        Config,
+        "cmd/go/internal/web/http.go",
+    ),
+    answer(
+        "modules-off",
+        &["modules disabled by go111module=off"],
+        Config,
+        "https://github.com/golang/go/issues/39264",
+    ),
+    answer(
+        "file-proxy",
+        &["reading file://"],
+        NotFound,
+        "cmd/go/internal/web/file_test.go, api.go HTTPError for file URLs",
+    ),
+    // ---- Answer: toolchains ----
+    answer(
+        "toolchain-unavailable",
+        &["toolchain not available"],
+        Toolchain,
+        "https://github.com/golang/go/issues/65568",
+    ),
+    answer(
+        "toolchain-path",
+        &["cannot find \"go", "in path"],
+        Toolchain,
+        "cmd/go/internal/toolchain/select.go Exec",
+    ),
+    answer(
+        "toolchain-releases",
+        &["no releases found for go"],
+        Toolchain,
+        "cmd/go/internal/toolchain/switch.go NewerToolchain",
+    ),
+    answer(
+        "toolchain-invalid",
+        &["invalid toolchain"],
+        Toolchain,
+        "cmd/go/internal/toolchain/select.go Select",
+    ),
+    answer(
+        "toolchain-requires",
+        &["requires go >= ", "(running go"],
+        Toolchain,
+        "cmd/go/internal/gover/toolchain.go TooNewError",
+    ),
+    answer(
+        "toolchain-older",
+        &["requires go >= "],
+        Toolchain,
+        "cmd/go/internal/gover/toolchain.go TooNewError",
+    ),
+    answer(
+        "toolchain-version",
+        &["invalid gotoolchain"],
+        Toolchain,
+        "cmd/go/internal/toolchain/select.go Select",
+    ),
+    answer(
+        "toolchain-line",
+        &["invalid go version"],
+        Toolchain,
+        "https://github.com/lovelaze/nebula-sync/issues/159",
+    ),
+    answer(
+        "toolchain-mismatch",
+        &["does not match go tool version"],
+        Toolchain,
+        "cmd/compile/internal/base/flag.go",
+    ),
+    // ---- Answer: modules and packages ----
+    answer(
+        "vanity-no-meta",
+        &["no go-import meta tags"],
+        NotFound,
+        "https://github.com/cyphar/libpathrs/issues/300",
+    ),
+    answer(
+        "vanity-mismatch",
+        &["meta tag", "did not match import path"],
+        NotFound,
+        "cmd/go/internal/vcs/vcs.go ImportMismatchError",
+    ),
+    answer(
+        "vanity-static",
+        &["invalid version control suffix"],
+        NotFound,
+        "cmd/go/internal/vcs/vcs.go repoRootFromVCSPaths",
+    ),
+    answer(
+        "no-hostname",
+        &["import path does not begin with hostname"],
+        User,
+        "cmd/go/internal/vcs/vcs.go repoRootForImportDynamic",
+    ),
+    answer(
+        "no-versions",
+        &["no matching versions for query"],
+        NotFound,
+        "cmd/go/internal/modload/query.go NoMatchingVersionError",
+    ),
+    answer(
+        "no-matching",
+        &["no matching versions"],
+        NotFound,
+        "https://proxy.golang.org's answer for an unknown module",
+    ),
+    answer(
+        "no-such-package",
+        &["but does not contain package"],
+        User,
+        "cmd/go/internal/modload/query.go PackageNotInModuleError",
+    ),
+    answer(
+        "no-main-package",
+        &["is not a main package"],
+        User,
+        "cmd/go/internal/load/pkg.go mainPackagesOnly",
+    ),
+    answer(
+        "not-std",
+        &["is not in std"],
+        User,
+        "cmd/go/internal/modload/import.go ImportMissingError",
+    ),
+    answer(
+        "not-goroot",
+        &["is not in goroot"],
+        User,
+        "cmd/go/internal/modload/import.go before 1.21",
+    ),
+    answer(
+        "no-package-gopath",
+        &["cannot find package \""],
+        User,
+        "go/build/build.go Import",
+    ),
+    answer(
+        "no-package-replaced",
+        &["is replaced but not required"],
+        User,
+        "cmd/go/internal/modload/import.go ImportMissingError",
+    ),
+    answer(
+        "no-package-directory",
+        &["does not contain package"],
+        User,
+        "cmd/go/internal/modload/load.go",
+    ),
+    answer(
+        "no-package-implicit",
+        &["from implicitly required module"],
+        User,
+        "cmd/go/internal/modload/import.go",
+    ),
+    answer(
+        "no-package-version",
+        &["but not at required version"],
+        User,
+        "cmd/go/internal/modload/import.go ImportMissingError",
+    ),
+    answer(
+        "no-directory",
+        &["directory not found"],
+        User,
+        "cmd/go/internal/modload/load.go resolveLocalPackage",
+    ),
+    answer(
+        "no-pattern",
+        &["does not contain main module or its selected dependencies"],
+        User,
+        "cmd/go/internal/modload/search.go",
+    ),
+    answer(
+        "no-pattern-match",
+        &["matched no packages"],
+        User,
+        "cmd/go/internal/modload/load.go",
+    ),
+    answer(
+        "no-module-file",
+        &["go.mod file not found"],
+        User,
+        "cmd/go/internal/modload/init.go ErrNoModRoot",
+    ),
+    answer(
+        "no-main-module",
+        &["cannot find main module"],
+        User,
+        "cmd/go/internal/modload/init.go ErrNoModRoot",
+    ),
+    answer(
+        "no-module-outside",
+        &["working directory is not part of a module"],
+        User,
+        "https://github.com/goproxy/goproxy.cn/issues/29",
+    ),
+    answer(
+        "no-module-outside-directory",
+        &["outside main module or its selected dependencies"],
+        User,
+        "cmd/go/internal/modload/load.go",
+    ),
+    answer(
+        "no-modules-specified",
+        &["no modules specified"],
+        User,
+        "cmd/go/internal/modcmd/download.go",
+    ),
+    answer(
+        "not-dependency",
+        &["not a known dependency"],
+        User,
+        "cmd/go/internal/modload/list.go",
+    ),
+    answer(
+        "no-go-files",
+        &["no go files in"],
+        User,
+        "go/build/build.go NoGoError",
+    ),
+    answer(
+        "constraints",
+        &["build constraints exclude all go files"],
+        User,
+        "cmd/go/internal/load/pkg.go NoGoError",
+    ),
+    answer(
+        "two-packages",
+        &["found packages "],
+        User,
+        "go/build/build.go MultiplePackageError",
+    ),
+    answer(
+        "import-cycle",
+        &["import cycle not allowed"],
+        User,
+        "cmd/go/internal/load/pkg.go",
+    ),
+    answer(
+        "import-internal",
+        &["use of internal package"],
+        User,
+        "cmd/go/internal/load/pkg.go disallowInternal",
+    ),
+    answer(
+        "import-program",
+        &["is a program, not an importable package"],
+        User,
+        "cmd/go/internal/load/pkg.go",
+    ),
+    answer(
+        "import-relative",
+        &["local import \""],
+        User,
+        "cmd/go/internal/load/pkg.go",
+    ),
+    answer(
+        "import-relative-module",
+        &["is relative, but relative import paths are not supported"],
+        User,
+        "cmd/go/internal/modload/import.go",
+    ),
+    answer(
+        "import-ambiguous",
+        &["ambiguous import:"],
+        User,
+        "https://github.com/golang/go/issues/62175",
+    ),
+    answer(
+        "malformed-path",
+        &["malformed module path"],
+        User,
+        "https://github.com/fullstorydev/grpcurl/issues/450",
+    ),
+    answer(
+        "malformed-import",
+        &["malformed import path"],
+        User,
+        "cmd/vendor/golang.org/x/mod/module/module.go InvalidPathError",
+    ),
+    answer(
+        "malformed-file",
+        &["malformed file path"],
+        NotFound,
+        "https://github.com/mszostok/codeowners-validator/issues/59",
+    ),
+    answer(
+        "malformed-sum",
+        &["malformed go.sum"],
+        User,
+        "cmd/go/internal/modfetch/fetch.go readGoSum",
+    ),
+    answer(
+        "main-mod-errors",
+        &["errors parsing "],
+        User,
+        "https://github.com/fbsobreira/gotron-sdk/issues/26",
+    ),
+    answer(
+        "main-mod-usage",
+        &["go.mod:", "usage: "],
+        User,
+        "cmd/vendor/golang.org/x/mod/modfile/rule.go",
+    ),
+    answer(
+        "main-mod-directive",
+        &["unknown directive"],
+        User,
+        "cmd/vendor/golang.org/x/mod/modfile/rule.go",
+    ),
+    answer(
+        "main-mod-version",
+        &["invalid: should be v"],
+        User,
+        "https://github.com/fbsobreira/gotron-sdk/issues/26",
+    ),
+    answer(
+        "major-suffix",
+        &["major version"],
+        User,
+        "https://github.com/eko/gocache/issues/91",
+    )
+    .common(),
+    answer(
+        "version-non-canonical",
+        &["must be of the form v1.2.3"],
+        User,
+        "cmd/vendor/golang.org/x/mod/modfile/rule.go",
+    ),
+    answer(
+        "version-not-canonical",
+        &["is not canonical"],
+        User,
+        "cmd/go/internal/modfetch/coderepo.go",
+    )
+    .common(),
+    answer(
+        "version-excluded",
+        &["excluded by go.mod"],
+        User,
+        "cmd/go/internal/modload/query.go errDisallowed",
+    ),
+    answer(
+        "version-retracted",
+        &["retracted by module author"],
+        User,
+        "cmd/go/internal/modload/modfile.go ModuleRetractedError",
+    ),
+    answer(
+        "version-conflict",
+        &["conflicts with "],
+        User,
+        "cmd/go/internal/modget/query.go",
+    )
+    .common(),
+    answer(
+        "version-requested",
+        &[" is requested"],
+        User,
+        "cmd/go/internal/modload/buildlist.go ConstraintError",
+    )
+    .common(),
+    answer(
+        "version-pseudo",
+        &["invalid pseudo-version"],
+        NotFound,
+        "cmd/go/internal/modfetch/coderepo.go validatePseudoVersion",
+    )
+    .unless(&["exit status", "unknown revision"]),
+    answer(
+        "version-upgrade-main",
+        &["can't request"],
+        User,
+        "cmd/go/internal/modget/query.go",
+    ),
+    answer(
+        "version-missing-mod",
+        &["is missing module path"],
+        NotFound,
+        "cmd/go/internal/modfetch/coderepo.go findDir",
+    ),
+    answer(
+        "version-missing-gomod",
+        &["missing ", "go.mod at revision"],
+        NotFound,
+        "cmd/go/internal/modfetch/coderepo.go findDir",
+    ),
+    answer(
+        "version-not-descendent",
+        &["not a descendent of"],
+        NotFound,
+        "cmd/go/internal/modfetch/coderepo.go validatePseudoVersion",
+    ),
+    answer(
+        "version-resolves",
+        &["resolves to version"],
+        User,
+        "cmd/go/internal/modfetch/coderepo.go convert",
+    ),
+    Rule::new(
+        "version-other",
+        Part::Answer,
+        Pattern::Words(&["proxy returned info for version"]),
+        Garbage,
+        Switch,
+        "cmd/go/internal/modfetch/proxy.go Stat",
+    ),
+    answer(
+        "sum-missing",
+        &["missing go.sum entry"],
+        User,
+        "cmd/go/internal/modload/import.go ImportMissingSumError",
+    ),
+    answer(
+        "sum-updates",
+        &["updates to go.sum needed"],
+        User,
+        "cmd/go/internal/modfetch/fetch.go ErrGoSumDirty",
+    ),
+    answer(
+        "mod-updates",
+        &["updates to go.mod needed"],
+        User,
+        "cmd/go/internal/modload/init.go",
+    ),
+    answer(
+        "mod-dirty",
+        &["existing contents have changed since last read"],
+        User,
+        "cmd/go/internal/modload/init.go",
+    ),
+    answer(
+        "vendor-inconsistent",
+        &["inconsistent vendoring"],
+        User,
+        "https://github.com/McKael/madonctl/issues/22",
+    ),
+    answer(
+        "vendor-missing",
+        &["in vendor/modules.txt"],
+        User,
+        "cmd/go/internal/modload/vendor.go",
+    ),
+    answer(
+        "vendor-no-package",
+        &[
+            "cannot find module providing package",
+            "import lookup disabled by -mod=vendor",
+        ],
+        User,
+        "cmd/go/internal/modload/import.go queryImport",
+    ),
+    answer(
+        "replacement-missing",
+        &["replacement directory", "does not exist"],
+        User,
+        "cmd/go/internal/modload/import.go fetch",
+    ),
+    answer(
+        "replacement-unversioned",
+        &["used for two different module paths"],
+        User,
+        "cmd/go/internal/modload/init.go",
+    ),
+    answer(
+        "workspace",
+        &["listed in go.work file"],
+        User,
+        "cmd/go/internal/modload/init.go",
+    ),
+    answer(
+        "workspace-main",
+        &["go.work lists go"],
+        Toolchain,
+        "cmd/go/internal/modload/init.go",
+    ),
+    answer(
+        "workspace-none",
+        &["no go.work file found"],
+        User,
+        "cmd/go/internal/workcmd/sync.go",
+    ),
+    answer(
+        "mod-flag",
+        &["-mod=", "not supported"],
+        User,
+        "cmd/go/internal/modload/init.go setDefaultBuildMod",
+    ),
+    answer(
+        "flag-undefined",
+        &["flag provided but not defined"],
+        User,
+        "flag/flag.go failf",
+    ),
+    answer(
+        "flag-invalid",
+        &["invalid value", "for flag"],
+        User,
+        "flag/flag.go failf",
+    )
+    .common(),
+    answer(
+        "flag-no-longer",
+        &["flag is no longer supported"],
+        User,
+        "cmd/go/internal/modget/get.go",
+    ),
+    answer("command-unknown", &["unknown command"], User, "cmd/go/main.go").common(),
+    answer("command-usage", &["run 'go help"], User, "cmd/go/main.go"),
+    answer(
+        "command-usage-of",
+        &["use \"go help"],
+        User,
+        "cmd/go/internal/help/help.go",
+    ),
+    answer(
+        "command-dot-go",
+        &["named files must be .go files"],
+        User,
+        "cmd/go/internal/load/pkg.go GoFilesPackage",
+    ),
+    answer(
+        "command-args",
+        &["accepts no arguments"],
+        User,
+        "cmd/go/internal/modcmd/tidy.go",
+    ),
+    answer(
+        "get-outside",
+        &["'go get' is no longer supported outside a module"],
+        User,
+        "cmd/go/internal/modget/get.go",
+    ),
+    answer(
+        "install-version",
+        &["version is required when current directory is not in a module"],
+        User,
+        "cmd/go/internal/load/pkg.go",
+    ),
+    answer(
+        "install-directives",
+        &["go.mod file for the module providing named packages contains one or more"],
+        User,
+        "cmd/go/internal/load/pkg.go PackagesAndErrorsOutsideModule",
+    ),
+    answer(
+        "embed",
+        &["no matching files found"],
+        User,
+        "cmd/go/internal/load/pkg.go resolveEmbed",
+    ),
+    answer(
+        "buildvcs",
+        &["error obtaining vcs status"],
+        User,
+        "cmd/go/internal/load/pkg.go setBuildInfo",
+    ),
+    answer("goroot", &["cannot find goroot"], Config, "cmd/go/main.go"),
+    answer(
+        "gopath-mod",
+        &["$gopath/go.mod exists but should not"],
+        User,
+        "cmd/go/internal/modload/init.go",
+    ),
+    answer(
+        "c-files",
+        &["c source files not allowed"],
+        User,
+        "cmd/go/internal/load/pkg.go",
+    ),
+    answer(
+        "cgo",
+        &["requires external (cgo) linking"],
+        User,
+        "cmd/go/internal/load/pkg.go",
+    ),
+    answer(
+        "wildcard",
+        &["go.mod file indicates go"],
+        Toolchain,
+        "cmd/go/internal/modload/modfile.go",
+    ),
+    answer(
+        "not-found-answer",
+        &["not found: "],
+        NotFound,
+        "https://github.com/riferrei/srclient/issues/39",
+    )
+    .weak(),
+    answer(
+        "old-vanity-status",
+        &["ignoring https fetch with status code 4"],
+        NotFound,
+        "cmd/go/internal/vcs/vcs.go before 1.14",
+    ),
+    Rule::new(
+        "old-vanity-5xx",
+        Part::Answer,
+        Pattern::Words(&["ignoring https fetch with status code 5"]),
+        ServerError,
+        Retry,
+        "https://github.com/capnproto/go-capnp/issues/21",
+    ),
+    Rule::new(
+        "length-more-old",
+        Part::Answer,
+        Pattern::Words(&["more than declared content-length"]),
+        Eof,
+        Retry,
+        "https://github.com/goproxy/goproxy.cn/issues/8",
+    ),
+    answer(
+        "no-provider",
+        &["cannot find module providing package"],
+        NotFound,
+        "cmd/go/internal/modload/import.go ImportMissingError",
+    )
+    .weak(),
+    answer(
+        "no-provider-old",
+        &["cannot find module for path"],
+        NotFound,
+        "cmd/go before 1.14",
+    )
+    .weak(),
+    answer(
+        "unrecognized-import",
+        &["unrecognized import path"],
+        NotFound,
+        "cmd/go/internal/vcs/vcs.go",
+    )
+    .weak(),
+    answer(
+        "invalid-version",
+        &["invalid version: "],
+        NotFound,
+        "cmd/vendor/golang.org/x/mod/module/module.go InvalidVersionError",
+    )
+    .weak(),
+];

@@ -1,0 +1,414 @@
+//! A stream of bytes to findings: lines to blocks, blocks to faults.
+//!
+//! Memory does not grow with the stream: a line, a block and the list of
+//! findings have limits, and the same fault said again is only counted.
+//!
+//! Known to be imperfect: a program that prints go's own messages word for word
+//! (a test of a tool around go) is told apart only by the frame that `go test`
+//! or a panic puts around it.
+
+use std::collections::HashMap;
+
+use super::block::{self, Block, Reading};
+use super::lines::{self, Splitter};
+use super::matcher::{self, RuleSet};
+use super::{Fault, Mend};
+
+/// How many different faults are kept.
+const FAULT_LIMIT: usize = 2000;
+
+/// One fault, and how often it was said.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// The fault.
+    pub fault: Fault,
+    /// How often.
+    pub count: usize,
+    /// A warning or trace: it counts only where nothing else was said.
+    pub minor: bool,
+    /// The command that the log shows above it.
+    pub command: Option<String>,
+}
+
+/// Everything that a stream said.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// The faults, in the order of the text.
+    pub faults: Vec<Finding>,
+    /// A compiler, a test or a program failed.
+    pub program: bool,
+    /// How many lines there were.
+    pub lines: u64,
+    /// How many bytes there were.
+    pub bytes: u64,
+}
+
+/// What kind of output the stream is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Region {
+    /// Anything.
+    #[default]
+    Open,
+    /// Between `=== RUN` and `ok`, `PASS` or `FAIL`.
+    Test,
+    /// Indented lines under `--- FAIL`.
+    TestTail,
+    /// Under `panic:` or `goroutine N [`.
+    Panic,
+}
+
+/// Reads a stream piece by piece.
+#[derive(Default)]
+pub struct Scanner<'r> {
+    rules: RuleSet<'r>,
+    splitter: Splitter,
+    reader: Reader,
+}
+
+/// What is known so far.
+#[derive(Default)]
+struct Reader {
+    block: Option<Block>,
+    region: Region,
+    command: Option<String>,
+    /// The JSON object in which an `"Error"` stands: module and version.
+    object: (Option<String>, Option<String>),
+    known: HashMap<Key, usize>,
+    found: Findings,
+}
+
+/// What makes two faults the same.
+type Key = (
+    &'static str,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+);
+
+impl<'r> Scanner<'r> {
+    /// A scanner with some rules left out.
+    #[must_use]
+    pub fn with_rules(rules: RuleSet<'r>) -> Self {
+        Self {
+            rules,
+            ..Self::default()
+        }
+    }
+
+    /// Takes the next bytes.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        let (reader, rules) = (&mut self.reader, self.rules);
+        reader.found.bytes += bytes.len() as u64;
+        self.splitter.feed(bytes, &mut |line| reader.line(line, rules));
+    }
+
+    /// One stream of several is at its end (stderr before stdout).
+    pub fn end_stream(&mut self) {
+        let (reader, rules) = (&mut self.reader, self.rules);
+        self.splitter.finish(&mut |line| reader.line(line, rules));
+        reader.close(rules);
+        self.splitter = Splitter::default();
+    }
+
+    /// Everything was fed.
+    #[must_use]
+    pub fn finish(mut self) -> Findings {
+        self.end_stream();
+        self.reader.found
+    }
+}
+
+impl Reader {
+    fn line(&mut self, raw: &[u8], rules: RuleSet<'_>) {
+        self.found.lines += 1;
+        let text = lines::clean(raw);
+        let trimmed = text.trim_start();
+        if trimmed.is_empty() {
+            return;
+        }
+        let indented = trimmed.len() < text.len();
+        if let Some(command) = command_of(trimmed) {
+            self.close(rules);
+            self.region = Region::Open;
+            self.command = Some(command.to_owned());
+            return;
+        }
+        if self.in_program(trimmed, indented) {
+            self.close(rules);
+            return;
+        }
+        if self.json(trimmed, rules) {
+            return;
+        }
+        if is_progress(trimmed) {
+            self.close(rules);
+            return;
+        }
+        self.found.program |= is_program_failure(trimmed);
+        match &mut self.block {
+            Some(block) if continues(block, trimmed, indented) => block.push(text),
+            _ => {
+                self.close(rules);
+                self.block = Some(Block::new(text));
+            }
+        }
+    }
+
+    /// Follows the frames that `go test` and the runtime put around a program's
+    /// own output; true for lines inside of one.
+    fn in_program(&mut self, text: &str, indented: bool) -> bool {
+        let framed = ["=== RUN", "=== PAUSE", "=== CONT", "=== NAME"]
+            .iter()
+            .any(|f| text.starts_with(f));
+        if framed {
+            self.region = Region::Test;
+            return true;
+        }
+        if ["--- FAIL:", "--- PASS:", "--- SKIP:", "--- BENCH:"]
+            .iter()
+            .any(|f| text.starts_with(f))
+        {
+            self.found.program |= text.starts_with("--- FAIL:");
+            if self.region != Region::Test {
+                self.region = Region::TestTail;
+            }
+            return true;
+        }
+        let verdict_line = ["FAIL", "PASS", "ok  \t", "ok      ", "?   \t"]
+            .iter()
+            .any(|f| text.starts_with(f));
+        if !indented && (verdict_line || text.starts_with("exit status ")) {
+            self.found.program |= text.starts_with("FAIL") || text.starts_with("exit status ");
+            self.region = Region::Open;
+            return verdict_line;
+        }
+        if !indented
+            && (text.starts_with("panic: ")
+                || text.starts_with("fatal error: ")
+                || (text.starts_with("goroutine ") && text.ends_with("]:")))
+        {
+            self.found.program = true;
+            if self.region != Region::Test {
+                self.region = Region::Panic;
+            }
+            return true;
+        }
+        match self.region {
+            Region::Open => false,
+            Region::Test => true,
+            Region::TestTail if indented => true,
+            Region::Panic if !block::is_go_line(text) => true,
+            Region::TestTail | Region::Panic => {
+                self.region = Region::Open;
+                false
+            }
+        }
+    }
+
+    /// JSON of `-json` commands; true where the line was that.
+    fn json(&mut self, text: &str, rules: RuleSet<'_>) -> bool {
+        if text == "{" || text == "}" || text == "}," {
+            self.close(rules);
+            self.object = (None, None);
+            return true;
+        }
+        if text.starts_with("{\"") && text.ends_with('}') {
+            self.close(rules);
+            self.json_line(text, rules);
+            return true;
+        }
+        let Some((name, value)) = json_field(text) else {
+            return false;
+        };
+        match name {
+            "Path" => self.object.0 = json_string(value),
+            "Version" => self.object.1 = json_string(value),
+            "Error" | "Err" => {
+                if let Some(message) = json_string(value) {
+                    self.message(&message, rules);
+                }
+            }
+            _ => {}
+        }
+        true
+    }
+
+    /// One object on one line: `go build -json`, `go test -json`.
+    fn json_line(&mut self, text: &str, rules: RuleSet<'_>) {
+        let Ok(serde_json::Value::Object(object)) = serde_json::from_str(text) else {
+            return;
+        };
+        let field = |name: &str| object.get(name).and_then(serde_json::Value::as_str);
+        self.object = (
+            field("Path").map(str::to_owned),
+            field("Version").map(str::to_owned),
+        );
+        let output = match field("Action") {
+            Some("build-output") => field("Output"),
+            Some(action) => {
+                self.found.program |= action == "fail" || action == "build-fail";
+                return;
+            }
+            None => field("Error"),
+        };
+        let Some(output) = output else {
+            return;
+        };
+        for line in output.lines() {
+            self.line(line.as_bytes(), rules);
+        }
+    }
+
+    /// A message out of JSON: a block of its own.
+    fn message(&mut self, message: &str, rules: RuleSet<'_>) {
+        self.close(rules);
+        let mut lines = message.lines();
+        let mut block = Block::new(format!("go: {}", lines.next().unwrap_or("")));
+        for line in lines {
+            block.push(line.to_owned());
+        }
+        self.block = Some(block);
+        self.close(rules);
+    }
+
+    /// The block is whole: reads it.
+    fn close(&mut self, rules: RuleSet<'_>) {
+        let Some(block) = self.block.take() else {
+            return;
+        };
+        if !block.may_speak() {
+            return;
+        }
+        let Some(reading) = block::read(&block, rules) else {
+            return;
+        };
+        self.add(reading);
+    }
+
+    fn add(&mut self, reading: Reading) {
+        let Reading { mut fault, minor } = reading;
+        if fault.module.is_none() {
+            fault.module = self.object.0.clone();
+            fault.version = self.object.1.clone();
+            if let (Some(Mend::Zip { module, .. }), Some(m), Some(v)) =
+                (&mut fault.mend, &fault.module, &fault.version)
+            {
+                *module = Some((m.clone(), v.clone()));
+            }
+        }
+        let key = (
+            fault.rule,
+            fault.module.clone(),
+            fault.version.clone(),
+            fault.url.clone(),
+            if fault.rule.is_empty() {
+                Some(fault.line.clone())
+            } else {
+                fault.host.clone()
+            },
+        );
+        if let Some(&at) = self.known.get(&key) {
+            let finding = &mut self.found.faults[at];
+            finding.count += 1;
+            finding.minor &= minor;
+            return;
+        }
+        if self.found.faults.len() >= FAULT_LIMIT {
+            return;
+        }
+        self.known.insert(key, self.found.faults.len());
+        self.found.faults.push(Finding {
+            fault,
+            count: 1,
+            minor,
+            command: self.command.clone(),
+        });
+    }
+}
+
+impl Block {
+    /// The cheap question before a block is read: could it be go's at all?
+    fn may_speak(&self) -> bool {
+        self.lines().any(|line| {
+            memchr::memmem::find(line.as_bytes(), b"http").is_some()
+                || memchr::memchr(b'@', line.as_bytes()).is_some()
+                || memchr::memmem::find(line.as_bytes(), b"go: ").is_some()
+                || matcher::any_word(line)
+        })
+    }
+}
+
+/// Whether a line belongs to the block above it.
+fn continues(block: &Block, text: &str, indented: bool) -> bool {
+    if block::is_boilerplate(text) {
+        return true;
+    }
+    if !indented {
+        return false;
+    }
+    if block::is_go_line(text) && !text.starts_with("go get ") && !text.starts_with("go mod ") {
+        return false;
+    }
+    !(block.is_complete() && block::is_message(text))
+}
+
+/// Lines by which go says that it is getting on.
+fn is_progress(text: &str) -> bool {
+    text.strip_prefix("go: ").is_some_and(|rest| {
+        [
+            "downloading ",
+            "finding ",
+            "found ",
+            "added ",
+            "upgraded ",
+            "downgraded ",
+            "removed ",
+            "switching ",
+            "extracting ",
+        ]
+        .iter()
+        .any(|word| rest.starts_with(word))
+    })
+}
+
+/// Lines of compilers, tests and programs that failed.
+fn is_program_failure(text: &str) -> bool {
+    (text.starts_with("# ") && !text.contains(": ") && !text.starts_with("# get "))
+        || text.starts_with("exit status ")
+        || text.starts_with("vet: ")
+}
+
+/// The command behind a shell's or CI system's echo of it.
+fn command_of(text: &str) -> Option<&str> {
+    for mark in ["##[group]Run ", "Run ", "+ ", "$ ", "> "] {
+        if let Some(command) = text.strip_prefix(mark) {
+            return is_go_command(command).then_some(command);
+        }
+    }
+    let at = text.find("RUN ")?;
+    let command = text[at + 4..].trim_end_matches(':');
+    (text[..at].len() < 40 && is_go_command(command)).then_some(command)
+}
+
+fn is_go_command(command: &str) -> bool {
+    command
+        .split([' ', ';', '&', '|', '('])
+        .zip(command.split([' ', ';', '&', '|', '(']).skip(1))
+        .any(|(word, next)| {
+            (word == "go" || word.ends_with("/go") || word == "gofix")
+                && next.starts_with(|c: char| c.is_ascii_lowercase())
+        })
+}
+
+/// `"Name": value` of indented JSON.
+fn json_field(text: &str) -> Option<(&str, &str)> {
+    let rest = text.strip_prefix('"')?;
+    let (name, value) = rest.split_once("\": ")?;
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric());
+    (plain && !name.is_empty()).then_some((name, value.trim_end_matches(',')))
+}
+
+fn json_string(value: &str) -> Option<String> {
+    serde_json::from_str(value).ok()
+}
