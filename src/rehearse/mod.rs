@@ -16,7 +16,7 @@ mod modules;
 pub mod scenario;
 mod stage;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use scenario::{Outcome, Plain, Scenario};
-use stage::{End, Ran, Stage, Supplies, healed};
+use stage::{End, Left, Ran, Stage, Supplies, healed};
 
 /// How many scenarios run at a time: more would make the clocks of gofix strike on a
 /// busy machine.
@@ -153,10 +153,10 @@ fn rehearse(scenario: &Scenario, supplies: &Supplies, players: &Players) -> io::
         Outcome::Win => {
             stage(&healed(scenario))?
                 .run(&players.go, &scenario.go, GOFIX_LIMIT)?
-                .result
+                .left
         }
         // Where go must fail, it must leave what it leaves by itself.
-        Outcome::Stop => go.result.clone(),
+        Outcome::Stop => go.left.clone(),
     };
     Ok(Report {
         scenario: scenario.name.clone(),
@@ -167,22 +167,19 @@ fn rehearse(scenario: &Scenario, supplies: &Supplies, players: &Players) -> io::
             Outcome::Stop => "stop",
         },
         problems: problems(scenario, &go, &gofix, &right),
-        go: Played::new(&go, &right),
-        gofix: Played::new(&gofix, &right),
+        go: Played::new(scenario, &go, &right),
+        gofix: Played::new(scenario, &gofix, &right),
     })
 }
 
-/// File names and hashes of contents.
-type Files = BTreeMap<String, String>;
-
 impl Played {
-    fn new(ran: &Ran, right: &Files) -> Self {
+    fn new(scenario: &Scenario, ran: &Ran, right: &Left) -> Self {
         Self {
             end: ran.end.to_string(),
             ms: ran.took.as_millis(),
             attempts: ran.attempts.max(1),
             requests: ran.requests.values().sum(),
-            result_is_right: ran.result == *right,
+            result_is_right: wrong_files(scenario, &ran.left, right).is_empty(),
             output: ran.output.clone(),
         }
     }
@@ -199,7 +196,7 @@ impl fmt::Display for End {
 }
 
 /// What is otherwise than the scenario declares.
-fn problems(scenario: &Scenario, go: &Ran, gofix: &Ran, right: &Files) -> Vec<String> {
+fn problems(scenario: &Scenario, go: &Ran, gofix: &Ran, right: &Left) -> Vec<String> {
     let mut found = Vec::new();
     found.extend(plain_problem(scenario, go, right));
     if gofix.end != End::Exit(scenario.expected_exit()) {
@@ -225,10 +222,11 @@ fn problems(scenario: &Scenario, go: &Ran, gofix: &Ran, right: &Files) -> Vec<St
             ));
         }
     }
-    if gofix.result != *right {
+    let wrong = wrong_files(scenario, &gofix.left, right);
+    if !wrong.is_empty() {
         found.push(format!(
             "gofix left other files than it had to: {}",
-            difference(&gofix.result, right)
+            wrong.join(", ")
         ));
     }
     if scenario.outcome == Outcome::Stop && gos_own_words(&gofix.output) != gos_own_words(&go.output) {
@@ -238,11 +236,11 @@ fn problems(scenario: &Scenario, go: &Ran, gofix: &Ran, right: &Files) -> Vec<St
 }
 
 /// What is otherwise with plain go: then the scenario does not show what it says.
-fn plain_problem(scenario: &Scenario, go: &Ran, right: &Files) -> Option<String> {
+fn plain_problem(scenario: &Scenario, go: &Ran, right: &Left) -> Option<String> {
     let as_declared = match scenario.plain {
         Plain::Fails => matches!(go.end, End::Exit(1..)),
         Plain::Hangs => go.end == End::Never,
-        Plain::Wrong => go.end == End::Exit(0) && go.result != *right,
+        Plain::Wrong => go.end == End::Exit(0) && !wrong_files(scenario, &go.left, right).is_empty(),
     };
     let wanted = match scenario.plain {
         Plain::Fails => "fail",
@@ -265,13 +263,39 @@ fn gos_own_words(output: &str) -> Vec<&str> {
     lines
 }
 
-/// The names of what one has otherwise than the other; the first of them, if they are many.
-fn difference(left: &Files, right: &Files) -> String {
-    let names: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
-    let differs = |name: &&String| left.get(*name) != right.get(*name);
-    let names: Vec<&str> = names.into_iter().filter(differs).map(String::as_str).collect();
-    match names[..] {
-        [first, _, ..] => format!("{first} and {} more", names.len() - 1),
-        _ => names.concat(),
+/// The files that are not as they should be. Where go must fail, what it had fetched
+/// and added to go.sum until then differs from run to run; nothing may be lost.
+fn wrong_files(scenario: &Scenario, left: &Left, right: &Left) -> Vec<String> {
+    let differs = |name: &&&'static str| left.project.get(**name) != right.project.get(**name);
+    match scenario.outcome {
+        Outcome::Win => {
+            let missing = |zip: &(&String, &String)| left.zips.get(zip.0) != Some(zip.1);
+            let zips = right.zips.iter().filter(missing).map(|(name, _)| name.clone());
+            right
+                .project
+                .keys()
+                .filter(differs)
+                .map(|name| (*name).to_owned())
+                .chain(zips)
+                .collect()
+        }
+        Outcome::Stop => {
+            let kept = left.project.get("go.sum").map(String::as_str).unwrap_or_default();
+            let given = scenario
+                .files
+                .get("go.sum")
+                .map(String::as_str)
+                .unwrap_or_default();
+            let lost = given
+                .lines()
+                .any(|line| kept.lines().all(|have| have != line))
+                .then(|| "go.sum".to_owned());
+            ["go.mod"]
+                .iter()
+                .filter(differs)
+                .map(|name| (*name).to_owned())
+                .chain(lost)
+                .collect()
+        }
     }
 }

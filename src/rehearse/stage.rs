@@ -72,6 +72,15 @@ pub(super) enum End {
     Never,
 }
 
+/// The files that a command left.
+#[derive(Debug, Clone)]
+pub(super) struct Left {
+    /// The text of go.mod and go.sum, by name.
+    pub(super) project: BTreeMap<&'static str, String>,
+    /// The hash of every zip in the module cache, by its path there.
+    pub(super) zips: BTreeMap<String, String>,
+}
+
 /// What a command did.
 #[derive(Debug, Clone)]
 pub(super) struct Ran {
@@ -83,8 +92,8 @@ pub(super) struct Ran {
     pub(super) requests: BTreeMap<&'static str, usize>,
     /// How often gofix ran go, by its own report; 0 if there is none.
     pub(super) attempts: usize,
-    /// go.mod, go.sum and the zips of the module cache, by hash.
-    pub(super) result: BTreeMap<String, String>,
+    /// What it left.
+    pub(super) left: Left,
 }
 
 impl Stage {
@@ -283,7 +292,7 @@ impl Stage {
                 .map(|(name, count)| (name, count - before.get(name).unwrap_or(&0)))
                 .collect(),
             attempts: count_attempts(&read_start(&self.path("report.jsonl"))),
-            result: self.result(),
+            left: self.left(),
         })
     }
 
@@ -306,21 +315,23 @@ impl Stage {
         text.replace(&*self.root.path().to_string_lossy(), "$STAGE")
     }
 
-    fn result(&self) -> BTreeMap<String, String> {
-        let mut files = vec![self.path("project/go.mod"), self.path("project/go.sum")];
-        collect_zips(&self.path("gopath/pkg/mod/cache/download"), &mut files);
-        let hash = |file: &PathBuf| {
+    fn left(&self) -> Left {
+        let text = |name| (name, read_start(&self.path("project").join(name)));
+        let downloads = self.path("gopath/pkg/mod/cache/download");
+        let mut zips = Vec::new();
+        collect_zips(&downloads, &mut zips);
+        let hashed = |file: &PathBuf| {
             let content = fs::read(file).ok()?;
-            let name = file
-                .strip_prefix(self.path("gopath/pkg/mod/cache/download"))
-                .or_else(|_| file.strip_prefix(self.root.path()));
-            let name = name.unwrap_or(file);
+            let name = file.strip_prefix(&downloads).unwrap_or(file);
             Some((
                 name.display().to_string(),
                 format!("{:?}", digest(&SHA256, &content)),
             ))
         };
-        files.iter().filter_map(hash).collect()
+        Left {
+            project: ["go.mod", "go.sum"].map(text).into(),
+            zips: zips.iter().filter_map(hashed).collect(),
+        }
     }
 }
 
