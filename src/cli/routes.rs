@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use serde_json::{Value as Json, json};
-use toml_edit::{Array, DocumentMut, Item, Value};
+use toml_edit::{Array, DocumentMut, Item, RawString, Value};
 
 use super::args::{self, RoutesAction, Settings};
 use super::config::origin_json;
@@ -90,22 +90,46 @@ impl Overview {
             .map(|(i, list)| (i + 1, list))
     }
 
-    /// Who learns module names, each with the first route that brings it about.
-    fn learners(&self) -> Vec<(String, usize)> {
-        let mut learners: Vec<(String, usize)> = Vec::new();
-        for (number, list) in self.in_force() {
-            for (element, _) in list.entries() {
+    /// Who learns module names, and when.
+    fn learners(&self) -> Vec<Learner> {
+        let mut learners: Vec<Learner> = Vec::new();
+        for (route, list) in self.in_force() {
+            for (index, (element, _)) in list.entries().iter().enumerate() {
                 let name = match element {
                     Element::Proxy(url) => redact_url(url),
                     Element::Direct => "direct".to_owned(),
                     Element::File(_) | Element::Off => continue,
                 };
-                if !learners.iter().any(|(known, _)| *known == name) {
-                    learners.push((name, number));
+                if !learners.iter().any(|known| known.name == name) {
+                    learners.push(Learner {
+                        name,
+                        route,
+                        first: index == 0,
+                    });
                 }
             }
         }
         learners
+    }
+}
+
+/// Somebody who learns which modules are used.
+struct Learner {
+    /// The proxy's URL, or `direct`.
+    name: String,
+    /// The first route that brings it about.
+    route: usize,
+    /// It stands first in that route.
+    first: bool,
+}
+
+impl Learner {
+    fn when(&self) -> String {
+        match (self.route, self.first) {
+            (1, true) => "always".to_owned(),
+            (1, false) => "for what those before it do not have".to_owned(),
+            (route, _) => format!("only after a fault of route {}", route - 1),
+        }
     }
 }
 
@@ -138,13 +162,15 @@ fn list(settings: &Settings, json: bool) -> i32 {
         let _ = writeln!(stdout, "{line}");
     }
     let _ = writeln!(stdout, "\nWho learns which modules you use:");
-    for (name, number) in overview.learners() {
-        let when = if number == 1 {
-            "always".to_owned()
-        } else {
-            format!("only after a fault of route {}", number - 1)
-        };
-        let _ = writeln!(stdout, "  {}\n      {}; {when}", safe(&name), who(&name));
+    for learner in overview.learners() {
+        let _ = writeln!(
+            stdout,
+            "  {}
+      {}; {}",
+            safe(&learner.name),
+            who(&learner.name),
+            learner.when()
+        );
     }
     let _ = writeln!(stdout, "  {}", database(&overview.checksum_database));
     OK
@@ -231,9 +257,7 @@ fn as_json(overview: &Overview) -> Json {
     json!({
         "routes": std::iter::once(own).chain(later).collect::<Vec<_>>(),
         "narrow": overview.narrow.as_ref().map(ToString::to_string),
-        "learners": overview.learners().iter().map(|(name, number)| {
-            json!({ "name": name, "operator": who(name), "first_route": number })
-        }).collect::<Vec<_>>(),
+        "learners": overview.learners().iter().map(|learner| json!({ "name": learner.name, "operator": who(&learner.name), "first_route": learner.route })).collect::<Vec<_>>(),
         "checksum_database": overview.checksum_database,
     })
 }
@@ -379,19 +403,26 @@ impl RoutesFile {
         let array = self.array();
         let at = at.min(array.len());
         // In an array over several lines a new entry gets a line as the others have.
-        let lead = array
+        let first = array
             .get(0)
-            .and_then(|first| first.decor().prefix()?.as_str())
-            .unwrap_or("");
-        let lead = lead.rsplit_once('\n').map(|(_, indent)| format!("\n{indent}"));
+            .map(|first| raw(first.decor().prefix()))
+            .unwrap_or_default();
+        let Some((_, indent)) = first.rsplit_once('\n') else {
+            array.insert(at, entry);
+            return;
+        };
+        let line = format!("\n{indent}");
         let mut value = Value::from(entry);
-        match lead {
-            Some(lead) => {
-                value.decor_mut().set_prefix(lead);
-                array.insert_formatted(at, value);
-            }
-            None => array.insert(at, value),
+        if at == array.len() {
+            // What stands behind the last entry up to the end of its line is a remark about that entry.
+            let behind = take_behind(array);
+            let (remark, rest) = behind.split_once('\n').unwrap_or((&behind, ""));
+            value.decor_mut().set_prefix(format!("{remark}{line}"));
+            array.set_trailing(format!("\n{rest}"));
+        } else {
+            value.decor_mut().set_prefix(line);
         }
+        array.insert_formatted(at, value);
     }
 
     fn remove(&mut self, entry: &str) -> bool {
@@ -399,18 +430,21 @@ impl RoutesFile {
         let Some(at) = array.iter().position(|value| value.as_str() == Some(entry)) else {
             return false;
         };
-        array.remove(at);
-        if at == 0
-            && let Some(first) = array.get_mut(0)
-        {
-            let lead = first
-                .decor()
-                .prefix()
-                .and_then(|prefix| prefix.as_str())
-                .unwrap_or("");
-            if lead == " " {
-                first.decor_mut().set_prefix("");
-            }
+        let removed = array.remove(at);
+        let before = raw(removed.decor().prefix());
+        // The line above ends in front of the first line end; what follows is about the entry that goes.
+        let above = before.split_once('\n').map_or("", |(above, _)| above);
+        let mend = |behind: &str| match behind.split_once('\n') {
+            Some((_, rest)) => format!("{above}\n{rest}"),
+            None if at == 0 => behind.trim_start().to_owned(),
+            None => behind.to_owned(),
+        };
+        if let Some(next) = array.get_mut(at) {
+            let mended = mend(&raw(next.decor().prefix()));
+            next.decor_mut().set_prefix(mended);
+        } else {
+            let mended = mend(&raw(Some(array.trailing())));
+            array.set_trailing(mended);
         }
         true
     }
@@ -502,6 +536,23 @@ impl RoutesFile {
     }
 }
 
+/// White space and comments as written.
+fn raw(text: Option<&RawString>) -> String {
+    text.and_then(RawString::as_str).unwrap_or_default().to_owned()
+}
+
+/// Takes away what stands behind the last entry of an array.
+fn take_behind(array: &mut Array) -> String {
+    let trailing = raw(Some(array.trailing()));
+    let last = array.len().checked_sub(1).and_then(|last| array.get_mut(last));
+    let suffix = last.map(|last| {
+        let suffix = raw(last.decor().suffix());
+        last.decor_mut().set_suffix("");
+        suffix
+    });
+    suffix.unwrap_or_default() + &trailing
+}
+
 /// A file that was written.
 pub(super) struct Saved {
     /// Its path.
@@ -520,7 +571,7 @@ fn checked(typed: &str, names: bool) -> Result<String, String> {
     };
     match expand_route(&entry, &Origin::Default) {
         Ok(_) => Ok(entry),
-        Err(_) if names && !entry.contains(['.', '/', ':', ',']) && entry != "off" => {
+        Err(_) if names && !entry.is_empty() && !entry.contains(['.', '/', ':', ',']) && entry != "off" => {
             let known: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
             Err(format!(
                 "no preset `{}`; there are: {}",

@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one module for each part of gofix.
 
 mod faultproxy;
+mod people;
 mod rehearse;
 mod shim;
 mod startup;

@@ -128,8 +128,8 @@ impl Sandbox {
         let system = ["/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from);
         let dirs = [self.path("shims"), real.to_path_buf()].into_iter().chain(system);
         let path = std::env::join_paths(dirs).expect("no colon in the folders' names");
-        let own = ["home", "gopath", "gopath/pkg/mod", "gocache", "tmp"].map(|dir| self.path(dir));
-        let [home, gopath, modcache, gocache, tmp] = own;
+        let own = ["home", "gopath", "gopath/pkg/mod", "gocache", "tmp", "etc"].map(|dir| self.path(dir));
+        let [home, gopath, modcache, gocache, tmp, etc] = own;
         self.env("PATH", path)
             .env("HOME", home)
             .env("GOPATH", gopath)
@@ -142,6 +142,7 @@ impl Sandbox {
             .env("GOPROXY", "off")
             .env("GOSUMDB", "off")
             .env("GOTELEMETRY", "off")
+            .env("__GOFIX_TEST_SYSTEM_DIR", etc)
             .env("LC_ALL", "C")
     }
 

@@ -1,0 +1,855 @@
+//! What a person meets: the command line, the configuration, the routes, the shim's place, the documents.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::support::{Outcome, Run, Sandbox, gofix_exe, real_go, tree};
+
+fn config_file(sandbox: &Sandbox) -> PathBuf {
+    sandbox.path("home/.config/gofix/config.toml")
+}
+
+fn write_config(sandbox: &Sandbox, text: &str) {
+    let file = config_file(sandbox);
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(file, text).unwrap();
+}
+
+fn json(outcome: &Outcome) -> Value {
+    serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}\n{outcome}"))
+}
+
+// --- the command line -------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_go_command_gets_its_arguments_untouched() {
+    let sandbox = Sandbox::new();
+    sandbox.write("go.mod", "module example.com/main\n\ngo 1.21\n");
+    let bytes = |run: Run, args: &[&OsStr]| {
+        let outcome = run.args(args).command.output().unwrap();
+        (outcome.status.code(), outcome.stdout, outcome.stderr)
+    };
+    fn words(text: &[&'static str]) -> Vec<&'static OsStr> {
+        text.iter().map(|word| OsStr::new(*word)).collect()
+    }
+    let odd = OsStr::from_bytes(b"./\xff\xfe");
+    for (short, long) in [
+        (words(&["tidy", "-h"]), words(&["mod", "tidy", "-h"])),
+        (
+            words(&["download", "-json", "--", "-x"]),
+            words(&["mod", "download", "-json", "--", "-x"]),
+        ),
+        (
+            words(&["list", "-m", "-f", "{{.Path}} --help"]),
+            words(&["list", "-m", "-f", "{{.Path}} --help"]),
+        ),
+        (
+            words(&["go", "env", "GOFLAGS", "GOPROXY"]),
+            words(&["env", "GOFLAGS", "GOPROXY"]),
+        ),
+        (words(&["go", "--version"]), words(&["--version"])),
+        (words(&["go"]), words(&[])),
+        (words(&["go", "--"]), words(&["--"])),
+        (vec![OsStr::new("list"), odd], vec![OsStr::new("list"), odd]),
+        (
+            vec![OsStr::new("go"), OsStr::new("list"), odd],
+            vec![OsStr::new("list"), odd],
+        ),
+    ] {
+        assert_eq!(
+            bytes(sandbox.gofix(&[]), &short),
+            bytes(sandbox.plain_go(&[]), &long),
+            "{short:?}"
+        );
+    }
+}
+
+#[test]
+fn settings_stand_before_the_go_command() {
+    let sandbox = Sandbox::new();
+    sandbox.write("go.mod", "module example.com/main\n\ngo 1.21\n");
+    let tidy = sandbox
+        .gofix(&["--budget", "3m", "--widen=never", "tidy"])
+        .output()
+        .expect_code(0);
+    assert_eq!((tidy.stdout.as_str(), tidy.stderr.as_str()), ("", tidy_words()));
+    let wrong = sandbox
+        .gofix(&["--budget", "soon", "tidy"])
+        .output()
+        .expect_code(2);
+    assert_eq!(
+        wrong.stderr,
+        "gofix: --budget: `soon` is no duration; write it as `10m`, `1h30m`, `90s` or in plain seconds\n"
+    );
+    let shown = json(
+        &sandbox
+            .gofix(&["--retry-count", "7", "config", "--json"])
+            .output()
+            .expect_code(0),
+    );
+    assert_eq!(shown["settings"]["retry_count"]["value"], 7);
+    assert_eq!(
+        shown["settings"]["retry_count"]["origin"]["name"],
+        "--retry-count"
+    );
+}
+
+/// What `go mod tidy` says about a module without packages.
+fn tidy_words() -> &'static str {
+    "go: warning: \"all\" matched no packages\n"
+}
+
+#[test]
+fn it_says_that_it_is_not_go_fix() {
+    let sandbox = Sandbox::new();
+    for word in ["./...", ".", "main.go", "example.com/x/..."] {
+        let outcome = sandbox.gofix(&[word]).output().expect_code(2);
+        assert_eq!(outcome.stdout, "");
+        assert!(
+            outcome
+                .stderr
+                .contains(&format!("gofix: for Go's own fixer, type: go fix {word}\n")),
+            "{outcome}"
+        );
+    }
+    let outcome = sandbox.gofix(&["fmt"]).output().expect_code(2);
+    assert_eq!(
+        outcome.stderr,
+        "gofix: gofix adds nothing to `go fmt`; type: go fmt (or gofix go fmt)\n"
+    );
+    let outcome = sandbox.gofix(&["tiddy"]).output().expect_code(2);
+    assert!(outcome.stderr.contains("'tidy'"), "{outcome}");
+    assert_eq!(
+        outcome.gofix_lines().len(),
+        outcome.stderr.lines().count(),
+        "{outcome}"
+    );
+}
+
+#[test]
+fn help_teaches_and_goes_to_stdout() {
+    let sandbox = Sandbox::new();
+    for args in [&["--help"][..], &["-h"], &["help"]] {
+        let help = sandbox.gofix(args).output().expect_code(0);
+        assert_eq!(help.stderr, "");
+        assert!(help.stdout.contains("\nExamples:\n  gofix tidy "), "{help}");
+        assert!(!help.stdout.contains('\x1b'), "no colour into a pipe");
+    }
+    let nothing = sandbox.gofix(&[]).output().expect_code(2);
+    assert_eq!(nothing.stdout, "");
+    assert!(nothing.stderr.contains("Usage: gofix"), "{nothing}");
+    for command in [
+        "doctor",
+        "explain",
+        "routes",
+        "cache",
+        "shim",
+        "rehearse",
+        "report",
+        "config",
+        "completions",
+        "man",
+    ] {
+        let help = sandbox.gofix(&["help", command]).output().expect_code(0);
+        assert!(help.stdout.contains("Usage: gofix"), "{help}");
+    }
+    let version = sandbox.gofix(&["--version"]).output().expect_code(0);
+    assert_eq!(version.stdout, format!("gofix {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_trouble() {
+    let sandbox = Sandbox::new();
+    let (read, write) = nix::unistd::pipe().unwrap();
+    drop(read);
+    let mut run = sandbox.gofix(&["--help"]);
+    run.command.stdout(Stdio::from(write)).stderr(Stdio::piped());
+    let outcome = run.command.spawn().unwrap().wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&outcome.stderr), "");
+    let full = || Stdio::from(fs::File::options().write(true).open("/dev/full").unwrap());
+    let mut run = sandbox.gofix(&["config"]);
+    run.command.stdout(full()).stderr(full());
+    assert_eq!(run.command.status().unwrap().code(), Some(0));
+}
+
+// --- the configuration ------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_mistake_in_the_configuration_is_a_warning_and_for_check_an_error() {
+    let sandbox = Sandbox::new();
+    sandbox.write("go.mod", "module example.com/main\n\ngo 1.21\n");
+    sandbox.gofix(&["config", "check"]).output().expect_code(0);
+    write_config(&sandbox, "# mine\nretry_cuont = 4\nbudget = \"1h\"\n");
+    let file = config_file(&sandbox);
+    let complaint = format!(
+        "{}:2: retry_cuont: no such key; did you mean `retry_count`?\n",
+        file.display()
+    );
+    let check = sandbox.gofix(&["config", "check"]).output().expect_code(1);
+    assert_eq!(
+        (check.stdout.as_str(), check.stderr),
+        ("", format!("gofix: error: {complaint}"))
+    );
+    let check = json(
+        &sandbox
+            .gofix(&["config", "check", "--json"])
+            .output()
+            .expect_code(1),
+    );
+    assert_eq!(
+        (&check["ok"], &check["errors"][0]["key"]),
+        (&Value::Bool(false), &"retry_cuont".into())
+    );
+    // With GOPROXY=off gofix would stand aside before it reads anything.
+    let tidy = sandbox
+        .gofix(&["tidy"])
+        .env("GOPROXY", "http://127.0.0.1:1")
+        .output()
+        .expect_code(0);
+    assert_eq!(
+        tidy.stderr,
+        format!("gofix: warning: {complaint}{}", tidy_words())
+    );
+    let show = sandbox.gofix(&["config"]).output().expect_code(0);
+    let line = show
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("budget"))
+        .unwrap();
+    assert_eq!(
+        line.split_whitespace().collect::<Vec<_>>(),
+        ["budget", "1h", &format!("{}:3", file.display())]
+    );
+    let path = sandbox.gofix(&["config", "path"]).output().expect_code(0);
+    assert_eq!(path.stdout, format!("{}\n", file.display()));
+}
+
+#[test]
+fn a_project_has_no_say() {
+    let sandbox = Sandbox::new();
+    for name in [
+        "gofix.toml",
+        ".gofix.toml",
+        "config.toml",
+        ".config/gofix/config.toml",
+    ] {
+        sandbox.write(name, "retry_count = 99\n");
+    }
+    let show = sandbox
+        .gofix(&["config", "--json"])
+        .env("GOFIX_CONFIG", "gofix.toml")
+        .output()
+        .expect_code(0);
+    assert_eq!(json(&show)["settings"]["retry_count"]["value"], 3);
+    assert_eq!(json(&show)["warnings"][0]["place"], "GOFIX_CONFIG");
+}
+
+// --- routes -----------------------------------------------------------------------------------------------------------
+
+const COMMENTED: &str = "\
+# What I want of gofix.
+
+budget = \"5m\" # enough
+
+# The routes, best first.
+routes = [
+    # the office
+    \"https://proxy.office.example\",
+    \"https://goproxy.cn,direct\", # far away
+]
+
+# The end.
+log = \"normal\"
+";
+
+#[test]
+fn routes_change_only_what_they_are_asked_to() {
+    let sandbox = Sandbox::new();
+    write_config(&sandbox, COMMENTED);
+    let text = || fs::read_to_string(config_file(&sandbox)).unwrap();
+    let routes = |args: &[&str]| sandbox.gofix(&[&["routes"], args].concat()).output();
+
+    routes(&["add", "https://goproxy.io|direct"]).expect_code(0);
+    assert_eq!(
+        text(),
+        COMMENTED.replace("far away\n]", "far away\n    \"https://goproxy.io|direct\",\n]")
+    );
+    routes(&["remove", "4"]).expect_code(0);
+    assert_eq!(text(), COMMENTED);
+    routes(&["remove", "https://goproxy.cn,direct"]).expect_code(0);
+    assert_eq!(
+        text(),
+        COMMENTED.replace("    \"https://goproxy.cn,direct\", # far away\n", "")
+    );
+    routes(&["add", "https://goproxy.cn,direct"]).expect_code(0);
+    assert_eq!(text(), COMMENTED.replace(" # far away", ""));
+    write_config(&sandbox, COMMENTED);
+    routes(&["remove", "2"]).expect_code(0);
+    assert_eq!(
+        text(),
+        COMMENTED.replace("    # the office\n    \"https://proxy.office.example\",\n", "")
+    );
+    write_config(&sandbox, COMMENTED);
+    routes(&["add", "--first", "cn"]).expect_code(0);
+    assert_eq!(
+        text(),
+        COMMENTED.replace("routes = [\n", "routes = [\n    \"preset:cn\",\n")
+    );
+    let whole = routes(&["remove", "3"]).expect_code(1);
+    assert!(whole.stderr.contains("gofix routes remove preset:cn"), "{whole}");
+    routes(&["remove", "preset:cn"]).expect_code(0);
+    assert_eq!(text(), COMMENTED);
+    routes(&["use", "global"]).expect_code(0);
+    let used = text();
+    assert!(
+        used.contains("# The routes, best first.\nroutes = [\"preset:global\"]\n"),
+        "{used}"
+    );
+    assert!(
+        used.starts_with("# What I want of gofix.\n\nbudget = \"5m\" # enough\n"),
+        "{used}"
+    );
+    routes(&["reset"]).expect_code(0);
+    let reset = text();
+    assert!(
+        !reset.contains("routes = ") && reset.contains("# The routes, best first.\n"),
+        "{reset}"
+    );
+    assert!(reset.ends_with("\n# The end.\nlog = \"normal\"\n"), "{reset}");
+}
+
+#[test]
+fn the_last_route_takes_the_file_with_it_if_nothing_else_is_in_it() {
+    let sandbox = Sandbox::new();
+    let before = tree(&sandbox.path("home"));
+    sandbox
+        .gofix(&["routes", "add", "https://goproxy.cn,direct"])
+        .output()
+        .expect_code(0);
+    let file = config_file(&sandbox);
+    assert_eq!(
+        fs::read_to_string(&file).unwrap(),
+        "routes = [\"https://goproxy.cn,direct\"]\n"
+    );
+    assert_eq!(
+        fs::metadata(&file).unwrap().mode() & 0o777,
+        0o600,
+        "a list may hold a password"
+    );
+    sandbox.gofix(&["routes", "remove", "2"]).output().expect_code(0);
+    assert!(!file.exists());
+    fs::remove_dir(sandbox.path("home/.config")).unwrap();
+    assert_eq!(tree(&sandbox.path("home")), before);
+}
+
+#[test]
+fn routes_say_who_learns_module_names_and_when_not() {
+    let sandbox = Sandbox::new()
+        .env("GOPROXY", "https://proxy.golang.org,direct")
+        .env("GOSUMDB", "sum.golang.org");
+    write_config(
+        &sandbox,
+        "routes = [\"preset:cn\", \"https://me:secret@proxy.office.example\"]\n",
+    );
+    let list = sandbox.gofix(&["routes"]).output().expect_code(0);
+    assert_eq!(list.stderr, "");
+    for line in [
+        "1  https://proxy.golang.org,direct",
+        "2  https://goproxy.cn,direct",
+        "5  https://***@proxy.office.example",
+        "  https://goproxy.cn\n      the goproxy.cn project, at Qiniu Cloud; only after a fault of route 1\n",
+        "      not one of the public proxies that gofix knows; only after a fault of route 4\n",
+        "  direct\n      the servers that the modules themselves come from (github.com and others); for what those before it do not have",
+        "  sum.golang.org\n",
+    ] {
+        assert!(list.stdout.contains(line), "{line}\n{list}");
+    }
+    let all = json(&sandbox.gofix(&["routes", "--json"]).output().expect_code(0));
+    assert_eq!(
+        (&all["narrow"], all["routes"].as_array().unwrap().len()),
+        (&Value::Null, 5)
+    );
+    assert!(!all.to_string().contains("secret") && !list.stdout.contains("secret"));
+
+    for (list, reason) in [
+        ("direct", "a decision against proxies"),
+        (
+            "https://proxy.corp.example,direct",
+            "https://proxy.corp.example is not a public proxy",
+        ),
+        ("https://proxy.golang.org,off", "holds `off`"),
+    ] {
+        let narrow = sandbox
+            .gofix(&["routes"])
+            .env("GOPROXY", list)
+            .output()
+            .expect_code(0);
+        assert!(
+            narrow.stdout.contains("Only route 1 is used") && narrow.stdout.contains(reason),
+            "{narrow}"
+        );
+        assert!(!narrow.stdout.contains("Qiniu"), "{narrow}");
+        let wide = sandbox
+            .gofix(&["--widen", "always", "routes"])
+            .env("GOPROXY", list)
+            .output()
+            .expect_code(0);
+        assert!(wide.stdout.contains("Qiniu"), "{wide}");
+    }
+}
+
+#[test]
+fn a_route_that_go_would_refuse_is_refused() {
+    let sandbox = Sandbox::new();
+    for (typed, complaint) in [
+        ("moon", "no preset `moon`; there are: cn, global"),
+        ("ftp://u:secret@x.example", "invalid proxy URL scheme"),
+        ("off", "`off` is no route"),
+        ("", "contains no entries"),
+        (" , ", "contains no entries"),
+        ("https://a.example\n", ""),
+    ] {
+        let outcome = sandbox.gofix(&["routes", "add", typed]).output();
+        if complaint.is_empty() {
+            outcome.expect_code(0);
+            continue;
+        }
+        assert!(
+            outcome.stderr.contains(complaint) && !outcome.stderr.contains("secret"),
+            "{typed}: {outcome}"
+        );
+        outcome.expect_code(1);
+    }
+}
+
+#[test]
+fn a_link_and_somebody_elses_home_are_left_alone() {
+    let sandbox = Sandbox::new();
+    fs::create_dir_all(sandbox.path("home/.config/gofix")).unwrap();
+    fs::write(sandbox.path("dotfiles.toml"), "log = \"quiet\"\n").unwrap();
+    symlink(sandbox.path("dotfiles.toml"), config_file(&sandbox)).unwrap();
+    let refused = sandbox.gofix(&["routes", "use", "cn"]).output().expect_code(1);
+    assert!(refused.stderr.contains("is a link to"), "{refused}");
+    assert_eq!(
+        fs::read_to_string(sandbox.path("dotfiles.toml")).unwrap(),
+        "log = \"quiet\"\n"
+    );
+
+    if nix::unistd::geteuid().is_root() {
+        let theirs = sandbox.path("theirs");
+        fs::create_dir(&theirs).unwrap();
+        std::os::unix::fs::chown(&theirs, Some(65534), None).unwrap();
+        for args in [&["routes", "use", "cn"][..], &["shim", "install"]] {
+            let refused = sandbox.gofix(args).env("HOME", &theirs).output().expect_code(1);
+            assert!(
+                refused.stderr.contains("belongs to user 65534, not to user 0"),
+                "{refused}"
+            );
+        }
+        assert!(tree(&theirs).is_empty());
+    }
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_not_rewritten() {
+    let sandbox = Sandbox::new();
+    write_config(&sandbox, "log = \"quiet\"\nroutes = [\n");
+    let refused = sandbox.gofix(&["routes", "add", "cn"]).output().expect_code(1);
+    assert!(
+        refused.stderr.contains("no TOML") && refused.stderr.contains("mend it first"),
+        "{refused}"
+    );
+    assert_eq!(
+        fs::read_to_string(config_file(&sandbox)).unwrap(),
+        "log = \"quiet\"\nroutes = [\n"
+    );
+}
+
+// --- the shim ---------------------------------------------------------------------------------------------------------
+
+/// A sandbox as a user has it before the shim: go in PATH, no gofix.
+fn without_shim() -> Sandbox {
+    let real = real_go().parent().unwrap();
+    let path = std::env::join_paths([real, Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
+    Sandbox::new().env("PATH", path)
+}
+
+fn gofix(sandbox: &Sandbox, args: &[&str]) -> Run {
+    sandbox.run(gofix_exe()).args(args)
+}
+
+fn is_there(program: &str) -> bool {
+    ["/bin", "/usr/bin", "/usr/local/bin"]
+        .iter()
+        .any(|dir| Path::new(dir).join(program).exists())
+}
+
+#[test]
+fn the_shim_comes_and_goes_without_a_trace() {
+    let sandbox = without_shim().env("SHELL", "/bin/bash");
+    let home = sandbox.path("home");
+    fs::write(home.join(".profile"), "echo from profile\nPATH=/usr/bin:/bin").unwrap();
+    fs::write(home.join(".bashrc"), "# nothing\n").unwrap();
+    fs::write(home.join(".zshrc"), "").unwrap();
+    fs::create_dir_all(home.join(".config/fish")).unwrap();
+    let before = tree(&home);
+
+    let first = gofix(&sandbox, &["shim", "install", "--routes", "cn"])
+        .output()
+        .expect_code(0);
+    assert_eq!(first.stdout, "");
+    for file in [
+        ".profile",
+        ".bashrc",
+        ".zprofile",
+        ".zshrc",
+        ".config/fish/conf.d/gofix.fish",
+    ] {
+        let said = format!("put the PATH lines into {}\n", home.join(file).display());
+        assert!(first.stderr.contains(&said), "{said}{first}");
+    }
+    let installed = tree(&home);
+    let second = gofix(&sandbox, &["shim", "install", "--routes", "cn"])
+        .output()
+        .expect_code(0);
+    assert!(!second.stderr.contains("put the PATH"), "{second}");
+    assert_eq!(tree(&home), installed, "never twice");
+    let routes = sandbox.gofix(&["config", "--json"]).output();
+    assert_eq!(
+        json(&routes)["settings"]["routes"]["value"][0],
+        "https://goproxy.cn,direct"
+    );
+
+    gofix(&sandbox, &["shim", "uninstall"]).output().expect_code(0);
+    assert_eq!(tree(&home), before);
+    let again = gofix(&sandbox, &["shim", "uninstall"]).output().expect_code(0);
+    assert!(again.stderr.contains("there is no shim"), "{again}");
+    assert_eq!(tree(&home), before);
+}
+
+#[test]
+fn an_empty_home_is_empty_again() {
+    let sandbox = without_shim();
+    gofix(&sandbox, &["shim", "install", "--routes", "global"])
+        .env("SHELL", "/usr/bin/fish")
+        .output()
+        .expect_code(0);
+    assert!(sandbox.path("home/.config/fish/conf.d/gofix.fish").exists());
+    gofix(&sandbox, &["shim", "uninstall"]).output().expect_code(0);
+    assert_eq!(tree(&sandbox.path("home")), tree(&sandbox.path("nowhere")));
+}
+
+#[test]
+fn every_shell_finds_the_shim_first_and_once() {
+    let sandbox = without_shim();
+    let shim = sandbox.path("home/it's a $HOME/shims");
+    fs::write(sandbox.path("home/.zshrc"), "").unwrap();
+    fs::create_dir_all(sandbox.path("home/.config/fish")).unwrap();
+    gofix(&sandbox, &["shim", "install", "--dir"])
+        .args([&shim])
+        .env("SHELL", "/bin/bash")
+        .output()
+        .expect_code(0);
+    let shells: &[(&str, &[&str])] = &[
+        ("bash", &["-l"]),
+        ("bash", &["-i"]),
+        ("dash", &["-l"]),
+        ("zsh", &["-l"]),
+        ("zsh", &["-i"]),
+        ("fish", &[]),
+    ];
+    let mut asked = 0;
+    for (shell, flags) in shells.iter().filter(|(shell, _)| is_there(shell)) {
+        // The lines are read twice: by the shell itself and, where it starts another, by that again.
+        let script = format!("command -v go; {shell} -c 'echo \"$PATH\"'");
+        let run = sandbox.run(shell).args(*flags).args(["-c", &script]);
+        // dash reads .profile only as a login shell, and a PATH that has the shim in the middle is put right.
+        let path = format!("{}:{}", real_go().parent().unwrap().display(), shim.display());
+        let said = run
+            .env("PATH", format!("{path}:/usr/bin:/bin"))
+            .output()
+            .expect_code(0);
+        let lines: Vec<&str> = said.stdout.lines().collect();
+        assert_eq!(
+            lines.first().copied(),
+            shim.join("go").to_str(),
+            "{shell} {flags:?}: {said}"
+        );
+        let path = lines.get(1).expect("a PATH").replace(' ', ":");
+        let shown = shim.to_str().unwrap().replace(' ', ":");
+        assert_eq!(path.matches(&shown).count(), 1, "{shell} {flags:?}: {said}");
+        asked += 1;
+    }
+    assert!(asked >= 1, "there is a shell on this machine");
+    let go = sandbox
+        .run(shim.join("go"))
+        .args(["env", "GOVERSION"])
+        .output()
+        .expect_code(0);
+    assert_eq!(go.stdout, sandbox.plain_go(&["env", "GOVERSION"]).output().stdout);
+}
+
+#[test]
+fn print_edits_no_file_and_can_be_evaluated() {
+    let sandbox = without_shim();
+    let printed = gofix(&sandbox, &["shim", "install", "--print=bash"])
+        .output()
+        .expect_code(0);
+    let shim = sandbox.path("home/.local/share/gofix/shims/go");
+    let names: Vec<PathBuf> = tree(&sandbox.path("home"))
+        .into_keys()
+        .filter(|name| !name.starts_with(".local"))
+        .collect();
+    assert_eq!(names, [] as [PathBuf; 0]);
+    let script = format!("{}command -v go", printed.stdout);
+    let said = sandbox.run("sh").args(["-c", &script]).output().expect_code(0);
+    assert_eq!(said.stdout, format!("{}\n", shim.display()));
+}
+
+#[test]
+fn in_github_actions_the_folder_goes_into_the_file_for_it() {
+    let sandbox = without_shim();
+    let file = sandbox.path("github_path");
+    fs::write(&file, "/first").unwrap();
+    for _ in 0..2 {
+        let run = gofix(&sandbox, &["shim", "install"])
+            .env("GITHUB_ACTIONS", "true")
+            .env("GITHUB_PATH", &file);
+        run.output().expect_code(0);
+    }
+    let dir = sandbox.path("home/.local/share/gofix/shims");
+    assert_eq!(
+        fs::read_to_string(&file).unwrap(),
+        format!("/first\n{}\n", dir.display())
+    );
+    assert!(!sandbox.path("home/.profile").exists());
+}
+
+#[test]
+fn a_go_that_is_not_gofixs_is_never_replaced() {
+    let sandbox = without_shim();
+    let dir = sandbox.path("bin");
+    fs::create_dir(&dir).unwrap();
+    symlink(real_go(), dir.join("go")).unwrap();
+    for command in ["install", "uninstall"] {
+        let refused = gofix(&sandbox, &["shim", command, "--dir"])
+            .args([&dir])
+            .output()
+            .expect_code(1);
+        assert!(refused.stderr.contains("not gofix's"), "{refused}");
+        assert_eq!(fs::read_link(dir.join("go")).unwrap(), real_go());
+    }
+    assert!(tree(&sandbox.path("home")).is_empty());
+}
+
+#[test]
+fn a_file_behind_a_link_is_named_and_not_edited() {
+    let sandbox = without_shim();
+    fs::write(sandbox.path("dotprofile"), "# kept elsewhere\n").unwrap();
+    symlink(sandbox.path("dotprofile"), sandbox.path("home/.profile")).unwrap();
+    let said = gofix(&sandbox, &["shim", "install"])
+        .env("SHELL", "/bin/sh")
+        .output()
+        .expect_code(0);
+    assert!(said.stderr.contains(".profile is a link to"), "{said}");
+    assert!(said.stderr.contains("gofix shim install --print"), "{said}");
+    assert_eq!(
+        fs::read_to_string(sandbox.path("dotprofile")).unwrap(),
+        "# kept elsewhere\n"
+    );
+}
+
+#[test]
+fn the_whole_machine_gets_files_of_its_own() {
+    let sandbox = without_shim();
+    let root = sandbox.path("root");
+    fs::create_dir_all(root.join("etc/fish")).unwrap();
+    let before = tree(&root);
+    let system = |args: &[&str]| {
+        gofix(&sandbox, args)
+            .env("__GOFIX_TEST_ROOT", &root)
+            .output()
+            .expect_code(0)
+    };
+    let said = system(&["shim", "install", "--system", "--routes", "global"]);
+    assert!(said.stderr.contains("ENV PATH="), "{said}");
+    let script = format!(
+        ". {}; command -v go",
+        root.join("etc/profile.d/gofix.sh").display()
+    );
+    let shell = sandbox.run("sh").args(["-c", &script]).output().expect_code(0);
+    assert_eq!(
+        shell.stdout,
+        format!("{}\n", root.join("usr/local/lib/gofix/shims/go").display())
+    );
+    assert!(root.join("etc/fish/conf.d/gofix.fish").exists());
+    let config = fs::read_to_string(root.join("etc/gofix/config.toml")).unwrap();
+    assert!(config.starts_with("routes = [\"preset:global\"]"), "{config}");
+    system(&["shim", "uninstall", "--system"]);
+    assert_eq!(tree(&root), before);
+    assert!(tree(&sandbox.path("home")).is_empty());
+}
+
+#[test]
+fn status_names_every_go_and_says_which_wins() {
+    let sandbox = without_shim().env("SHELL", "/bin/bash");
+    let real = real_go().parent().unwrap();
+    fs::write(
+        sandbox.path("home/.bashrc"),
+        format!("PATH=\"{}:$PATH\"\n", real.display()),
+    )
+    .unwrap();
+    let status = |path: &Path| {
+        let path = std::env::join_paths([path, real, Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
+        gofix(&sandbox, &["shim", "status"]).env("PATH", path)
+    };
+    let shims = sandbox.path("home/.local/share/gofix/shims");
+    let none = status(&shims).output().expect_code(1);
+    assert!(
+        none.stdout.contains("is not installed (gofix shim install)"),
+        "{none}"
+    );
+
+    gofix(&sandbox, &["shim", "install"]).output().expect_code(0);
+    let shown = status(&shims).output().expect_code(0);
+    let wins = format!("This process: gofix wins, and runs {}\n", real_go().display());
+    assert!(shown.stdout.contains(&wins), "{wins}{shown}");
+    let all = json(&status(&shims).args(["--json"]).output().expect_code(0));
+    assert_eq!(
+        (&all["installed"], &all["reached"]),
+        (&Value::Bool(true), &Value::Bool(true))
+    );
+    let gos: Vec<&str> = all["places"][0]["gos"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|go| go["path"].as_str())
+        .collect();
+    assert_eq!(
+        gos[..2],
+        [shims.join("go").to_str().unwrap(), real_go().to_str().unwrap()]
+    );
+    if is_there("bash") {
+        assert_eq!(all["places"][1]["gofix_wins"], true, "a login shell: {all:#}");
+        assert_eq!(
+            all["places"][2]["gofix_wins"], true,
+            "an interactive shell: {all:#}"
+        );
+    }
+
+    // Something puts another go in front again, below gofix's lines.
+    let bashrc = fs::read_to_string(sandbox.path("home/.bashrc")).unwrap();
+    fs::write(
+        sandbox.path("home/.bashrc"),
+        format!("{bashrc}PATH=\"{}:$PATH\"\n", real.display()),
+    )
+    .unwrap();
+    let shown = status(real).output().expect_code(1);
+    if is_there("bash") {
+        let line = shown
+            .stdout
+            .lines()
+            .find(|line| line.starts_with("An interactive shell"))
+            .unwrap();
+        let why = format!(
+            "{} wins: its folder stands in front of {}",
+            real_go().display(),
+            shims.display()
+        );
+        assert!(line.ends_with(&why), "{why}\n{shown}");
+    }
+    sandbox.write("Makefile", "build:\n\t/opt/go/bin/go build ./...\n");
+    sandbox.write(
+        ".vscode/settings.json",
+        "{\"go.alternateTools\": {\"go\": \"/x/go\"}}",
+    );
+    sandbox.write("MODULE.bazel", "");
+    let shown = status(&shims).output();
+    for note in [
+        "Makefile here calls /opt/go/bin/go by its path",
+        "sets go.alternateTools",
+        "built by Bazel",
+        "GOROOT/bin first",
+    ] {
+        assert!(shown.stdout.contains(note), "{note}\n{shown}");
+    }
+}
+
+// --- what is generated ------------------------------------------------------------------------------------------------
+
+#[test]
+fn completions_complete() {
+    let sandbox = Sandbox::new();
+    let bash = sandbox.gofix(&["completions", "bash"]).output().expect_code(0);
+    if is_there("bash") {
+        let script = format!(
+            "{}\ncomplete() {{ :; }}\n\
+             ask() {{ COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _gofix gofix \"${{@: -1}}\" \"${{@: -2:1}}\"; \
+             echo \"${{COMPREPLY[@]}}\"; }}\n\
+             ask gofix ro; ask gofix routes re; ask gofix --widen a; ask gofix ti\n",
+            bash.stdout
+        );
+        let said = sandbox
+            .run("bash")
+            .args(["--norc", "-c", &script])
+            .output()
+            .expect_code(0);
+        assert_eq!(said.stdout, "routes\nremove reset\nauto always\ntidy\n", "{said}");
+    }
+    let zsh = sandbox.gofix(&["completions", "zsh"]).output().expect_code(0);
+    assert!(zsh.stdout.starts_with("#compdef gofix\n"));
+    let fish = sandbox.gofix(&["completions", "fish"]).output().expect_code(0);
+    assert!(fish.stdout.contains("complete -c gofix"));
+    for (shell, text) in [("zsh", &zsh.stdout), ("fish", &fish.stdout)] {
+        sandbox.write(shell, text);
+        if is_there(shell) {
+            sandbox.run(shell).args(["-n", shell]).output().expect_code(0);
+        }
+    }
+    sandbox.gofix(&["completions", "tcsh"]).output().expect_code(2);
+}
+
+#[test]
+fn the_manual_has_every_command_variable_and_status() {
+    let sandbox = Sandbox::new();
+    let page = sandbox.gofix(&["man"]).output().expect_code(0).stdout;
+    for variable in gofix::env_vars::ALL {
+        assert!(
+            page.contains(&format!("\\fB{}\\fR", variable.name)),
+            "{}",
+            variable.name
+        );
+    }
+    for (status, _) in gofix::cli::reference::EXIT_STATUSES {
+        assert!(page.contains(&format!("\\fB{status}\\fR")), "{status}");
+    }
+    sandbox.gofix(&["man", "--dir", "man1"]).output().expect_code(0);
+    for name in [
+        "gofix.1",
+        "gofix-shim.1",
+        "gofix-shim-install.1",
+        "gofix-cache-verify.1",
+        "gofix-routes-list.1",
+    ] {
+        let text = sandbox.read(&format!("man1/{name}"));
+        assert!(
+            text.contains(".TH ") && text.contains("SH SYNOPSIS"),
+            "{name}: {text}"
+        );
+        if is_there("groff") {
+            let file = format!("man1/{name}");
+            let warned = sandbox
+                .run("groff")
+                .args(["-man", "-Tutf8", "-ww", "-z", &file])
+                .output()
+                .expect_code(0);
+            assert_eq!(warned.stderr, "", "{name}");
+        }
+    }
+}
