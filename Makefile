@@ -3,7 +3,7 @@
 CARGO ?= cargo
 WITH_GO := scripts/with-go
 
-.PHONY: build rehearse test lint deny bench
+.PHONY: build rehearse test lint deny bench conformance conformance-quick
 
 # Both executables, go and gofix, into target/debug.
 build:
@@ -28,3 +28,12 @@ deny:
 # What standing in front of go costs, against a ten-line C program: ratios of one run.
 bench:
 	$(WITH_GO) $(CARGO) bench --locked --bench startup $(if $(PAIRS),-- $(PAIRS))
+
+# Go's own script tests, as they are and with gofix where they call go; every one must end the same.
+# CONFORMANCE='-long -relay on -run mod_' and the like; the program lists its flags.
+conformance: build
+	$(WITH_GO) go run scripts/conformance/main.go $(CONFORMANCE)
+
+# The part of it that CI has time for: what has to do with modules.
+conformance-quick: build
+	$(WITH_GO) go run scripts/conformance/main.go -run '^(mod_(tidy|download|vendor|get|why|graph|verify|e$$|proxy|sum)|work_(sync|vendor|why)|list_|chdir|env_)' $(CONFORMANCE)
