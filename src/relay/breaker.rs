@@ -1,0 +1,255 @@
+//! The breaker of one upstream.
+//!
+//! Faults in a row open it. While it is open one request at a time may probe;
+//! the others wait for the probe, or take another route. When enough probes
+//! have failed the upstream is dead for this run and answers at once with its
+//! last fault.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use super::trouble::Trouble;
+
+/// When a breaker opens and when it gives up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Faults in a row that open it; 0 keeps it shut for good.
+    pub(crate) max_fails: u32,
+    /// From its opening to a probe, and from one probe to the next.
+    pub(crate) fail_timeout: Duration,
+    /// Probes that may fail before the upstream is dead.
+    pub(crate) probes: u32,
+}
+
+/// The breaker.
+#[derive(Debug)]
+pub(crate) struct Breaker {
+    limits: Limits,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    in_a_row: u32,
+    failed_probes: u32,
+    /// When the next probe may start; set while the breaker is open.
+    probe_at: Option<Instant>,
+    probing: bool,
+    dead: Option<Trouble>,
+}
+
+/// Leave to ask the upstream once.
+#[derive(Debug)]
+pub(crate) struct Pass<'a> {
+    breaker: &'a Breaker,
+    probe: bool,
+}
+
+/// What the breaker says to a request.
+#[derive(Debug)]
+pub(crate) enum Entry<'a> {
+    /// Go ahead.
+    Open(Pass<'a>),
+    /// A probe is on its way or not yet due.
+    Busy,
+    /// Dead for this run.
+    Dead(Box<Trouble>),
+}
+
+impl Breaker {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            state: Mutex::default(),
+            changed: Notify::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for leave without waiting.
+    pub(crate) fn try_enter(&self) -> Entry<'_> {
+        let mut state = self.state();
+        if let Some(last) = &state.dead {
+            return Entry::Dead(Box::new(last.clone()));
+        }
+        let Some(probe_at) = state.probe_at else {
+            return Entry::Open(Pass {
+                breaker: self,
+                probe: false,
+            });
+        };
+        if state.probing || Instant::now() < probe_at {
+            return Entry::Busy;
+        }
+        state.probing = true;
+        Entry::Open(Pass {
+            breaker: self,
+            probe: true,
+        })
+    }
+
+    /// Asks for leave and waits for the probe where one is under way.
+    ///
+    /// # Errors
+    /// The last fault of an upstream that is dead.
+    pub(crate) async fn enter(&self) -> Result<Pass<'_>, Box<Trouble>> {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Registered before the look, so that no change is missed.
+            changed.as_mut().enable();
+            match self.try_enter() {
+                Entry::Open(pass) => return Ok(pass),
+                Entry::Dead(last) => return Err(last),
+                Entry::Busy => {}
+            }
+            let due = {
+                let state = self.state();
+                state.probe_at.filter(|_| !state.probing)
+            };
+            match due {
+                Some(due) => tokio::select! {
+                    () = changed => {}
+                    () = sleep_until(due) => {}
+                },
+                None => changed.await,
+            }
+        }
+    }
+}
+
+impl Pass<'_> {
+    /// The upstream answered.
+    pub(crate) fn answered(self) {
+        let mut state = self.breaker.state();
+        if state.dead.is_none() {
+            *state = State::default();
+        }
+        drop(state);
+        self.breaker.changed.notify_waiters();
+    }
+
+    /// The upstream failed with a fault that counts.
+    pub(crate) fn failed(self, trouble: &Trouble) {
+        let limits = self.breaker.limits;
+        let mut state = self.breaker.state();
+        state.in_a_row = state.in_a_row.saturating_add(1);
+        let due = Instant::now() + limits.fail_timeout;
+        if self.probe {
+            state.failed_probes += 1;
+            state.probe_at = Some(due);
+        } else if state.probe_at.is_none() && limits.max_fails > 0 && state.in_a_row >= limits.max_fails {
+            state.probe_at = Some(due);
+        }
+        if state.probe_at.is_some() && state.failed_probes >= limits.probes {
+            state.dead.get_or_insert_with(|| trouble.clone());
+        }
+    }
+}
+
+impl Drop for Pass<'_> {
+    /// A probe whose request was given up makes room for the next.
+    fn drop(&mut self) {
+        if self.probe {
+            self.breaker.state().probing = false;
+            self.breaker.changed.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::diagnose::FaultKind;
+
+    use super::*;
+
+    fn breaker() -> Breaker {
+        Breaker::new(Limits {
+            max_fails: 3,
+            fail_timeout: Duration::from_secs(10),
+            probes: 2,
+        })
+    }
+
+    fn trouble() -> Trouble {
+        Trouble::new(FaultKind::Reset, "reset")
+    }
+
+    fn fail(breaker: &Breaker) {
+        match breaker.try_enter() {
+            Entry::Open(pass) => pass.failed(&trouble()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn paused<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap()
+            .block_on(work)
+    }
+
+    #[test]
+    fn faults_in_a_row_open_it_and_an_answer_between_does_not() {
+        paused(async {
+            let breaker = breaker();
+            fail(&breaker);
+            fail(&breaker);
+            let Entry::Open(pass) = breaker.try_enter() else {
+                panic!()
+            };
+            pass.answered();
+            fail(&breaker);
+            fail(&breaker);
+            assert!(matches!(breaker.try_enter(), Entry::Open(_)));
+            fail(&breaker);
+            assert!(matches!(breaker.try_enter(), Entry::Busy));
+        });
+    }
+
+    #[test]
+    fn one_probe_at_a_time_and_the_others_wait_for_it() {
+        paused(async {
+            let breaker = breaker();
+            (0..3).for_each(|_| fail(&breaker));
+            let start = Instant::now();
+            let probe = breaker.enter().await.unwrap();
+            assert!(probe.probe && start.elapsed() >= Duration::from_secs(10));
+            assert!(matches!(breaker.try_enter(), Entry::Busy));
+            let (waited, ()) = tokio::join!(breaker.enter(), async { probe.answered() });
+            assert!(!waited.unwrap().probe);
+        });
+    }
+
+    #[test]
+    fn a_probe_that_is_given_up_makes_room() {
+        paused(async {
+            let breaker = breaker();
+            (0..3).for_each(|_| fail(&breaker));
+            drop(breaker.enter().await.unwrap());
+            assert!(breaker.enter().await.unwrap().probe);
+        });
+    }
+
+    #[test]
+    fn failed_probes_are_its_death() {
+        paused(async {
+            let breaker = breaker();
+            (0..3).for_each(|_| fail(&breaker));
+            for _ in 0..2 {
+                breaker.enter().await.unwrap().failed(&trouble());
+            }
+            assert_eq!(breaker.enter().await.unwrap_err().text, "reset");
+            assert!(matches!(breaker.try_enter(), Entry::Dead(_)));
+        });
+    }
+}

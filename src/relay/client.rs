@@ -1,0 +1,625 @@
+//! One request to one upstream: connections that are kept, HTTP/1.1 and
+//! HTTP/2, redirects.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::time::Instant;
+
+use crate::diagnose::FaultKind;
+
+use super::clock::{Clock, within};
+use super::credentials::Credentials;
+use super::dial::{self, Connected, Patience};
+use super::proxy_env::{ProxyRules, ProxyScheme};
+use super::tls::Tls;
+use super::trouble::{Again, Ends, Phase, Trouble, http_trouble};
+use super::url::{Scheme, Url, UrlError};
+
+/// Idle connections kept for one host.
+const IDLE_PER_HOST: usize = 16;
+/// How long an idle connection is kept, as in Go.
+const IDLE_LIMIT: Duration = Duration::from_secs(90);
+/// Redirects followed, as in Go.
+const REDIRECTS: usize = 10;
+/// The longest header of an answer.
+const HEADER_LIMIT: usize = 128 << 10;
+/// HTTP/2 flow control: what may lie unread of one body, and of all.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 2 << 20;
+
+type NoBody = Empty<Bytes>;
+
+/// What requests are made with.
+#[derive(Debug)]
+pub(crate) struct Client {
+    tls: Tls,
+    proxies: ProxyRules,
+    credentials: Credentials,
+    http2: bool,
+    pool: Mutex<Pool>,
+}
+
+#[derive(Debug, Default)]
+struct Pool {
+    idle: HashMap<Origin, Vec<Idle>>,
+    shared: HashMap<Origin, Shared>,
+    http1_only: HashSet<Origin>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Origin {
+    scheme: Scheme,
+    host: String,
+    port: u16,
+}
+
+impl Origin {
+    fn of(url: &Url) -> Self {
+        Self {
+            scheme: url.scheme,
+            host: url.host.clone(),
+            port: url.port,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Idle {
+    since: Instant,
+    connection: Http1,
+}
+
+#[derive(Debug)]
+struct Http1 {
+    sender: http1::SendRequest<NoBody>,
+    ends: Ends,
+    /// The request line names the whole URL: an HTTP proxy takes it further.
+    absolute: Option<Option<String>>,
+}
+
+#[derive(Debug, Clone)]
+struct Shared {
+    sender: http2::SendRequest<NoBody>,
+    ends: Ends,
+    requests: u32,
+}
+
+/// An answer whose body is still to be read.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    /// The status.
+    pub(crate) status: StatusCode,
+    /// The words behind the status, where they are not the usual ones.
+    pub(crate) reason: Option<Vec<u8>>,
+    /// The header.
+    pub(crate) headers: HeaderMap,
+    /// The URL that answered, after redirects, where there were any.
+    pub(crate) redirected: Option<String>,
+    body: Incoming,
+    origin: Origin,
+    ends: Ends,
+    stream: u32,
+    connection: Option<Http1>,
+}
+
+impl Client {
+    pub(crate) fn new(tls: Tls, proxies: ProxyRules, credentials: Credentials, http2: bool) -> Self {
+        Self {
+            tls,
+            proxies,
+            credentials,
+            http2,
+            pool: Mutex::default(),
+        }
+    }
+
+    /// GETs `url` and follows redirects. Credentials go to the URL's own host
+    /// alone.
+    pub(crate) async fn get(
+        &self,
+        url: &Url,
+        extra: &HeaderMap,
+        patience: Patience,
+    ) -> Result<Exchange, Trouble> {
+        let mut at = url.clone();
+        let mut authorization = self.credentials.header(&at);
+        for hop in 0..=REDIRECTS {
+            let with_target = |mut trouble: Trouble| {
+                if hop > 0 {
+                    trouble.url = Some(at.stripped());
+                }
+                trouble
+            };
+            let mut exchange = self
+                .send(&at, extra, authorization.as_deref(), patience, hop > 0)
+                .await
+                .map_err(with_target)?;
+            let Some(location) = redirect_target(&exchange) else {
+                exchange.redirected = (hop > 0).then(|| at.redacted());
+                return Ok(exchange);
+            };
+            let next = follow(url, &at, &location, hop)?;
+            if !next.same_host(&at) {
+                authorization = None;
+            }
+            if next.user.is_some() && next.scheme == Scheme::Https {
+                authorization = next.user.as_ref().map(super::credentials::basic);
+            }
+            // A short body is read so that the connection can be kept.
+            exchange.discard(patience.stall).await;
+            self.give_back(exchange);
+            at = next;
+        }
+        Err(Trouble::new(FaultKind::Garbage, "stopped after 10 redirects"))
+    }
+
+    /// One request on a kept or a new connection. A kept one that turns out to
+    /// be dead before the first byte is no fault: the next is taken.
+    async fn send(
+        &self,
+        url: &Url,
+        extra: &HeaderMap,
+        authorization: Option<&str>,
+        patience: Patience,
+        redirected: bool,
+    ) -> Result<Exchange, Trouble> {
+        let origin = Origin::of(url);
+        loop {
+            let (connection, reused) = match self.kept(&origin) {
+                Some(kept) => (kept, true),
+                None => (self.open(url, &origin, patience, redirected).await?, false),
+            };
+            let sent = Sent {
+                url,
+                extra,
+                authorization,
+                first_byte: patience.first_byte,
+                origin: &origin,
+            };
+            match self.send_on(connection, &sent).await {
+                Ok(exchange) => return Ok(exchange),
+                Err((trouble, stale)) if reused && stale => drop(trouble),
+                Err((trouble, _)) => return Err(trouble),
+            }
+        }
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn kept(&self, origin: &Origin) -> Option<Connection> {
+        let mut pool = self.pool();
+        if let Some(shared) = pool.shared.get_mut(origin) {
+            if !shared.sender.is_closed() {
+                shared.requests += 1;
+                return Some(Connection::Http2(shared.clone()));
+            }
+            pool.shared.remove(origin);
+        }
+        let idle = pool.idle.get_mut(origin)?;
+        while let Some(kept) = idle.pop() {
+            if kept.since.elapsed() < IDLE_LIMIT && !kept.connection.sender.is_closed() {
+                return Some(Connection::Http1(kept.connection));
+            }
+        }
+        None
+    }
+
+    /// Puts the connection of a finished exchange back.
+    pub(crate) fn give_back(&self, exchange: Exchange) {
+        let Exchange {
+            connection: Some(connection),
+            origin,
+            body,
+            ..
+        } = exchange
+        else {
+            return;
+        };
+        if !hyper::body::Body::is_end_stream(&body) || connection.sender.is_closed() {
+            return;
+        }
+        let mut pool = self.pool();
+        let idle = pool.idle.entry(origin).or_default();
+        if idle.len() < IDLE_PER_HOST {
+            idle.push(Idle {
+                since: Instant::now(),
+                connection,
+            });
+        }
+    }
+
+    /// After an HTTP/2 fault this host is spoken to in HTTP/1.1.
+    fn no_more_http2(&self, origin: &Origin) {
+        let mut pool = self.pool();
+        pool.shared.remove(origin);
+        pool.http1_only.insert(origin.clone());
+    }
+
+    async fn open(
+        &self,
+        url: &Url,
+        origin: &Origin,
+        patience: Patience,
+        redirected: bool,
+    ) -> Result<Connection, Trouble> {
+        let proxy = self
+            .proxies
+            .proxy_for(url.scheme, &url.host, url.port)
+            .map_err(|text| Trouble::new(FaultKind::Config, text).then(Again::Elsewhere))?;
+        let mut absolute = None;
+        let connected = match proxy {
+            None => {
+                let (stream, ends) = dial::tcp(&url.host, url.port, patience, redirected).await?;
+                Connected {
+                    stream: Box::new(stream),
+                    ends,
+                }
+            }
+            Some(proxy) => {
+                let connected = dial::to_proxy(proxy, patience, || self.tls.config(false)).await?;
+                if url.scheme == Scheme::Http && proxy.scheme != ProxyScheme::Socks5 {
+                    absolute = Some(dial::proxy_authorization(proxy));
+                    connected
+                } else {
+                    dial::tunnel(connected, proxy, &url.host, url.port, patience.tunnel).await?
+                }
+            }
+        };
+        if url.scheme == Scheme::Http {
+            return http1_connection(connected, absolute).await;
+        }
+        let http2 = self.http2 && !self.pool().http1_only.contains(origin);
+        let config = self.tls.config(http2)?;
+        let (connected, http2) = dial::tls(connected, &url.host, config, patience.handshake).await?;
+        if !http2 {
+            return http1_connection(connected, None).await;
+        }
+        let shared = http2_connection(connected).await?;
+        self.pool().shared.insert(origin.clone(), shared.clone());
+        Ok(Connection::Http2(shared))
+    }
+
+    /// The error's flag says that the connection died before it had said
+    /// anything.
+    async fn send_on(&self, connection: Connection, sent: &Sent<'_>) -> Result<Exchange, (Trouble, bool)> {
+        match connection {
+            Connection::Http1(connection) => self.send_http1(connection, sent).await,
+            Connection::Http2(shared) => self.send_http2(shared, sent).await,
+        }
+    }
+
+    async fn send_http1(&self, mut connection: Http1, sent: &Sent<'_>) -> Result<Exchange, (Trouble, bool)> {
+        let ends = connection.ends;
+        let request = sent
+            .request(connection.absolute.as_ref(), false)
+            .map_err(|trouble| (trouble, false))?;
+        let answer = within(sent.first_byte, async {
+            connection.sender.ready().await?;
+            connection.sender.send_request(request).await
+        });
+        match answer.await {
+            Some(Ok(response)) => Ok(Exchange::new(response, sent.origin, ends, 0, Some(connection))),
+            Some(Err(err)) => {
+                let trouble = http_trouble(&err, ends, 0, false);
+                let stale = matches!(trouble.kind, FaultKind::Eof | FaultKind::Reset);
+                Err((trouble, stale))
+            }
+            None => Err((no_header(), false)),
+        }
+    }
+
+    async fn send_http2(&self, mut shared: Shared, sent: &Sent<'_>) -> Result<Exchange, (Trouble, bool)> {
+        let stream = shared.requests.saturating_mul(2).saturating_sub(1);
+        let request = sent.request(None, true).map_err(|trouble| (trouble, false))?;
+        let answer = within(sent.first_byte, async {
+            shared.sender.ready().await?;
+            shared.sender.send_request(request).await
+        });
+        match answer.await {
+            Some(Ok(response)) => Ok(Exchange::new(response, sent.origin, shared.ends, stream, None)),
+            Some(Err(err)) => {
+                // The task that drives the connection ended before this
+                // request was its: a new connection is all that is needed.
+                let stale = err.is_canceled() || err.is_closed();
+                let trouble = http_trouble(&err, shared.ends, stream, false);
+                if trouble.kind == FaultKind::Http2 {
+                    self.no_more_http2(sent.origin);
+                } else {
+                    self.pool().shared.remove(sent.origin);
+                }
+                Err((trouble, stale))
+            }
+            None => {
+                // A connection that has gone silent is not asked again.
+                self.pool().shared.remove(sent.origin);
+                Err((no_header(), false))
+            }
+        }
+    }
+
+    /// Takes note of a body that ended in an HTTP/2 fault.
+    pub(crate) fn body_failed(&self, exchange: &Exchange, trouble: &Trouble) {
+        if trouble.kind == FaultKind::Http2 {
+            self.no_more_http2(&exchange.origin);
+        } else if exchange.stream > 0 {
+            self.pool().shared.remove(&exchange.origin);
+        }
+    }
+}
+
+enum Connection {
+    Http1(Http1),
+    Http2(Shared),
+}
+
+struct Sent<'a> {
+    url: &'a Url,
+    extra: &'a HeaderMap,
+    authorization: Option<&'a str>,
+    first_byte: Duration,
+    origin: &'a Origin,
+}
+
+impl Sent<'_> {
+    fn request(&self, absolute: Option<&Option<String>>, http2: bool) -> Result<Request<NoBody>, Trouble> {
+        let malformed = || Trouble::new(FaultKind::Config, "malformed URL").then(Again::Elsewhere);
+        let mut clean = self.url.clone();
+        clean.user = None;
+        let uri = if absolute.is_some() || http2 {
+            clean.redacted()
+        } else {
+            clean.path_and_query()
+        };
+        let mut request = Request::builder()
+            .method(Method::GET)
+            .uri(uri)
+            .body(NoBody::new())
+            .map_err(|_| malformed())?;
+        let headers = request.headers_mut();
+        headers.extend(
+            self.extra
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
+        let mut put = |name: HeaderName, value: &str, secret: bool| -> Result<(), Trouble> {
+            let mut value = HeaderValue::from_str(value).map_err(|_| malformed())?;
+            value.set_sensitive(secret);
+            headers.insert(name, value);
+            Ok(())
+        };
+        if !http2 {
+            put(header::HOST, &self.url.authority, false)?;
+        }
+        if let Some(authorization) = self.authorization {
+            put(header::AUTHORIZATION, authorization, true)?;
+        }
+        if let Some(Some(authorization)) = absolute {
+            put(header::PROXY_AUTHORIZATION, authorization, true)?;
+        }
+        Ok(request)
+    }
+}
+
+async fn http1_connection(
+    connected: Connected,
+    absolute: Option<Option<String>>,
+) -> Result<Connection, Trouble> {
+    let ends = connected.ends;
+    let (sender, driver) = http1::Builder::new()
+        .max_buf_size(HEADER_LIMIT)
+        .handshake(TokioIo::new(connected.stream))
+        .await
+        .map_err(|err| http_trouble(&err, ends, 0, false))?;
+    // Errors of the connection reach the request that is on it.
+    tokio::spawn(async move { drop(driver.await) });
+    Ok(Connection::Http1(Http1 {
+        sender,
+        ends,
+        absolute,
+    }))
+}
+
+async fn http2_connection(connected: Connected) -> Result<Shared, Trouble> {
+    let ends = connected.ends;
+    let (sender, driver) = http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(128 << 10)
+        .handshake(TokioIo::new(connected.stream))
+        .await
+        .map_err(|err| http_trouble(&err, ends, 1, false))?;
+    tokio::spawn(async move { drop(driver.await) });
+    Ok(Shared {
+        sender,
+        ends,
+        requests: 1,
+    })
+}
+
+/// Go has no such clock; these are the words of the one that it could have.
+fn no_header() -> Trouble {
+    Trouble::nobody(FaultKind::Timeout, "net/http: timeout awaiting response headers")
+}
+
+/// The Location of an answer that is a redirect. One without is an answer like
+/// any other, as in Go.
+fn redirect_target(exchange: &Exchange) -> Option<String> {
+    if !matches!(exchange.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location = exchange.headers.get(header::LOCATION)?;
+    Some(String::from_utf8_lossy(location.as_bytes()).into_owned()).filter(|text| !text.is_empty())
+}
+
+/// Where a redirect leads, or why it is not followed.
+fn follow(first: &Url, at: &Url, location: &str, hop: usize) -> Result<Url, Trouble> {
+    let refuse = |text: String, url: String| {
+        let mut trouble = Trouble::new(FaultKind::Garbage, text);
+        trouble.url = Some(url);
+        trouble
+    };
+    let shown = || crate::report::safe(&crate::policy::route::redact_url(location));
+    if hop >= REDIRECTS {
+        return Err(refuse("stopped after 10 redirects".to_owned(), shown()));
+    }
+    match at.join(location) {
+        Ok(next) if first.scheme == Scheme::Https && next.scheme == Scheme::Http => Err(refuse(
+            format!(
+                "redirected from secure URL {} to insecure URL {}",
+                at.redacted(),
+                next.redacted()
+            ),
+            shown(),
+        )),
+        Ok(next) => Ok(next),
+        Err(UrlError::Scheme(scheme)) if first.scheme == Scheme::Https => Err(refuse(
+            format!(
+                "redirected from secure URL {} to insecure URL {}",
+                at.redacted(),
+                shown()
+            ),
+            format!("{}:", crate::report::safe(&scheme)),
+        )),
+        Err(UrlError::Scheme(scheme)) => Err(refuse(
+            format!("unsupported protocol scheme {:?}", crate::report::safe(&scheme)),
+            shown(),
+        )),
+        Err(UrlError::Malformed) => Err(refuse(
+            format!("failed to parse Location header {:?}", shown()),
+            at.stripped(),
+        )),
+    }
+}
+
+impl Exchange {
+    fn new(
+        response: hyper::Response<Incoming>,
+        origin: &Origin,
+        ends: Ends,
+        stream: u32,
+        connection: Option<Http1>,
+    ) -> Self {
+        let (head, body) = response.into_parts();
+        Self {
+            status: head.status,
+            reason: head
+                .extensions
+                .get::<hyper::ext::ReasonPhrase>()
+                .map(|reason| reason.as_bytes().to_vec()),
+            headers: head.headers,
+            redirected: None,
+            body,
+            origin: origin.clone(),
+            ends,
+            stream,
+            connection,
+        }
+    }
+
+    /// The next piece of the body, `None` at its end. Fewer than ten bytes a
+    /// second over `clock` are a stall.
+    pub(crate) async fn piece(&mut self, pace: &mut Pace) -> Result<Option<Bytes>, Trouble> {
+        loop {
+            let frame = tokio::select! {
+                biased;
+                frame = self.body.frame() => frame,
+                () = pace.clock.struck() => return Err(stalled()),
+            };
+            match frame {
+                None => return Ok(None),
+                Some(Err(err)) => return Err(http_trouble(&err, self.ends, self.stream, true)),
+                Some(Ok(frame)) => {
+                    if let Ok(bytes) = frame.into_data() {
+                        pace.moved(bytes.len());
+                        return Ok(Some(bytes));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads what is left, where that is little.
+    async fn discard(&mut self, stall: Duration) {
+        const LITTLE: usize = 16 << 10;
+        let mut pace = Pace::new(stall);
+        let mut read = 0;
+        while read < LITTLE {
+            match self.piece(&mut pace).await {
+                Ok(Some(bytes)) => read += bytes.len(),
+                Ok(None) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Reads at most `limit` bytes; what is cut off or broken is left out.
+    pub(crate) async fn head(&mut self, limit: usize, stall: Duration) -> Vec<u8> {
+        let mut pace = Pace::new(stall);
+        let mut text = Vec::new();
+        while let Ok(Some(bytes)) = self.piece(&mut pace).await {
+            let room = limit.saturating_sub(text.len());
+            text.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            if bytes.len() > room {
+                break;
+            }
+        }
+        text
+    }
+
+    /// The length that the header announces for the body.
+    pub(crate) fn announced(&self) -> Option<u64> {
+        self.header(&header::CONTENT_LENGTH)?.parse().ok()
+    }
+
+    /// A header as text.
+    pub(crate) fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+fn stalled() -> Trouble {
+    let mut trouble = Trouble::new(
+        FaultKind::Timeout,
+        "context deadline exceeded (Client.Timeout or context cancellation while reading body)",
+    );
+    trouble.phase = Phase::Read;
+    trouble
+}
+
+/// Watches that a body moves.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    clock: Clock,
+    needed: usize,
+    moved: usize,
+}
+
+impl Pace {
+    /// Fewer than ten bytes a second over `stall` are too few.
+    pub(crate) fn new(stall: Duration) -> Self {
+        let needed = usize::try_from(stall.as_millis() / 100).unwrap_or(usize::MAX);
+        Self {
+            clock: Clock::new(stall),
+            needed: needed.max(1),
+            moved: 0,
+        }
+    }
+
+    fn moved(&mut self, bytes: usize) {
+        self.moved += bytes;
+        if self.moved >= self.needed {
+            self.moved = 0;
+            self.clock.restart();
+        }
+    }
+}

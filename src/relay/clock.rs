@@ -1,0 +1,113 @@
+//! Clocks that a stopped or suspended machine does not run out.
+//!
+//! Time is added up from samples of at most one second, each counted as at
+//! most two: a process that stood still for an hour (Ctrl-Z, a closed lid) has
+//! lost two seconds when it goes on, not its connection.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+/// How often a clock is read.
+const SAMPLE: Duration = Duration::from_secs(1);
+/// What one sample counts at most.
+const SAMPLE_LIMIT: Duration = Duration::from_secs(2);
+
+/// A clock that adds up samples.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    limit: Duration,
+    counted: Duration,
+    read: Instant,
+}
+
+impl Clock {
+    /// A clock that strikes after `limit`.
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self {
+            limit,
+            counted: Duration::ZERO,
+            read: Instant::now(),
+        }
+    }
+
+    /// Starts again from nothing.
+    pub(crate) fn restart(&mut self) {
+        self.counted = Duration::ZERO;
+        self.read = Instant::now();
+    }
+
+    /// Ends when the clock strikes. Safe to drop and call again: what was
+    /// counted stays counted.
+    pub(crate) async fn struck(&mut self) {
+        loop {
+            let left = self.limit.saturating_sub(self.counted);
+            if left.is_zero() {
+                return;
+            }
+            sleep(left.min(SAMPLE)).await;
+            let now = Instant::now();
+            self.counted += (now - self.read).min(SAMPLE_LIMIT);
+            self.read = now;
+        }
+    }
+}
+
+/// Runs `work` until it ends or `limit` has passed; `None` for the latter.
+pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let mut clock = Clock::new(limit);
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = clock.struck() => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paused<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap()
+            .block_on(async {
+                tokio::time::pause();
+                work.await
+            })
+    }
+
+    #[test]
+    fn strikes_after_its_limit() {
+        paused(async {
+            let start = Instant::now();
+            assert_eq!(
+                within(Duration::from_millis(2500), std::future::pending::<()>()).await,
+                None
+            );
+            assert_eq!(start.elapsed().as_millis() / 10, 250);
+            assert_eq!(within(Duration::from_secs(1), async { 7 }).await, Some(7));
+        });
+    }
+
+    #[test]
+    fn an_hour_asleep_counts_two_seconds() {
+        paused(async {
+            let mut clock = Clock::new(Duration::from_secs(5));
+            let start = Instant::now();
+            let asleep = async {
+                sleep(Duration::from_millis(500)).await;
+                tokio::time::advance(Duration::from_secs(3600)).await;
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                () = clock.struck() => {}
+                () = asleep => {}
+            }
+            let after = start.elapsed() - Duration::from_secs(3600);
+            assert!(after > Duration::from_secs(3), "{after:?}");
+        });
+    }
+}

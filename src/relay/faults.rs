@@ -1,0 +1,167 @@
+//! The faults that outlasted the tries: what go is told of them, and what the
+//! supervisor learns.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::diagnose::{Fault, Origin, Verdict};
+use crate::report::safe;
+
+use super::trouble::{Phase, Trouble};
+use super::url::Url;
+use super::wanted::Wanted;
+
+/// What is put in front of a fault's number in the status line that go gets.
+pub(crate) const STATUS_WORDS: &str = "relay fault";
+/// The status of such an answer: none that go knows, and no "not found".
+pub(crate) const STATUS: u16 = 599;
+/// More faults than this are counted, not kept.
+const KEPT: usize = 10_000;
+
+/// Every fault of one relay.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    entries: Mutex<Vec<Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    path: String,
+    fault: Fault,
+    /// Go's own words for it.
+    words: String,
+    /// Met before go could have had the file from elsewhere in its list.
+    healed: bool,
+}
+
+impl Ledger {
+    fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a fault and gives its number.
+    pub(crate) fn record(&self, wanted: &Wanted, base: &Url, trouble: &Trouble) -> usize {
+        let url = base.below(&wanted.path);
+        let words = words(wanted, &url, trouble);
+        let fault = Fault {
+            kind: trouble.kind,
+            verdict: Verdict::Retry,
+            nobody: trouble.nobody,
+            origin: if wanted.is_sumdb() {
+                Origin::Sumdb
+            } else {
+                Origin::Proxy
+            },
+            module: wanted.module.as_deref().map(safe),
+            version: wanted.version.as_deref().map(safe),
+            host: Some(safe(&base.authority)),
+            url: Some(safe(&url.redacted())),
+            line: safe(&words),
+            mend: None,
+        };
+        let mut entries = self.entries();
+        if entries.len() < KEPT {
+            entries.push(Entry {
+                path: wanted.path.clone(),
+                fault,
+                words,
+                healed: false,
+            });
+        }
+        entries.len() - 1
+    }
+
+    /// Another element of go's list had the file after all.
+    pub(crate) fn healed(&self, path: &str) {
+        for entry in self.entries().iter_mut().filter(|entry| entry.path == path) {
+            entry.healed = true;
+        }
+    }
+
+    /// The faults that nothing healed, in order.
+    pub(crate) fn faults(&self) -> Vec<Fault> {
+        self.entries()
+            .iter()
+            .filter(|entry| !entry.healed)
+            .map(|entry| entry.fault.clone())
+            .collect()
+    }
+
+    /// Go's own words for a fault.
+    pub(crate) fn words(&self, id: usize) -> Option<String> {
+        self.entries().get(id).map(|entry| entry.words.clone())
+    }
+
+    /// Forgets everything: another run of go begins.
+    pub(crate) fn heal_all(&self) {
+        for entry in self.entries().iter_mut() {
+            entry.healed = true;
+        }
+    }
+}
+
+/// What go would have printed had it met the fault itself.
+fn words(wanted: &Wanted, url: &Url, trouble: &Trouble) -> String {
+    let redacted = url.redacted();
+    match trouble.phase {
+        Phase::Content => trouble.text.clone(),
+        Phase::Read if wanted.is_sumdb() => format!("reading {redacted}: {}", trouble.text),
+        Phase::Read => format!("read \"{redacted}\": {}", trouble.text),
+        Phase::Get => {
+            let url = trouble.url.clone().unwrap_or_else(|| url.stripped());
+            format!("Get \"{url}\": {}", trouble.text)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::diagnose::FaultKind;
+
+    use super::*;
+
+    fn said(path: &str, trouble: &Trouble) -> String {
+        let ledger = Ledger::default();
+        let base = Url::parse("https://u:secret@h/p/").unwrap();
+        let id = ledger.record(&Wanted::parse(path).unwrap(), &base, trouble);
+        ledger.words(id).unwrap()
+    }
+
+    #[test]
+    fn the_words_of_go() {
+        let refused = Trouble::nobody(
+            FaultKind::Connect,
+            "dial tcp 127.0.0.1:1: connect: connection refused",
+        );
+        assert_eq!(
+            said("m/@v/list", &refused),
+            "Get \"https://u:***@h/p/m/@v/list\": dial tcp 127.0.0.1:1: connect: connection refused"
+        );
+        let cut = Trouble::new(FaultKind::Eof, "unexpected EOF").in_body();
+        assert_eq!(
+            said("m/@v/v1.0.0.zip", &cut),
+            "read \"https://u:xxxxx@h/p/m/@v/v1.0.0.zip\": unexpected EOF"
+        );
+        assert_eq!(
+            said("sumdb/s/latest", &cut),
+            "reading https://u:xxxxx@h/p/sumdb/s/latest: unexpected EOF"
+        );
+    }
+
+    #[test]
+    fn a_fault_that_another_element_made_good_is_none() {
+        let ledger = Ledger::default();
+        let base = Url::parse("https://h").unwrap();
+        for path in ["m/@v/list", "n/@v/v1.0.0.mod"] {
+            ledger.record(
+                &Wanted::parse(path).unwrap(),
+                &base,
+                &Trouble::new(FaultKind::Eof, "EOF"),
+            );
+        }
+        ledger.healed("m/@v/list");
+        let faults = ledger.faults();
+        assert_eq!(faults.len(), 1);
+        assert_eq!(faults[0].module.as_deref(), Some("n"));
+        assert_eq!(faults[0].version.as_deref(), Some("v1.0.0"));
+    }
+}

@@ -1,0 +1,936 @@
+//! One file for go: routes, tries, resumed bodies, one fetch for many askers.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
+
+use hyper::header::{self, HeaderMap, HeaderValue};
+use tokio::sync::OnceCell;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::diagnose::FaultKind;
+use crate::policy::route::Sep;
+use crate::report::Event;
+
+use super::breaker::{Breaker, Entry, Limits, Pass};
+use super::client::{Client, Exchange, Pace};
+use super::dial::Patience;
+use super::faults::Ledger;
+use super::plausible;
+use super::schedule;
+use super::spool::{Body, Spool};
+use super::trouble::{Again, Answer, Phase, Trouble};
+use super::url::Url;
+use super::wanted::{Kind, Wanted};
+
+/// What an answer that is no 200 may bring along; go shows 8 lines of it.
+const ANSWER_TEXT: usize = 64 << 10;
+/// A broken body that brought this much is no failed try: it is resumed.
+const PROGRESS: u64 = 64 << 10;
+/// A clock that struck is doubled for the next try, up to this often.
+const DOUBLINGS: u32 = 3;
+
+/// One module proxy.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    /// Its URL as in the list.
+    pub(crate) base: Url,
+    /// Its breaker.
+    breaker: Breaker,
+}
+
+impl Upstream {
+    pub(crate) fn new(base: Url, limits: Limits) -> Self {
+        Self {
+            base,
+            breaker: Breaker::new(limits),
+        }
+    }
+}
+
+/// Proxies in the order in which Go's rules ask them.
+#[derive(Debug, Clone)]
+pub(crate) struct Lane {
+    pub(crate) steps: Vec<(Arc<Upstream>, Sep)>,
+}
+
+/// What one element of go's list leads to.
+#[derive(Debug)]
+pub(crate) struct Element {
+    /// The user's own proxies: one, or the whole list where the relay stands
+    /// in front of it.
+    pub(crate) own: Lane,
+    /// Go goes on by itself after any error of this element.
+    pub(crate) go_goes_on: bool,
+    /// What go goes on to is a proxy as well.
+    pub(crate) to_a_proxy: bool,
+    /// Later routes, asked where go would stop.
+    pub(crate) later: Vec<Lane>,
+}
+
+/// Numbers that hold for every request.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    pub(crate) patience: Patience,
+    pub(crate) tries: u32,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) spool: PathBuf,
+}
+
+/// Where events go.
+pub(crate) type Listener = Option<Box<dyn Fn(Event) + Send + Sync>>;
+
+/// Fetches files.
+pub(crate) struct Fetcher {
+    pub(crate) client: Client,
+    pub(crate) elements: Vec<Element>,
+    pub(crate) rules: Rules,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) listener: Listener,
+    flights: Mutex<HashMap<(usize, String), Weak<Flight>>>,
+    /// Who answered for a checksum database in an element's place.
+    sumdb_homes: Mutex<HashMap<(usize, String), Arc<Upstream>>>,
+}
+
+#[derive(Debug, Default)]
+struct Flight {
+    done: OnceCell<Outcome>,
+}
+
+/// What go is told.
+#[derive(Debug, Clone)]
+pub(crate) enum Outcome {
+    /// An answer as it came.
+    Answer(Answer),
+    /// A fault that outlasted the tries; its number in the ledger.
+    Fault(usize),
+}
+
+/// A lane and what this request has met on it.
+struct Tried {
+    steps: Vec<Step>,
+    /// Failed tries.
+    tries: u32,
+    /// Bad bodies in a row.
+    content: u32,
+    /// 429s in a row.
+    rate_limits: u32,
+    done: bool,
+    last: Option<Trouble>,
+}
+
+struct Step {
+    upstream: Arc<Upstream>,
+    sep: Sep,
+    partial: Option<Partial>,
+    patience: Patience,
+    doublings: u32,
+    asked: u32,
+}
+
+/// The part of a body that has arrived.
+#[derive(Debug)]
+struct Partial {
+    spool: Spool,
+    etag: Option<String>,
+    total: Option<u64>,
+}
+
+type Found = (Answer, Arc<Upstream>);
+
+impl Fetcher {
+    pub(crate) fn new(
+        client: Client,
+        elements: Vec<Element>,
+        rules: Rules,
+        ledger: Arc<Ledger>,
+        listener: Listener,
+    ) -> Self {
+        Self {
+            client,
+            elements,
+            rules,
+            ledger,
+            listener,
+            flights: Mutex::default(),
+            sumdb_homes: Mutex::default(),
+        }
+    }
+
+    /// Fetches what go wants of element `element`. Askers of the same file at
+    /// the same time share one fetch; when the one whose request it was goes
+    /// away, the next takes it over.
+    pub(crate) async fn fetch(
+        &self,
+        element: usize,
+        wanted: &Wanted,
+        agent: Option<&HeaderValue>,
+    ) -> Outcome {
+        let key = (element, wanted.path.clone());
+        let flight = {
+            let mut flights = lock(&self.flights);
+            match flights.get(&key).and_then(Weak::upgrade) {
+                Some(flight) => flight,
+                None => {
+                    let flight = Arc::new(Flight::default());
+                    flights.insert(key.clone(), Arc::downgrade(&flight));
+                    flight
+                }
+            }
+        };
+        let _cleanup = Cleanup {
+            flights: &self.flights,
+            key: &key,
+        };
+        flight
+            .done
+            .get_or_init(|| self.fetch_within_budget(element, wanted, agent))
+            .await
+            .clone()
+    }
+
+    async fn fetch_within_budget(
+        &self,
+        element: usize,
+        wanted: &Wanted,
+        agent: Option<&HeaderValue>,
+    ) -> Outcome {
+        let mut last = None;
+        let work = self.fetch_by_routes(element, wanted, agent, &mut last);
+        let found = match self.rules.deadline {
+            None => work.await,
+            Some(deadline) => timeout_at(deadline, work).await.unwrap_or(None),
+        };
+        let own = self
+            .elements
+            .get(element)
+            .and_then(|element| element.own.steps.first());
+        let Some((upstream, _)) = own else {
+            return Outcome::Answer(plain_answer(404, "no such element"));
+        };
+        if let Some((answer, by)) = found {
+            if answer.status == 200 {
+                self.ledger.healed(&wanted.path);
+                self.remember_sumdb(element, wanted, upstream, by);
+            }
+            return Outcome::Answer(answer);
+        }
+        let trouble =
+            last.unwrap_or_else(|| Trouble::nobody(FaultKind::Timeout, "context deadline exceeded"));
+        let id = self.ledger.record(wanted, &upstream.base, &trouble);
+        match trouble.answer {
+            Some(answer) => Outcome::Answer(*answer),
+            None => Outcome::Fault(id),
+        }
+    }
+
+    /// Asks the element and, where that ends in a fault, the routes behind it.
+    /// `last` is left holding the fault of the user's own route.
+    async fn fetch_by_routes(
+        &self,
+        number: usize,
+        wanted: &Wanted,
+        agent: Option<&HeaderValue>,
+        last: &mut Option<Trouble>,
+    ) -> Option<Found> {
+        let element = self.elements.get(number)?;
+        let mut lanes: Vec<Tried> = self
+            .lanes(number, element, wanted)
+            .map(|lane| Tried::new(&lane, self.rules.patience))
+            .collect();
+        let mut current = 0;
+        loop {
+            let others = lanes
+                .iter()
+                .enumerate()
+                .any(|(at, lane)| at != current && !lane.done && lane.tries == 0);
+            let lane = lanes.get_mut(current)?;
+            let trouble = match self.walk(lane, wanted, agent, !others).await {
+                Ok(found) => return Some(found),
+                Err(trouble) => trouble,
+            };
+            if current == 0 {
+                *last = Some(trouble.clone());
+            }
+            if current == 0 && trouble.again == Again::Nowhere {
+                return None;
+            }
+            let nobody = trouble.nobody;
+            lane.note(trouble, self.rules.tries);
+            if current == 0 && nobody && element.go_goes_on && element.to_a_proxy {
+                return None;
+            }
+            if nobody || lane.done {
+                let count = lanes.len();
+                current = (1..=count)
+                    .map(|step| (current + step) % count)
+                    .find(|at| !lanes[*at].done)?;
+            }
+            self.wait(&mut lanes[current]).await?;
+        }
+    }
+
+    /// The element's own lane, then the later ones.
+    fn lanes(&self, number: usize, element: &Element, wanted: &Wanted) -> impl Iterator<Item = Lane> {
+        let home = if wanted.is_sumdb() && wanted.kind != Kind::SumdbSupported {
+            let homes = lock(&self.sumdb_homes);
+            sumdb_name(wanted).and_then(|name| homes.get(&(number, name)).cloned())
+        } else {
+            None
+        };
+        let own = match home {
+            Some(upstream) => Lane {
+                steps: vec![(upstream, Sep::NotFound)],
+            },
+            None => element.own.clone(),
+        };
+        std::iter::once(own).chain(element.later.clone())
+    }
+
+    fn remember_sumdb(&self, number: usize, wanted: &Wanted, own: &Arc<Upstream>, by: Arc<Upstream>) {
+        if wanted.kind == Kind::SumdbSupported
+            && !Arc::ptr_eq(own, &by)
+            && let Some(name) = sumdb_name(wanted)
+        {
+            lock(&self.sumdb_homes).insert((number, name), by);
+        }
+    }
+
+    /// Waits before a lane is asked again; `None` where that would outlast the
+    /// budget.
+    async fn wait(&self, lane: &mut Tried) -> Option<()> {
+        let delay = lane.delay(fastrand::f64());
+        if self
+            .rules
+            .deadline
+            .is_some_and(|deadline| Instant::now() + delay >= deadline)
+        {
+            return None;
+        }
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
+        Some(())
+    }
+
+    /// Asks the proxies of a lane once, by Go's rules.
+    async fn walk(
+        &self,
+        lane: &mut Tried,
+        wanted: &Wanted,
+        agent: Option<&HeaderValue>,
+        may_wait: bool,
+    ) -> Result<Found, Trouble> {
+        let mut best: Option<Result<Found, Trouble>> = None;
+        for step in &mut lane.steps {
+            let result = self.try_step(step, wanted, agent, may_wait).await;
+            let goes_on = match &result {
+                Ok(answer) if answer.status == 200 => false,
+                Ok(answer) if matches!(answer.status, 404 | 410) => true,
+                Ok(_) | Err(_) => step.sep == Sep::AnyError,
+            };
+            let not_found = matches!(&result, Ok(answer) if matches!(answer.status, 404 | 410));
+            let result = result.map(|answer| (answer, Arc::clone(&step.upstream)));
+            // Go prefers the last error that is no 404.
+            if best.is_none() || !not_found {
+                best = Some(result);
+            }
+            if !goes_on {
+                break;
+            }
+        }
+        best.unwrap_or_else(|| Err(Trouble::new(FaultKind::Config, "no proxy to ask").then(Again::Elsewhere)))
+    }
+
+    async fn try_step(
+        &self,
+        step: &mut Step,
+        wanted: &Wanted,
+        agent: Option<&HeaderValue>,
+        may_wait: bool,
+    ) -> Result<Answer, Trouble> {
+        let upstream = Arc::clone(&step.upstream);
+        let pass = enter(&upstream.breaker, may_wait).await?;
+        let url = upstream.base.below(&wanted.path);
+        step.asked += 1;
+        let started = Instant::now();
+        let before = step.held();
+        let result = self.ask(step, &url, wanted, agent).await;
+        let moved = step.held().saturating_sub(before);
+        self.tell(&url, step.asked, started.elapsed(), &result, moved);
+        match &result {
+            Ok(_) => pass.answered(),
+            Err(trouble) => {
+                let counts = trouble.phase != Phase::Content && trouble.again != Again::Nowhere;
+                if counts && moved < PROGRESS {
+                    pass.failed(trouble);
+                } else {
+                    pass.answered();
+                }
+            }
+        }
+        result.map_err(|mut trouble| {
+            if trouble.kind == FaultKind::Timeout && step.doublings < DOUBLINGS {
+                step.patience = step.patience.doubled();
+                step.doublings += 1;
+            }
+            if is_offline(&trouble) {
+                trouble.again = Again::Elsewhere;
+            }
+            trouble.progress = moved >= PROGRESS;
+            trouble
+        })
+    }
+
+    /// One request and its whole answer.
+    async fn ask(
+        &self,
+        step: &mut Step,
+        url: &Url,
+        wanted: &Wanted,
+        agent: Option<&HeaderValue>,
+    ) -> Result<Answer, Trouble> {
+        let headers = request_headers(agent, step.partial.as_ref());
+        let mut exchange = self.client.get(url, &headers, step.patience).await?;
+        let status = exchange.status.as_u16();
+        match status {
+            200 => {
+                step.partial = None;
+            }
+            206 if step.partial.is_some() => {
+                if let Err(text) = continues(&exchange, step.partial.as_ref()) {
+                    step.partial = None;
+                    return Err(Trouble::new(FaultKind::Garbage, text).in_body());
+                }
+            }
+            416 if step.partial.is_some() => {
+                step.partial = None;
+                return Err(Trouble::new(FaultKind::Garbage, "416 to a range that exists").in_body());
+            }
+            408 | 425 | 429 | 500.. => {
+                let retry_after = exchange
+                    .header(&header::RETRY_AFTER)
+                    .and_then(|value| schedule::retry_after(value, SystemTime::now()));
+                let kind = if status == 429 {
+                    FaultKind::RateLimit
+                } else {
+                    FaultKind::ServerError
+                };
+                let answer = short_answer(&mut exchange, step.patience).await;
+                let mut trouble = Trouble::new(kind, status_text(&answer));
+                self.client.give_back(exchange);
+                trouble.retry_after = retry_after;
+                trouble.answer = Some(Box::new(answer));
+                return Err(trouble);
+            }
+            _ => {
+                let answer = short_answer(&mut exchange, step.patience).await;
+                self.client.give_back(exchange);
+                return Ok(answer);
+            }
+        }
+        let encoding = exchange.header(&header::CONTENT_ENCODING).map(str::to_owned);
+        let content_type = content_type(&exchange);
+        let redirected = exchange.redirected.clone();
+        let spool = self.receive(step, exchange, wanted).await?;
+        let body = decoded(spool, encoding.as_deref(), wanted, &self.rules)?;
+        let answer = Answer {
+            status: 200,
+            reason: None,
+            content_type,
+            body,
+        };
+        match plausible::complaint(wanted, &answer.body) {
+            None => Ok(answer),
+            Some(complaint) => Err(implausible(step, wanted, answer, &complaint, redirected)),
+        }
+    }
+
+    /// Reads a body to its end. What a broken one brought is kept in the step
+    /// where it can be gone on with.
+    async fn receive(
+        &self,
+        step: &mut Step,
+        mut exchange: Exchange,
+        wanted: &Wanted,
+    ) -> Result<Spool, Trouble> {
+        let limit = plausible::limit(&wanted.kind);
+        let encoded = exchange.header(&header::CONTENT_ENCODING).is_some();
+        let mut partial = step.partial.take().unwrap_or_else(|| {
+            let announced = exchange.announced();
+            let mut spool = Spool::new(self.rules.spool.clone());
+            spool.expect(announced.unwrap_or(0).min(limit));
+            Partial {
+                spool,
+                etag: strong_etag(&exchange),
+                total: announced,
+            }
+        });
+        let mut pace = Pace::new(step.patience.stall);
+        loop {
+            match exchange.piece(&mut pace).await {
+                Ok(Some(bytes)) => {
+                    let room = limit.saturating_sub(partial.spool.len());
+                    let part = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+                    partial.spool.push(&bytes[..part]).map_err(spool_trouble)?;
+                    if part < bytes.len() || partial.spool.len() == limit {
+                        return cut(partial.spool, wanted, limit);
+                    }
+                }
+                Ok(None) => break,
+                Err(trouble) => {
+                    self.client.body_failed(&exchange, &trouble);
+                    let known = partial.etag.is_some() || partial.total.is_some();
+                    if known && !encoded && partial.spool.len() > 0 {
+                        step.partial = Some(partial);
+                    }
+                    return Err(trouble);
+                }
+            }
+        }
+        self.client.give_back(exchange);
+        match partial.total {
+            Some(total) if total != partial.spool.len() => {
+                Err(Trouble::new(FaultKind::Eof, "unexpected EOF").in_body())
+            }
+            _ => Ok(partial.spool),
+        }
+    }
+
+    fn tell(&self, url: &Url, r#try: u32, took: Duration, result: &Result<Answer, Trouble>, moved: u64) {
+        let Some(listener) = &self.listener else {
+            return;
+        };
+        let (status, bytes, error) = match result {
+            Ok(answer) => (Some(answer.status), answer.body.len(), None),
+            Err(trouble) => (
+                trouble.answer.as_ref().map(|answer| answer.status),
+                moved,
+                Some(crate::report::safe(&trouble.text)),
+            ),
+        };
+        listener(Event::UpstreamRequest {
+            url: crate::report::safe(&url.redacted()),
+            status,
+            bytes,
+            took,
+            r#try,
+            error,
+        });
+    }
+}
+
+/// Forgets a flight that nobody waits for any more.
+struct Cleanup<'a> {
+    flights: &'a Mutex<HashMap<(usize, String), Weak<Flight>>>,
+    key: &'a (usize, String),
+}
+
+impl Drop for Cleanup<'_> {
+    fn drop(&mut self) {
+        let mut flights = lock(self.flights);
+        // The asker's own hold is the last one.
+        if flights
+            .get(self.key)
+            .is_some_and(|flight| flight.strong_count() <= 1)
+        {
+            flights.remove(self.key);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Tried {
+    fn new(lane: &Lane, patience: Patience) -> Self {
+        Self {
+            steps: lane
+                .steps
+                .iter()
+                .map(|(upstream, sep)| Step {
+                    upstream: Arc::clone(upstream),
+                    sep: *sep,
+                    partial: None,
+                    patience,
+                    doublings: 0,
+                    asked: 0,
+                })
+                .collect(),
+            tries: 0,
+            content: 0,
+            rate_limits: 0,
+            done: false,
+            last: None,
+        }
+    }
+
+    /// Takes note of a fault and decides whether the lane is asked again.
+    fn note(&mut self, trouble: Trouble, tries: u32) {
+        if trouble.progress {
+            self.tries = 0;
+        }
+        self.tries += 1;
+        self.content = if trouble.phase == Phase::Content {
+            self.content + 1
+        } else {
+            0
+        };
+        self.rate_limits = if trouble.kind == FaultKind::RateLimit {
+            self.rate_limits + 1
+        } else {
+            0
+        };
+        self.done = trouble.again != Again::Here
+            || self.tries > tries
+            || self.content > schedule::CONTENT_TRIES.min(tries)
+            || trouble
+                .retry_after
+                .is_some_and(|after| after > schedule::RETRY_AFTER_LIMIT);
+        self.last = Some(trouble);
+    }
+
+    /// The wait before the next try.
+    fn delay(&self, random: f64) -> Duration {
+        match &self.last {
+            None => Duration::ZERO,
+            Some(Trouble {
+                retry_after: Some(after),
+                ..
+            }) => *after,
+            Some(trouble) if trouble.kind == FaultKind::RateLimit => {
+                schedule::rate_limit_delay(self.rate_limits)
+            }
+            Some(_) => schedule::delay(self.tries, random),
+        }
+    }
+}
+
+impl Step {
+    fn held(&self) -> u64 {
+        self.partial.as_ref().map_or(0, |partial| partial.spool.len())
+    }
+}
+
+async fn enter(breaker: &Breaker, may_wait: bool) -> Result<Pass<'_>, Trouble> {
+    let dead = |last: Box<Trouble>| last.then(Again::Elsewhere);
+    if may_wait {
+        return breaker.enter().await.map_err(dead);
+    }
+    match breaker.try_enter() {
+        Entry::Open(pass) => Ok(pass),
+        Entry::Dead(last) => Err(dead(last)),
+        Entry::Busy => Err(Trouble::nobody(
+            FaultKind::Timeout,
+            "context deadline exceeded while waiting for a proxy that failed before",
+        )),
+    }
+}
+
+fn request_headers(agent: Option<&HeaderValue>, partial: Option<&Partial>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let default = HeaderValue::from_static("Go-http-client/1.1");
+    headers.insert(header::USER_AGENT, agent.cloned().unwrap_or(default));
+    if let Some(partial) = partial {
+        if let Ok(range) = HeaderValue::from_str(&format!("bytes={}-", partial.spool.len())) {
+            headers.insert(header::RANGE, range);
+        }
+        if let Some(etag) = partial
+            .etag
+            .as_deref()
+            .and_then(|etag| HeaderValue::from_str(etag).ok())
+        {
+            headers.insert(header::IF_RANGE, etag);
+        }
+    }
+    headers
+}
+
+/// Checks that a 206 goes on with the very body that broke.
+fn continues(exchange: &Exchange, partial: Option<&Partial>) -> Result<(), String> {
+    let held = partial.map_or(0, |partial| partial.spool.len());
+    let (etag, total) = partial.map_or((None, None), |partial| (partial.etag.as_ref(), partial.total));
+    if let (Some(old), Some(new)) = (etag, strong_etag(exchange))
+        && *old != new
+    {
+        return Err("the file changed between two requests".to_owned());
+    }
+    let range = exchange.header(&header::CONTENT_RANGE).and_then(content_range);
+    match range {
+        Some((start, length))
+            if start == held && (length.is_none() || total.is_none() || length == total) =>
+        {
+            Ok(())
+        }
+        _ => Err("a range that was not asked for".to_owned()),
+    }
+}
+
+/// Reads `bytes A-B/N`; the length is `None` for `*`.
+fn content_range(value: &str) -> Option<(u64, Option<u64>)> {
+    let rest = value.trim().strip_prefix("bytes ")?;
+    let (range, length) = rest.split_once('/')?;
+    let (start, end) = range.split_once('-')?;
+    let (start, end): (u64, u64) = (start.trim().parse().ok()?, end.trim().parse().ok()?);
+    let length = match length.trim() {
+        "*" => None,
+        length => Some(length.parse::<u64>().ok()?),
+    };
+    let whole = length.is_none_or(|length| length == end.saturating_add(1));
+    (start <= end && whole).then_some((start, length))
+}
+
+/// A weak ETag does not promise the same bytes.
+fn strong_etag(exchange: &Exchange) -> Option<String> {
+    exchange
+        .header(&header::ETAG)
+        .filter(|etag| etag.starts_with('"'))
+        .map(str::to_owned)
+}
+
+fn content_type(exchange: &Exchange) -> Option<Vec<u8>> {
+    exchange
+        .headers
+        .get(header::CONTENT_TYPE)
+        .map(|value| value.as_bytes().to_vec())
+}
+
+async fn short_answer(exchange: &mut Exchange, patience: Patience) -> Answer {
+    let text = exchange.head(ANSWER_TEXT, patience.stall).await;
+    Answer {
+        status: exchange.status.as_u16(),
+        reason: exchange.reason.take(),
+        content_type: content_type(exchange),
+        body: Body::from_bytes(text),
+    }
+}
+
+fn plain_answer(status: u16, text: &'static str) -> Answer {
+    Answer {
+        status,
+        reason: None,
+        content_type: Some(b"text/plain; charset=utf-8".to_vec()),
+        body: Body::from_bytes(text),
+    }
+}
+
+/// `503 Service Unavailable`, as it was sent.
+fn status_text(answer: &Answer) -> String {
+    let reason = answer
+        .reason
+        .as_ref()
+        .map(|reason| crate::report::safe(&String::from_utf8_lossy(reason)));
+    let usual = hyper::StatusCode::from_u16(answer.status)
+        .ok()
+        .and_then(|status| status.canonical_reason());
+    match reason.as_deref().or(usual) {
+        Some(reason) if !reason.is_empty() => format!("{} {reason}", answer.status),
+        _ => answer.status.to_string(),
+    }
+}
+
+/// A body longer than anything of its kind. A zip goes on cut, one byte longer
+/// than go takes, and go says so in its own words.
+fn cut(spool: Spool, wanted: &Wanted, limit: u64) -> Result<Spool, Trouble> {
+    if matches!(wanted.kind, Kind::Zip | Kind::Other) {
+        return Ok(spool);
+    }
+    let mut trouble = Trouble::new(FaultKind::Garbage, format!("more than {limit} bytes")).in_body();
+    trouble.phase = Phase::Content;
+    Err(trouble)
+}
+
+fn spool_trouble(err: std::io::Error) -> Trouble {
+    Trouble::new(
+        FaultKind::Disk,
+        format!("spool of the relay: {}", super::trouble::errno_text(&err)),
+    )
+    .then(Again::Nowhere)
+}
+
+/// Undoes a gzip encoding that nobody asked for, as go would; anything else is
+/// left as it is and found implausible.
+fn decoded(spool: Spool, encoding: Option<&str>, wanted: &Wanted, rules: &Rules) -> Result<Body, Trouble> {
+    let body = spool.finish();
+    if !encoding.is_some_and(|encoding| encoding.eq_ignore_ascii_case("gzip")) {
+        return Ok(body);
+    }
+    let limit = plausible::limit(&wanted.kind);
+    let mut plain = Spool::new(rules.spool.clone());
+    let mut decoder = flate2::read::GzDecoder::new(std::io::BufReader::new(body.reader()));
+    let mut buffer = vec![0_u8; 32 << 10];
+    loop {
+        let read = decoder
+            .read(&mut buffer)
+            .map_err(|_| Trouble::new(FaultKind::Garbage, "gzip: invalid data").in_body())?;
+        if read == 0 {
+            return Ok(plain.finish());
+        }
+        plain.push(&buffer[..read]).map_err(spool_trouble)?;
+        if plain.len() >= limit {
+            return cut(plain, wanted, limit).map(Spool::finish);
+        }
+    }
+}
+
+/// A bad `.info`, list or `@latest` goes to go as it came when the tries are
+/// spent, for go checks it and keeps nothing; so do the checksum database's
+/// files. A bad `.mod` or `.zip` never does.
+fn implausible(
+    step: &Step,
+    wanted: &Wanted,
+    answer: Answer,
+    complaint: &str,
+    redirected: Option<String>,
+) -> Trouble {
+    let mut trouble = Trouble::new(
+        FaultKind::Garbage,
+        format!(
+            "invalid response from proxy {:?}: {complaint}",
+            step.upstream.base.redacted()
+        ),
+    );
+    trouble.phase = Phase::Content;
+    trouble.url = redirected;
+    if !matches!(wanted.kind, Kind::Mod | Kind::Zip) {
+        trouble.answer = Some(Box::new(answer));
+    }
+    trouble
+}
+
+/// `/sumdb/NAME/…` without what stands behind the name.
+fn sumdb_name(wanted: &Wanted) -> Option<String> {
+    let rest = wanted.path.strip_prefix("sumdb/")?;
+    let end = ["/supported", "/lookup/", "/tile/", "/latest"]
+        .iter()
+        .filter_map(|word| rest.find(word))
+        .min()?;
+    Some(rest[..end].to_owned())
+}
+
+/// No way out of this machine at all: trying again is of no use.
+fn is_offline(trouble: &Trouble) -> bool {
+    let hopeless = trouble.text.ends_with("network is unreachable") || trouble.text.ends_with("no such host");
+    hopeless && !has_default_route()
+}
+
+/// Whether the machine has a default route; true where that cannot be read.
+fn has_default_route() -> bool {
+    let v4 = std::fs::read_to_string("/proc/net/route").ok();
+    let v6 = std::fs::read_to_string("/proc/net/ipv6_route").ok();
+    if v4.is_none() && v6.is_none() {
+        return true;
+    }
+    let v4 = v4.unwrap_or_default().lines().skip(1).any(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.get(1) == Some(&"00000000") && words.get(7) == Some(&"00000000")
+    });
+    let v6 = v6.unwrap_or_default().lines().any(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let anywhere = words.first().is_some_and(|word| word.bytes().all(|b| b == b'0'));
+        // An unreachable route on the loopback device stands there on every machine.
+        anywhere && words.get(1) == Some(&"00") && words.last() != Some(&"lo")
+    });
+    v4 || v6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges() {
+        assert_eq!(content_range("bytes 10-99/100"), Some((10, Some(100))));
+        assert_eq!(content_range("bytes 10-99/*"), Some((10, None)));
+        for bad in [
+            "bytes 10-98/100",
+            "bytes 99-10/100",
+            "10-99/100",
+            "bytes */100",
+            "bytes a-b/c",
+            "",
+        ] {
+            assert_eq!(content_range(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_of_databases() {
+        let name = |path| sumdb_name(&Wanted::parse(path).unwrap());
+        assert_eq!(
+            name("sumdb/sum.golang.org/supported").as_deref(),
+            Some("sum.golang.org")
+        );
+        assert_eq!(name("sumdb/h/db/lookup/m@v1.0.0").as_deref(), Some("h/db"));
+        assert_eq!(name("sumdb/h/tile/8/0/000"), Some("h".to_owned()));
+        assert_eq!(name("m/@v/list"), None);
+    }
+
+    fn tried() -> Tried {
+        Tried::new(
+            &Lane { steps: Vec::new() },
+            Patience {
+                lookup: Duration::ZERO,
+                connect: Duration::ZERO,
+                handshake: Duration::ZERO,
+                tunnel: Duration::ZERO,
+                first_byte: Duration::ZERO,
+                stall: Duration::ZERO,
+            },
+        )
+    }
+
+    #[test]
+    fn a_lane_is_asked_nine_times_at_most() {
+        let mut lane = tried();
+        let mut waits = Vec::new();
+        while !lane.done {
+            lane.note(Trouble::new(FaultKind::Reset, "reset"), schedule::TRIES);
+            waits.push(lane.delay(1.0).as_millis());
+        }
+        assert_eq!(waits, [0, 100, 300, 900, 2700, 8100, 10_000, 10_000, 10_000]);
+    }
+
+    #[test]
+    fn what_ends_a_lane_at_once() {
+        let ends = |trouble: Trouble| {
+            let mut lane = tried();
+            lane.note(trouble, schedule::TRIES);
+            lane.done
+        };
+        assert!(ends(
+            Trouble::new(FaultKind::Certificate, "x509").then(Again::Elsewhere)
+        ));
+        let mut limited = Trouble::new(FaultKind::RateLimit, "429");
+        limited.retry_after = Some(Duration::from_secs(61));
+        assert!(ends(limited.clone()));
+        limited.retry_after = Some(Duration::from_secs(60));
+        assert!(!ends(limited));
+    }
+
+    #[test]
+    fn waits_for_rate_limits() {
+        let mut lane = tried();
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            lane.note(Trouble::new(FaultKind::RateLimit, "429"), schedule::TRIES);
+            waits.push(lane.delay(0.0).as_secs());
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
+    }
+
+    #[test]
+    fn progress_gives_the_tries_back() {
+        let mut lane = tried();
+        for _ in 0..40 {
+            let mut broken = Trouble::new(FaultKind::Reset, "reset").in_body();
+            broken.progress = true;
+            lane.note(broken, schedule::TRIES);
+            assert!(!lane.done);
+            assert_eq!(lane.delay(1.0), Duration::ZERO);
+        }
+    }
+}

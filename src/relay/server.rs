@@ -1,0 +1,170 @@
+//! The side that go sees: an HTTP server on 127.0.0.1 for one user, one
+//! process and one command.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::header::{self, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use super::faults::{STATUS, STATUS_WORDS};
+use super::fetch::{Fetcher, Outcome};
+use super::peer;
+use super::spool::{Body, Reply};
+use super::trouble::Answer;
+use super::wanted::Wanted;
+
+/// The longest header that go may send; it sends a few hundred bytes.
+const HEADER_LIMIT: usize = 32 << 10;
+/// How long a connection may be silent; go itself closes after 90 s.
+const SILENCE: Duration = Duration::from_secs(120);
+/// Connections at a time; more wait in the kernel's queue.
+const CONNECTIONS: usize = 512;
+
+/// What every request is held against.
+pub(crate) struct Door {
+    pub(crate) token: String,
+    /// `127.0.0.1:PORT`.
+    pub(crate) host: String,
+    /// 200 or 404 only: the user's list stands behind the relay.
+    pub(crate) in_front: bool,
+    pub(crate) fetcher: Fetcher,
+}
+
+/// Takes connections until it is dropped.
+pub(crate) async fn serve(listener: TcpListener, door: Arc<Door>) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
+            return;
+        };
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(_) => {
+                // Out of descriptors, most likely: others must end first.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+        };
+        let door = Arc::clone(&door);
+        tokio::spawn(async move {
+            talk(stream, peer, door).await;
+            drop(permit);
+        });
+    }
+}
+
+async fn talk(stream: TcpStream, peer: SocketAddr, door: Arc<Door>) {
+    let stranger = stream
+        .local_addr()
+        .is_ok_and(|own| peer::owner(peer, own).is_stranger());
+    if stranger || stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let service = service_fn(move |request| {
+        let door = Arc::clone(&door);
+        async move { Ok::<_, Infallible>(answer(&request, &door).await) }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(SILENCE)
+        .max_buf_size(HEADER_LIMIT)
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    // A client that went away is nobody's trouble.
+    drop(served);
+}
+
+async fn answer<B>(request: &Request<B>, door: &Door) -> Response<Reply> {
+    let (element, wanted) = match admit(request, door) {
+        Ok(admitted) => admitted,
+        Err(status) => return text(status, ""),
+    };
+    let agent = request.headers().get(header::USER_AGENT);
+    match door.fetcher.fetch(element, &wanted, agent).await {
+        Outcome::Answer(answer) if door.in_front && answer.status != 200 => {
+            text(StatusCode::NOT_FOUND, "not found")
+        }
+        Outcome::Fault(_) if door.in_front => text(StatusCode::NOT_FOUND, "not found"),
+        Outcome::Answer(answer) => pass_on(answer),
+        Outcome::Fault(id) => fault(id),
+    }
+}
+
+/// Lets in only what this command's go asks for.
+fn admit<B>(request: &Request<B>, door: &Door) -> Result<(usize, Wanted), StatusCode> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let host = hosts.next().map(HeaderValue::as_bytes);
+    if host != Some(door.host.as_bytes()) || hosts.next().is_some() || request.uri().authority().is_some() {
+        return Err(StatusCode::MISDIRECTED_REQUEST);
+    }
+    let path = request.uri().path().strip_prefix('/').unwrap_or_default();
+    let (token, path) = path.split_once('/').unwrap_or((path, ""));
+    if !same(token.as_bytes(), door.token.as_bytes()) {
+        return Err(StatusCode::FORBIDDEN);
+    }
+    if request.method() != Method::GET {
+        return Err(StatusCode::METHOD_NOT_ALLOWED);
+    }
+    if request.uri().query().is_some() {
+        return Err(StatusCode::BAD_REQUEST);
+    }
+    let (number, path) = path.split_once('/').ok_or(StatusCode::BAD_REQUEST)?;
+    let number: usize = number.parse().map_err(|_| StatusCode::BAD_REQUEST)?;
+    if number >= door.fetcher.elements.len() {
+        return Err(StatusCode::BAD_REQUEST);
+    }
+    let wanted = Wanted::parse(path).ok_or(StatusCode::BAD_REQUEST)?;
+    Ok((number, wanted))
+}
+
+/// Compares without telling by its time where two secrets differ.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0
+}
+
+fn pass_on(answer: Answer) -> Response<Reply> {
+    let Ok(status) = StatusCode::from_u16(answer.status) else {
+        return text(StatusCode::BAD_GATEWAY, "");
+    };
+    let mut response = Response::new(answer.body.reply());
+    *response.status_mut() = status;
+    if let Some(value) = answer
+        .content_type
+        .and_then(|value| HeaderValue::from_bytes(&value).ok())
+    {
+        response.headers_mut().insert(header::CONTENT_TYPE, value);
+    }
+    put_reason(&mut response, answer.reason.unwrap_or_default());
+    response
+}
+
+/// Go prints `reading URL: 599 relay fault N`, and the rewriter finds it.
+fn fault(id: usize) -> Response<Reply> {
+    let status = StatusCode::from_u16(STATUS).unwrap_or(StatusCode::BAD_GATEWAY);
+    let mut response = text(status, "");
+    put_reason(&mut response, format!("{STATUS_WORDS} {id}").into_bytes());
+    response
+}
+
+fn put_reason(response: &mut Response<Reply>, reason: Vec<u8>) {
+    if !reason.is_empty()
+        && let Ok(reason) = hyper::ext::ReasonPhrase::try_from(reason)
+    {
+        response.extensions_mut().insert(reason);
+    }
+}
+
+fn text(status: StatusCode, words: &'static str) -> Response<Reply> {
+    let mut response = Response::new(Body::from_bytes(words).reply());
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,254 @@
+//! Bodies: small ones in memory, large ones in a file that has no name.
+//!
+//! The file is created with mode 0600 and is unlinked at birth, so that
+//! nothing of it outlives the process. Reads and writes go to the page cache
+//! and are done in place, without a thread of their own.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+
+/// What is kept in memory of one body.
+const MEMORY_LIMIT: usize = 128 << 10;
+/// What is read from a file at once.
+const CHUNK: usize = 64 << 10;
+
+/// A body that is still arriving.
+#[derive(Debug)]
+pub(crate) struct Spool {
+    folder: PathBuf,
+    memory: Vec<u8>,
+    file: Option<File>,
+    len: u64,
+}
+
+impl Spool {
+    /// An empty spool; its file, should it need one, is made in `folder`.
+    pub(crate) fn new(folder: PathBuf) -> Self {
+        Self {
+            folder,
+            memory: Vec::new(),
+            file: None,
+            len: 0,
+        }
+    }
+
+    /// Bytes held.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Makes room for a body whose length was announced.
+    pub(crate) fn expect(&mut self, len: u64) {
+        if let Ok(len) = usize::try_from(len)
+            && len <= MEMORY_LIMIT
+        {
+            self.memory.reserve_exact(len.saturating_sub(self.memory.len()));
+        }
+    }
+
+    /// Adds bytes at the end.
+    ///
+    /// # Errors
+    /// Where the file cannot be made or written.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.file.is_none() && self.memory.len() + bytes.len() > MEMORY_LIMIT {
+            let mut file = tempfile::tempfile_in(&self.folder)?;
+            file.write_all(&self.memory)?;
+            self.memory = Vec::new();
+            self.file = Some(file);
+        }
+        match &mut self.file {
+            Some(file) => file.write_all(bytes)?,
+            None => self.memory.extend_from_slice(bytes),
+        }
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// The finished body.
+    pub(crate) fn finish(self) -> Body {
+        Body {
+            held: match self.file {
+                Some(file) => Held::File(Arc::new(file)),
+                None => Held::Memory(Bytes::from(self.memory)),
+            },
+            len: self.len,
+        }
+    }
+}
+
+/// A whole body.
+#[derive(Debug, Clone)]
+pub(crate) struct Body {
+    held: Held,
+    len: u64,
+}
+
+#[derive(Debug, Clone)]
+enum Held {
+    Memory(Bytes),
+    File(Arc<File>),
+}
+
+impl Body {
+    /// A body out of memory.
+    pub(crate) fn from_bytes(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Self {
+            len: bytes.len() as u64,
+            held: Held::Memory(bytes),
+        }
+    }
+
+    /// Bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Fills `buffer` from `offset`.
+    ///
+    /// # Errors
+    /// Where the body ends before the buffer is full, or cannot be read.
+    pub(crate) fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        match &self.held {
+            Held::File(file) => file.read_exact_at(buffer, offset),
+            Held::Memory(bytes) => {
+                let start = usize::try_from(offset).map_err(io::Error::other)?;
+                let part = start
+                    .checked_add(buffer.len())
+                    .and_then(|end| bytes.get(start..end))
+                    .ok_or(io::ErrorKind::UnexpectedEof)?;
+                buffer.copy_from_slice(part);
+                Ok(())
+            }
+        }
+    }
+
+    /// The first `limit` bytes at most.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub(crate) fn head(&self, limit: usize) -> io::Result<Bytes> {
+        if let Held::Memory(bytes) = &self.held {
+            return Ok(bytes.slice(..bytes.len().min(limit)));
+        }
+        let len = usize::try_from(self.len).unwrap_or(limit).min(limit);
+        let mut buffer = vec![0; len];
+        self.read_exact_at(&mut buffer, 0)?;
+        Ok(buffer.into())
+    }
+
+    /// The body as it goes to go.
+    pub(crate) fn reply(&self) -> Reply {
+        Reply {
+            body: self.clone(),
+            sent: 0,
+        }
+    }
+
+    /// A reader from the start.
+    pub(crate) fn reader(&self) -> Reader<'_> {
+        Reader { body: self, at: 0 }
+    }
+}
+
+/// Reads a [`Body`] from its start.
+#[derive(Debug)]
+pub(crate) struct Reader<'a> {
+    body: &'a Body,
+    at: u64,
+}
+
+impl io::Read for Reader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.body.len.saturating_sub(self.at);
+        let len = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        self.body.read_exact_at(&mut buffer[..len], self.at)?;
+        self.at += len as u64;
+        Ok(len)
+    }
+}
+
+/// A [`Body`] on its way to go.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    body: Body,
+    sent: u64,
+}
+
+impl HttpBody for Reply {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let left = self.body.len - self.sent;
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        let chunk = match &self.body.held {
+            Held::Memory(bytes) => bytes.clone(),
+            Held::File(_) => {
+                let len = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
+                let mut buffer = vec![0; len];
+                if let Err(err) = self.body.read_exact_at(&mut buffer, self.sent) {
+                    return Poll::Ready(Some(Err(err)));
+                }
+                Bytes::from(buffer)
+            }
+        };
+        self.sent += chunk.len() as u64;
+        Poll::Ready(Some(Ok(Frame::data(chunk))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.sent == self.body.len
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.body.len - self.sent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    fn spooled(len: usize) -> Body {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = Spool::new(folder.path().to_owned());
+        let bytes: Vec<u8> = (0..len).map(|n| (n % 251) as u8).collect();
+        for part in bytes.chunks(10_000) {
+            spool.push(part).unwrap();
+        }
+        assert_eq!(spool.len(), len as u64);
+        // Nothing of it has a name.
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        spool.finish()
+    }
+
+    #[test]
+    fn small_stays_in_memory_and_large_goes_to_a_file() {
+        let small = spooled(MEMORY_LIMIT);
+        assert!(matches!(small.held, Held::Memory(_)));
+        let large = spooled(MEMORY_LIMIT + 1);
+        assert!(matches!(large.held, Held::File(_)));
+        for body in [small, large] {
+            let mut read = Vec::new();
+            body.reader().read_to_end(&mut read).unwrap();
+            assert_eq!(read.len() as u64, body.len());
+            assert!(read.iter().enumerate().all(|(n, b)| *b == (n % 251) as u8));
+            assert_eq!(body.head(3).unwrap().as_ref(), [0, 1, 2]);
+            assert!(body.read_exact_at(&mut [0; 2], body.len() - 1).is_err());
+        }
+    }
+}
