@@ -133,6 +133,13 @@ impl Client {
         let mut at = url.clone();
         let mut authorization = self.credentials.header(&at);
         for hop in 0..=REDIRECTS {
+            let elsewhere = !at.same_host(url);
+            if elsewhere && at.host.parse().is_ok_and(dial::is_link_local) {
+                let mut trouble =
+                    Trouble::new(FaultKind::Garbage, "redirected to link-local address, refused");
+                trouble.url = Some(at.stripped());
+                return Err(trouble);
+            }
             let with_target = |mut trouble: Trouble| {
                 if hop > 0 {
                     trouble.url = Some(at.stripped());
@@ -140,7 +147,7 @@ impl Client {
                 trouble
             };
             let mut exchange = self
-                .send(&at, extra, authorization.as_deref(), patience, hop > 0)
+                .send(&at, extra, authorization.as_deref(), patience, elsewhere)
                 .await
                 .map_err(with_target)?;
             let Some(location) = redirect_target(&exchange) else {
@@ -469,7 +476,10 @@ fn follow(first: &Url, at: &Url, location: &str, hop: usize) -> Result<Url, Trou
         trouble.url = Some(url);
         trouble
     };
-    let shown = || crate::report::safe(&crate::policy::route::redact_url(location));
+    let shown = || match location.contains("//") {
+        true => crate::report::safe(&crate::policy::route::redact_url(location)),
+        false => crate::report::safe(location),
+    };
     if hop >= REDIRECTS {
         return Err(refuse("stopped after 10 redirects".to_owned(), shown()));
     }
@@ -574,6 +584,14 @@ impl Exchange {
             }
         }
         text
+    }
+
+    /// False for a body that ends where the connection does.
+    pub(crate) fn end_is_announced(&self) -> bool {
+        self.stream > 0
+            || self.announced().is_some()
+            || self.headers.contains_key(header::TRANSFER_ENCODING)
+            || hyper::body::Body::is_end_stream(&self.body)
     }
 
     /// The length that the header announces for the body.

@@ -158,7 +158,7 @@ async fn serial(addresses: &[SocketAddr], limit: Duration) -> Result<TcpStream, 
 }
 
 /// 169.254.0.0/16 and fe80::/10, in IPv4-mapped form too.
-fn is_link_local(ip: IpAddr) -> bool {
+pub(crate) fn is_link_local(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => v4.is_link_local(),
         IpAddr::V6(v6) => {
@@ -313,7 +313,7 @@ fn connect_status(header: &[u8]) -> Result<(), Trouble> {
     let Some(code) = code.filter(|_| version.starts_with("HTTP/1.")) else {
         return Err(Trouble::nobody(
             FaultKind::ProxyConnect,
-            format!("malformed HTTP response {:?}", crate::report::safe(&line)),
+            format!("malformed HTTP response {:?}", crate::report::safe(line.as_ref())),
         ));
     };
     let text = match words.next() {

@@ -125,6 +125,8 @@ struct Step {
     upstream: Arc<Upstream>,
     sep: Sep,
     partial: Option<Partial>,
+    /// The digest of a whole body whose end was not announced.
+    unannounced: Option<[u8; 32]>,
     patience: Patience,
     doublings: u32,
     asked: u32,
@@ -434,8 +436,17 @@ impl Fetcher {
         let encoding = exchange.header(&header::CONTENT_ENCODING).map(str::to_owned);
         let content_type = content_type(&exchange);
         let redirected = exchange.redirected.clone();
+        let announced = exchange.end_is_announced();
         let spool = self.receive(step, exchange, wanted).await?;
         let body = decoded(spool, encoding.as_deref(), wanted, &self.rules)?;
+        if !announced && wanted.kind != Kind::Zip {
+            // Nobody can tell such a body's end from a broken connection: it is
+            // believed when it comes a second time.
+            let digest = digest(&body).map_err(|err| spool_trouble(&err))?;
+            if step.unannounced.replace(digest) != Some(digest) {
+                return Err(Trouble::new(FaultKind::Eof, "unexpected EOF").in_body());
+            }
+        }
         let answer = Answer {
             status: 200,
             reason: None,
@@ -474,7 +485,10 @@ impl Fetcher {
                 Ok(Some(bytes)) => {
                     let room = limit.saturating_sub(partial.spool.len());
                     let part = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
-                    partial.spool.push(&bytes[..part]).map_err(spool_trouble)?;
+                    partial
+                        .spool
+                        .push(&bytes[..part])
+                        .map_err(|err| spool_trouble(&err))?;
                     if part < bytes.len() || partial.spool.len() == limit {
                         return cut(partial.spool, wanted, limit);
                     }
@@ -555,6 +569,7 @@ impl Tried {
                     upstream: Arc::clone(upstream),
                     sep: *sep,
                     partial: None,
+                    unannounced: None,
                     patience,
                     doublings: 0,
                     asked: 0,
@@ -613,6 +628,22 @@ impl Step {
     fn held(&self) -> u64 {
         self.partial.as_ref().map_or(0, |partial| partial.spool.len())
     }
+}
+
+fn digest(body: &Body) -> std::io::Result<[u8; 32]> {
+    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+    let mut reader = body.reader();
+    let mut buffer = vec![0_u8; 32 << 10];
+    loop {
+        let read = reader.read(&mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        context.update(&buffer[..read]);
+    }
+    let mut digest = [0_u8; 32];
+    digest.copy_from_slice(context.finish().as_ref());
+    Ok(digest)
 }
 
 async fn enter(breaker: &Breaker, may_wait: bool) -> Result<Pass<'_>, Trouble> {
@@ -719,10 +750,7 @@ fn plain_answer(status: u16, text: &'static str) -> Answer {
 
 /// `503 Service Unavailable`, as it was sent.
 fn status_text(answer: &Answer) -> String {
-    let reason = answer
-        .reason
-        .as_ref()
-        .map(|reason| crate::report::safe(&String::from_utf8_lossy(reason)));
+    let reason = answer.reason.as_ref().map(crate::report::safe);
     let usual = hyper::StatusCode::from_u16(answer.status)
         .ok()
         .and_then(|status| status.canonical_reason());
@@ -743,10 +771,10 @@ fn cut(spool: Spool, wanted: &Wanted, limit: u64) -> Result<Spool, Trouble> {
     Err(trouble)
 }
 
-fn spool_trouble(err: std::io::Error) -> Trouble {
+fn spool_trouble(err: &std::io::Error) -> Trouble {
     Trouble::new(
         FaultKind::Disk,
-        format!("spool of the relay: {}", super::trouble::errno_text(&err)),
+        format!("spool of the relay: {}", super::trouble::errno_text(err)),
     )
     .then(Again::Nowhere)
 }
@@ -769,7 +797,7 @@ fn decoded(spool: Spool, encoding: Option<&str>, wanted: &Wanted, rules: &Rules)
         if read == 0 {
             return Ok(plain.finish());
         }
-        plain.push(&buffer[..read]).map_err(spool_trouble)?;
+        plain.push(&buffer[..read]).map_err(|err| spool_trouble(&err))?;
         if plain.len() >= limit {
             return cut(plain, wanted, limit).map(Spool::finish);
         }

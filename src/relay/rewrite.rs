@@ -14,8 +14,10 @@ use memchr::memmem;
 
 use super::faults::{Ledger, STATUS, STATUS_WORDS};
 
-/// The word in front of a URL that belongs to go's way of saying a status.
+/// What go puts in front of the URL where it says a status.
 const READING: &[u8] = b"reading ";
+/// What `go -x` puts in front of the URL where it says a status.
+const TRACE: &[u8] = b"# get ";
 /// The longest URL that is waited for in whole.
 const URL_LIMIT: usize = 8 << 10;
 
@@ -91,10 +93,10 @@ impl Rewriter {
         let prefix = self.names.prefix.as_bytes();
         let mut done = 0;
         while let Some(at) = memmem::find(&text[done..], prefix).map(|at| at + done) {
-            let start = match text[done..at].ends_with(READING) {
-                true => at - READING.len(),
-                false => at,
-            };
+            let start = [READING, TRACE]
+                .iter()
+                .find(|lead| text[done..at].ends_with(lead))
+                .map_or(at, |lead| at - lead.len());
             out.extend_from_slice(&text[done..start]);
             match self.place(text, start, at, last) {
                 Some(place) => {
@@ -114,24 +116,29 @@ impl Rewriter {
     /// text to replace.
     fn beginning(&self, text: &[u8]) -> usize {
         let prefix = self.names.prefix.as_bytes();
-        let mut whole = READING.to_vec();
-        whole.extend_from_slice(prefix);
         let longest = |needle: &[u8]| {
             (1..needle.len().min(text.len() + 1))
                 .rev()
                 .find(|len| text.ends_with(&needle[..*len]))
                 .unwrap_or(0)
         };
-        longest(&whole).max(longest(prefix))
+        [READING, TRACE, b""]
+            .iter()
+            .map(|lead| longest(&[lead, prefix].concat()))
+            .max()
+            .unwrap_or(0)
     }
 
     /// What stands in place of the text from `start` on, whose URL begins at
     /// `at`. `None` where more of the stream is needed to say.
     fn place(&self, text: &[u8], start: usize, at: usize, last: bool) -> Option<Place> {
-        let url_end = text[at..].iter().position(|b| ends_url(*b)).map(|len| at + len);
-        let Some(url_end) = url_end.or((last || text.len() - at > URL_LIMIT).then_some(text.len())) else {
-            return None;
-        };
+        let path = at + self.names.prefix.len();
+        let url_end = text[path..]
+            .iter()
+            .position(|b| ends_url(*b))
+            .map(|len| path + len);
+        let all = || (last || text.len() - at > URL_LIMIT).then_some(text.len());
+        let url_end = url_end.or_else(all)?;
         let own = &text[at..url_end];
         let Some(url) = self.upstream(own) else {
             // The token without an element: left as it is.
@@ -151,14 +158,14 @@ impl Rewriter {
                 })
             }
             Read::Fault { words, len } => {
-                // `go -x` names the URL first and then the error.
-                let trace = text[..start].ends_with(b"# get ");
-                let put = if trace { format!("{url}: {words}") } else { words };
                 let mut end = url_end + len;
-                if trace {
-                    let took = trace_time(&text[end..], last)?;
-                    end += took;
-                }
+                // `go -x` names the URL first and then the error.
+                let put = if &text[start..at] == TRACE {
+                    end += trace_time(&text[end..], last)?;
+                    format!("# get {url}: {words}")
+                } else {
+                    words
+                };
                 Some(Place {
                     text: self.quoted(&put).into_bytes(),
                     end,

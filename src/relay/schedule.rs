@@ -43,7 +43,7 @@ pub(crate) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let date = jiff::fmt::rfc2822::DateTimeParser::new()
         .parse_timestamp(value)
         .ok()?;
-    let date = SystemTime::try_from(date).ok()?;
+    let date = SystemTime::from(date);
     Some(date.duration_since(now).unwrap_or(Duration::ZERO))
 }
 

@@ -45,13 +45,10 @@ pub(crate) async fn serve(listener: TcpListener, door: Arc<Door>) {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
             return;
         };
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(_) => {
-                // Out of descriptors, most likely: others must end first.
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                continue;
-            }
+        let Ok((stream, peer)) = listener.accept().await else {
+            // Out of descriptors, most likely: others must end first.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
         };
         let door = Arc::clone(&door);
         tokio::spawn(async move {

@@ -224,7 +224,10 @@ fn split_port(authority: &str) -> Result<(String, Option<u16>), UrlError> {
         if host.parse::<std::net::Ipv6Addr>().is_err() {
             return Err(UrlError::Malformed);
         }
-        (host, rest.strip_prefix(':').or(rest.is_empty().then_some("")))
+        (
+            host,
+            rest.strip_prefix(':').or_else(|| rest.is_empty().then_some("")),
+        )
     } else {
         match authority.split_once(':') {
             Some((host, port)) => (host, Some(port)),

@@ -3,6 +3,7 @@
 mod faultproxy;
 mod people;
 mod rehearse;
+mod relay;
 mod shim;
 mod startup;
 #[path = "../support/mod.rs"]
