@@ -57,6 +57,7 @@ impl Ledger {
             url: Some(safe(&url.redacted())),
             line: safe(&words),
             mend: None,
+            rule: "",
         };
         let mut entries = self.entries();
         if entries.len() < KEPT {
