@@ -48,7 +48,9 @@ impl Myself {
         if !beside {
             place.set(&[]);
         }
-        let sibling = if beside {
+        // gofix may lie in a folder of programs, /usr/bin for one, and the go there is then a toolchain's.
+        let shim_or_gofix = beside && !(sibling == b"go" && is_toolchain(place));
+        let sibling = if shim_or_gofix {
             path::stat(place.as_c()).map(|stat| stat.id)
         } else {
             None

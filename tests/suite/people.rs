@@ -649,6 +649,44 @@ fn a_go_that_is_not_gofixs_is_never_replaced() {
 }
 
 #[test]
+fn gofix_may_lie_beside_the_real_go() {
+    let sandbox = Sandbox::new();
+    let bin = sandbox.path("bin");
+    fs::create_dir(&bin).unwrap();
+    symlink(real_go(), bin.join("go")).unwrap();
+    fs::copy(gofix_exe(), bin.join("gofix")).unwrap();
+    let sandbox = sandbox.env(
+        "PATH",
+        std::env::join_paths([bin.as_path(), Path::new("/usr/bin"), Path::new("/bin")]).unwrap(),
+    );
+    let version = sandbox
+        .run(bin.join("gofix"))
+        .args(["go", "version"])
+        .output()
+        .expect_code(0);
+    assert_eq!(version.stdout, sandbox.plain_go(&["version"]).output().stdout);
+    sandbox
+        .run(bin.join("gofix"))
+        .args(["shim", "install"])
+        .output()
+        .expect_code(0);
+    let shim = sandbox.path("home/.local/share/gofix/shims/go");
+    assert_eq!(
+        fs::read_link(&shim).unwrap(),
+        bin.join("gofix"),
+        "the real go is no shim"
+    );
+    let path = std::env::join_paths([shim.parent().unwrap(), bin.as_path()]).unwrap();
+    let version = sandbox
+        .run(&shim)
+        .args(["version"])
+        .env("PATH", path)
+        .output()
+        .expect_code(0);
+    assert_eq!(version.stdout, sandbox.plain_go(&["version"]).output().stdout);
+}
+
+#[test]
 fn a_file_behind_a_link_is_named_and_not_edited() {
     let sandbox = without_shim();
     fs::write(sandbox.path("dotprofile"), "# kept elsewhere\n").unwrap();
