@@ -7,6 +7,7 @@
 pub mod args;
 mod cache;
 mod config;
+mod explain;
 mod files;
 mod manual;
 pub mod reference;
@@ -51,6 +52,7 @@ pub fn run(args: &[OsString], start: &StartState) -> i32 {
         Command::Cache(asked) => cache::run(&asked, &cli.settings),
         Command::Completions(asked) => manual::completions(&asked),
         Command::Man(asked) => manual::man(&asked),
+        Command::Explain(asked) => explain::run(asked.file.as_deref(), asked.json),
         Command::Rehearse(asked) => rehearse::run(&asked),
         _ => go(&split, &cli.settings, start),
     }

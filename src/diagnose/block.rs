@@ -525,6 +525,8 @@ fn module(block: &Block, parts: &Parts<'_>, candidate: &Candidate<'_>) -> (Optio
     let own = |(m, v): (&str, &str)| (Some(m.to_owned()), Some(v.to_owned()));
     let line = &block.lines[candidate.line];
     let near = candidate.request.map_or(line.as_str(), |r| r.before);
+    // `zip for M@V has unexpected file OTHER@V/…` names two.
+    let near = near.split(" has unexpected file").next().unwrap_or(near);
     let named = gotext::module_version(near).or_else(|| verify_form(near));
     if let Some(found) = named {
         return own(found);
@@ -550,7 +552,11 @@ fn module(block: &Block, parts: &Parts<'_>, candidate: &Candidate<'_>) -> (Optio
     if toolchain {
         return (Some("golang.org/toolchain".to_owned()), None);
     }
-    let path = gotext::import_path(near).or_else(|| gotext::import_path(&parts.answer));
+    let path = gotext::at_revision(&parts.answer)
+        .or_else(|| gotext::import_path(near))
+        .or_else(|| gotext::import_path(&parts.answer))
+        .or_else(|| gotext::leading_path(near))
+        .or_else(|| parts.answer.lines().last().and_then(gotext::leading_path));
     (path.map(str::to_owned), None)
 }
 

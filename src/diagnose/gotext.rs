@@ -302,6 +302,24 @@ pub fn import_path(text: &str) -> Option<&str> {
     None
 }
 
+/// The module of `reading M/go.mod at revision V: …`, as a VCS's errors are wrapped.
+#[must_use]
+pub fn at_revision(text: &str) -> Option<&str> {
+    let end = text.find("/go.mod at revision ")?;
+    let start = text[..end].rfind("reading ")? + "reading ".len();
+    is_module_path(&text[start..end]).then(|| &text[start..end])
+}
+
+/// The import path that a message begins with: `P: …`, at the end of an import chain.
+#[must_use]
+pub fn leading_path(text: &str) -> Option<&str> {
+    let text = text.trim_start();
+    let text = text.strip_prefix("go: ").unwrap_or(text);
+    let (path, _) = text.split_once(": ")?;
+    let plain = path.bytes().all(is_path_byte) && path.contains('/');
+    (plain && is_module_path(path) && file_position(text).is_none()).then_some(path)
+}
+
 /// Module path and version of a file below `cache/download`, and of an
 /// extracted directory.
 #[must_use]

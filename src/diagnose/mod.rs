@@ -7,12 +7,14 @@ use std::fmt;
 
 mod advice;
 mod block;
+mod explain;
 pub mod gotext;
 mod lines;
 mod matcher;
 pub mod rules;
 mod scan;
 
+pub use explain::{Explanation, explain};
 pub use matcher::RuleSet;
 pub use scan::{Finding, Findings, Scanner};
 
@@ -330,25 +332,20 @@ pub fn diagnose_with(input: &Input<'_>, rules: RuleSet<'_>) -> Diagnosis {
         scanner.end_stream();
         scanner.feed(json);
     }
-    Diagnosis::of(scanner.finish())
+    Diagnosis::of(&scanner.finish())
 }
 
 impl Diagnosis {
     /// Puts findings together: warnings and traces only where nothing else was
     /// said, answers before faults.
     #[must_use]
-    pub fn of(findings: Findings) -> Self {
-        let only_minor = findings.faults.iter().all(|f| f.minor);
-        let faults: Vec<Fault> = findings
-            .faults
-            .into_iter()
-            .filter(|f| only_minor || !f.minor)
-            .map(|f| f.fault)
-            .collect();
-        let verdict = together(&faults, findings.program);
+    pub fn of(findings: &Findings) -> Self {
+        let program = findings.program;
+        let faults: Vec<Fault> = findings.decisive().into_iter().map(|f| f.fault).collect();
+        let verdict = together(&faults, program);
         Self {
             verdict,
-            advice: advice::advice(verdict, &faults, findings.program),
+            advice: advice::advice(verdict, &faults, program),
             needs: (verdict == Verdict::Repair).then_some(Needs::Disk),
             faults,
         }

@@ -43,6 +43,20 @@ pub struct Findings {
     pub bytes: u64,
 }
 
+impl Findings {
+    /// Those that count: all but warnings and traces, or these where there is
+    /// nothing else.
+    #[must_use]
+    pub fn decisive(&self) -> Vec<Finding> {
+        let only_minor = self.faults.iter().all(|f| f.minor);
+        self.faults
+            .iter()
+            .filter(|f| only_minor || !f.minor)
+            .cloned()
+            .collect()
+    }
+}
+
 /// What kind of output the stream is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Region {
