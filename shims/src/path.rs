@@ -242,11 +242,25 @@ pub fn current_exe(path: &mut CPath) -> bool {
 }
 
 /// The identity of the running executable.
-#[cfg(target_os = "macos")]
+#[cfg(not(target_os = "linux"))]
 pub fn current_exe_id() -> Option<FileId> {
     let mut path = CPath::new();
     if !current_exe(&mut path) {
         return None;
     }
     stat(path.as_c()).map(|me| me.id)
+}
+
+/// Where the running executable is, links resolved.
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+pub fn current_exe(path: &mut CPath) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    let Ok(name) = std::env::current_exe() else {
+        return false;
+    };
+    if !path.set(&[name.as_os_str().as_bytes()]) {
+        return false;
+    }
+    path.follow_links();
+    true
 }

@@ -176,18 +176,8 @@ pub unsafe fn set_variable(name: &CStr, value: &CStr) {
 }
 
 /// The last error of a system call.
-#[expect(unsafe_code, reason = "errno is a variable of C")]
 pub fn errno() -> c_int {
-    // SAFETY: the address is valid in every thread.
-    #[cfg(target_os = "macos")]
-    unsafe {
-        *libc::__error()
-    }
-    // SAFETY: the address is valid in every thread.
-    #[cfg(not(target_os = "macos"))]
-    unsafe {
-        *libc::__errno_location()
-    }
+    std::io::Error::last_os_error().raw_os_error().unwrap_or_default()
 }
 
 /// What a system error means, in the words of C.

@@ -240,12 +240,20 @@ impl Running<'_> {
         Ok(())
     }
 
+    /// Takes all that stands in a pipe.
     fn drain(&mut self, stream: Stream) {
-        while self.take(stream) {}
+        // The runtime learns late that there is something to read, and until then answers that there is not.
+        while self.take_by(stream, |receiver, buffer| {
+            Ok(nix::unistd::read(receiver, buffer)?)
+        }) {}
     }
 
-    /// Takes what stands in a pipe. False where there is nothing, or no more.
+    /// Takes what stands in a pipe that the runtime found readable. False where there is nothing, or no more.
     fn take(&mut self, stream: Stream) -> bool {
+        self.take_by(stream, |receiver, buffer| receiver.try_read(buffer))
+    }
+
+    fn take_by(&mut self, stream: Stream, read: fn(&Receiver, &mut [u8]) -> io::Result<usize>) -> bool {
         let pipe = match stream {
             Stream::Stdout => &mut self.stdout,
             Stream::Stderr => &mut self.stderr,
@@ -254,7 +262,7 @@ impl Running<'_> {
             return false;
         };
         let mut buffer = std::mem::take(&mut self.buffer);
-        let count = match receiver.try_read(&mut buffer) {
+        let count = match read(receiver, &mut buffer) {
             Ok(0) => {
                 *pipe = None;
                 0

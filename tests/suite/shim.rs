@@ -967,6 +967,30 @@ fn a_protocol_that_gofix_does_not_know_ends_in_go() {
     }
 }
 
+/// What go writes right before it ends is in the pipe when its death is noticed.
+#[test]
+fn the_last_words_of_a_short_run_are_never_lost() {
+    let probe = Probe::new();
+    let words = "echo out; echo words >&2; exit 1\n";
+    probe.sandbox.write("build", words);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    let run = probe
+                        .go(Way::Shim)
+                        .args(["build"])
+                        .env("GOPROXY", "http://127.0.0.1:9");
+                    let outcome = run.output();
+                    assert_eq!(outcome.stdout, "out\n", "{outcome}");
+                    assert_eq!(outcome.stderr, "words\n", "{outcome}");
+                    assert_eq!(outcome.code(), Some(1));
+                }
+            });
+        }
+    });
+}
+
 #[test]
 fn a_deep_path_is_one_that_is_not_there() {
     let probe = Probe::new();
