@@ -38,6 +38,7 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -188,6 +189,7 @@ impl Setup {
 pub struct Relay {
     goproxy: String,
     names: Arc<Names>,
+    waiting: Arc<AtomicUsize>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -212,10 +214,12 @@ impl Relay {
             ledger: Arc::new(Ledger::default()),
         });
         let goproxy = plan.goproxy.replace(OWN, &prefix);
+        let waiting = Arc::new(AtomicUsize::new(0));
         let door = Door {
             token,
             host,
             in_front: setup.in_front,
+            waiting: Arc::clone(&waiting),
             fetcher: fetcher(setup, plan.elements, Arc::clone(&names.ledger)),
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -229,6 +233,7 @@ impl Relay {
         Ok(Some(Self {
             goproxy,
             names,
+            waiting,
             stop: Some(stop),
             thread: Some(thread),
         }))
@@ -251,6 +256,13 @@ impl Relay {
     #[must_use]
     pub fn faults(&self) -> Vec<Fault> {
         self.names.ledger.faults()
+    }
+
+    /// True while go waits for an answer of the relay: a go that reads nothing
+    /// then is not stalled, and the relay's own clocks end the wait.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
     }
 
     /// Forgets the faults so far: another run of go begins.

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::header::{self, HeaderValue};
@@ -36,6 +37,24 @@ pub(crate) struct Door {
     /// 200 or 404 only: the user's list stands behind the relay.
     pub(crate) in_front: bool,
     pub(crate) fetcher: Fetcher,
+    /// Requests of go that wait for their answer.
+    pub(crate) waiting: Arc<AtomicUsize>,
+}
+
+/// Counts one request for as long as it waits.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Takes connections until it is dropped.
@@ -86,6 +105,7 @@ async fn answer<B>(request: &Request<B>, door: &Door) -> Response<Reply> {
         Err(status) => return text(status, ""),
     };
     let agent = request.headers().get(header::USER_AGENT);
+    let _waiting = Waiting::new(&door.waiting);
     match door.fetcher.fetch(element, &wanted, agent).await {
         Outcome::Answer(answer) if door.in_front && answer.status != 200 => {
             text(StatusCode::NOT_FOUND, "not found")

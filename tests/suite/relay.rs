@@ -1,9 +1,11 @@
 //! The relay between the real go and a module proxy that fails.
 
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Framing, Kind, Module, Rule, SumDb, When};
+use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Framing, Kind, Module, Rule, SumDb, Tls, When};
 use gofix::policy::route::ProxyList;
 use gofix::relay::{Environment, Quoting, Relay, Setup};
 
@@ -271,7 +273,7 @@ fn requiring_a() -> Sandbox {
 #[test]
 fn a_proxy_that_is_not_there() {
     let gone = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         format!("http://{}", listener.local_addr().unwrap())
     };
     let mut setup = setup(&[&gone]);
@@ -339,7 +341,7 @@ fn later_routes() {
 #[test]
 fn every_route_is_asked_once_before_any_is_asked_twice() {
     let gone = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         format!("http://{}", listener.local_addr().unwrap())
     };
     let healthy = healthy();
@@ -428,4 +430,551 @@ fn a_captive_portal_is_a_fault() {
     let of_relay = through(&relay, &sandbox(), &["list", "-m", "example.com/a@v1.0.0"]);
     let of_go = plain(proxy.url(), &sandbox(), &["list", "-m", "example.com/a@v1.0.0"]);
     assert_eq!(of_relay.stderr, of_go.stderr);
+}
+
+/// A relay's port and token, for talking to it by hand.
+struct Address {
+    host: String,
+    token: String,
+}
+
+impl Address {
+    fn of(relay: &Relay) -> Self {
+        let goproxy = relay.goproxy().into_string().unwrap();
+        let first = goproxy.split([',', '|']).next().unwrap();
+        let mut parts = first.strip_prefix("http://").unwrap().split('/');
+        Self {
+            host: parts.next().unwrap().to_owned(),
+            token: parts.next().unwrap().to_owned(),
+        }
+    }
+
+    /// Sends these bytes and reads all that comes back.
+    fn say(&self, request: &[u8]) -> String {
+        let mut stream = TcpStream::connect(&self.host).unwrap();
+        // The relay may close before it has read everything.
+        stream.write_all(request).ok();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).ok();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    fn request(&self, method: &str, target: &str, host: &str) -> String {
+        self.say(
+            format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes(),
+        )
+    }
+
+    /// The status and the body of one GET below the token.
+    fn get(&self, path: &str) -> (u16, String) {
+        let answer = self.request("GET", &format!("/{}/{path}", self.token), &self.host);
+        let status = answer
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok())
+            .unwrap_or(0);
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        (status, body.to_owned())
+    }
+}
+
+fn code(answer: &str) -> &str {
+    answer.split(' ').nth(1).unwrap_or("closed")
+}
+
+/// Only this command's go is let in, and only to what go asks for.
+#[test]
+fn strangers_are_kept_out() {
+    let proxy = healthy();
+    let relay = relay(&[proxy.url()]);
+    let address = Address::of(&relay);
+    let (host, token) = (address.host.as_str(), address.token.as_str());
+    let list = "0/example.com/a/@v/list";
+    assert_eq!(address.get(list).0, 200);
+    let asked = proxy.requests().len();
+
+    for target in [
+        format!("/{list}"),
+        format!("/{}/{list}", "0".repeat(32)),
+        format!("/{}/{list}", &token[..31]),
+        format!("/{token}x/{list}"),
+        format!(
+            "/{}/{list}",
+            token.to_uppercase().replace(|c: char| c.is_ascii_digit(), "A")
+        ),
+        "/".to_owned(),
+    ] {
+        assert_eq!(code(&address.request("GET", &target, host)), "403", "{target}");
+    }
+    let target = format!("/{token}/{list}");
+    for other in ["localhost", "127.0.0.1", "example.com", "127.0.0.1:1", ""] {
+        assert_eq!(code(&address.request("GET", &target, other)), "421", "{other}");
+    }
+    let twice =
+        format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nHost: evil.test\r\nConnection: close\r\n\r\n");
+    assert_eq!(code(&address.say(twice.as_bytes())), "421");
+    let absolute = format!("http://{host}{target}");
+    assert_eq!(code(&address.request("GET", &absolute, host)), "421");
+    for method in ["POST", "PUT", "HEAD", "DELETE", "CONNECT"] {
+        assert_ne!(code(&address.request(method, &target, host)), "200", "{method}");
+    }
+    for path in [
+        "0/../../etc/passwd",
+        "0/a/%2e%2e/%2e%2e/b/@v/list",
+        "0/a/..%2f..%2fb/@v/list",
+        "0//example.com/a/@v/list",
+        "0/a%00b/@v/list",
+        "0/a%0d%0aX-Y:%20z/@v/list",
+        "0/a\\b/@v/list",
+        "0/a/@v/list?x=y",
+        "0",
+        "0/",
+        "1/example.com/a/@v/list",
+        "-1/example.com/a/@v/list",
+        "18446744073709551616/example.com/a/@v/list",
+    ] {
+        assert_eq!(address.get(path).0, 400, "{path}");
+    }
+    let long = format!(
+        "GET {target} HTTP/1.1\r\nHost: {host}\r\nX: {}\r\n\r\n",
+        "x".repeat(1 << 20)
+    );
+    assert_ne!(code(&address.say(long.as_bytes())), "200");
+    assert_eq!(
+        proxy.requests().len(),
+        asked,
+        "an upstream was asked for a stranger"
+    );
+}
+
+/// Another user of the machine does not get in with the token either.
+#[test]
+fn another_user_is_kept_out() {
+    use std::os::unix::process::CommandExt;
+    if !nix::unistd::geteuid().is_root() || cfg!(not(target_os = "linux")) {
+        // Only root can become somebody else; who owns a socket is known on Linux.
+        return;
+    }
+    let proxy = healthy();
+    let relay = relay(&[proxy.url()]);
+    let address = Address::of(&relay);
+    let (ip, port) = address.host.split_once(':').unwrap();
+    let script = format!(
+        "exec 3<>/dev/tcp/{ip}/{port}; printf 'GET /{}/0/example.com/a/@v/list HTTP/1.1\\r\\nHost: {}\\r\\nConnection: close\\r\\n\\r\\n' >&3; cat <&3",
+        address.token, address.host
+    );
+    let ask = |uid: u32| {
+        let output = std::process::Command::new("/bin/bash")
+            .args(["-c", &script])
+            .current_dir("/")
+            .uid(uid)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(ask(0).contains("200 OK"));
+    assert_eq!(ask(65534), "");
+}
+
+/// Redirects are followed as go follows them, and not where they must not lead.
+#[test]
+fn redirects() {
+    let target = healthy();
+    let to = |to: &str| with_rules([Rule::new(Fault::Redirect { to: to.to_owned() }).on(Kind::Mod)]);
+    let proxy = to(&format!("{}/", target.url()));
+    let relay_to = relay(&[proxy.url()]);
+    through(&relay_to, &requiring_a(), &["mod", "download"]).expect_code(0);
+    assert!(
+        target
+            .requests()
+            .iter()
+            .any(|request| request.kind() == Kind::Mod)
+    );
+
+    for (location, words) in [
+        ("file:///etc/passwd", "unsupported protocol scheme \"file\""),
+        ("ftp://127.0.0.1/", "unsupported protocol scheme \"ftp\""),
+        (
+            "http://169.254.169.254/latest/",
+            "redirected to link-local address, refused",
+        ),
+        ("http://[fe80::1]/", "redirected to link-local address, refused"),
+    ] {
+        let proxy = to(location);
+        let mut setup = setup(&[proxy.url()]);
+        setup.tries = 1;
+        let relay = Relay::start(setup).unwrap().unwrap();
+        let run = through(&relay, &requiring_a(), &["mod", "download"]).expect_code(1);
+        assert!(run.stderr.contains(words), "{location}: {run}");
+    }
+}
+
+/// Many askers of one file make one request, whoever of them goes away.
+#[test]
+fn one_fetch_for_many_askers() {
+    let proxy = with_rules([Rule::new(Fault::Delay { ms: 400 }).on(Kind::Zip)]);
+    let mut setup = setup(&[proxy.url()]);
+    setup.stall = Duration::from_secs(10);
+    let relay = Relay::start(setup).unwrap().unwrap();
+    let address = Address::of(&relay);
+    let path = "0/example.com/!upper/b/@v/v1.1.0.zip";
+    // One that asks first and leaves as soon as its request has reached the proxy.
+    let mut leaver = TcpStream::connect(&address.host).unwrap();
+    let request = format!(
+        "GET /{}/{path} HTTP/1.1\r\nHost: {}\r\n\r\n",
+        address.token, address.host
+    );
+    leaver.write_all(request.as_bytes()).unwrap();
+    assert!(proxy.wait_for(Duration::from_secs(20), |requests| !requests.is_empty()));
+    std::thread::scope(|scope| {
+        let askers: Vec<_> = (0..8).map(|_| scope.spawn(|| address.get(path).0)).collect();
+        drop(leaver);
+        for asker in askers {
+            assert_eq!(asker.join().unwrap(), 200);
+        }
+    });
+    assert!(proxy.requests().len() <= 2, "{} requests", proxy.requests().len());
+}
+
+/// In front of the user's own list the relay says 200 or 404 and nothing else.
+#[test]
+fn in_front_of_a_list() {
+    let down = with_rules([
+        Rule::new(status(503, None)).on(Kind::Mod),
+        Rule::new(status(403, None)).on(Kind::Info),
+    ]);
+    let mut set = setup(&[down.url()]);
+    set.in_front = true;
+    set.tries = 0;
+    let relay = Relay::start(set).unwrap().unwrap();
+    assert_eq!(
+        relay.goproxy().into_string().unwrap().split_once('|').unwrap().1,
+        down.url()
+    );
+    let address = Address::of(&relay);
+    assert_eq!(address.get("0/example.com/a/@v/list").0, 200);
+    assert_eq!(address.get("0/example.com/a/@v/v1.0.0.mod").0, 404);
+    assert_eq!(address.get("0/example.com/a/@v/v1.0.0.info").0, 404);
+    assert_eq!(address.get("0/example.com/none/@v/list").0, 404);
+    // Go then asks the real list, in its own words, and so it does when the relay has gone.
+    let list = relay.goproxy();
+    let run = sandbox()
+        .requiring(&[A])
+        .plain_go(&["mod", "download"])
+        .env("GOPROXY", &list)
+        .output();
+    let of_go = plain(down.url(), &requiring_a(), &["mod", "download"]);
+    assert_eq!(run.stderr, of_go.stderr);
+    relay.shutdown();
+    let run = requiring_a()
+        .plain_go(&["mod", "download"])
+        .env("GOPROXY", &list)
+        .output();
+    assert_eq!(run.stderr, of_go.stderr);
+}
+
+/// Ten faults in a row and three failed probes: after that the upstream's last
+/// fault comes at once, without another request.
+#[test]
+fn a_dead_upstream_is_not_asked_again() {
+    let proxy = with_rules([Rule::new(Fault::ResetBeforeHeader)]);
+    let mut setup = setup(&[proxy.url()]);
+    setup.fail_timeout = Duration::from_millis(1);
+    setup.tries = 20;
+    setup.max_fails = 4;
+    setup.retry_count = 2;
+    let relay = Relay::start(setup).unwrap().unwrap();
+    let address = Address::of(&relay);
+    assert_eq!(address.get("0/example.com/a/@v/list").0, 599);
+    let asked = proxy.requests().len();
+    assert_eq!(asked, 6);
+    for module in ["a", "b", "c"] {
+        assert_eq!(address.get(&format!("0/example.com/{module}/@v/list")).0, 599);
+    }
+    assert_eq!(proxy.requests().len(), asked);
+    assert_eq!(relay.faults().len(), 4);
+}
+
+/// A longer wait than a minute means the next route.
+#[test]
+fn retry_after() {
+    let limited = with_rules([Rule::new(status(429, Some("61"))).on(Kind::Mod)]);
+    let later = healthy();
+    let relay_two = relay(&[limited.url(), later.url()]);
+    through(&relay_two, &requiring_a(), &["mod", "download"]).expect_code(0);
+    let mods = |proxy: &FaultProxy| {
+        let requests = proxy.requests();
+        requests
+            .iter()
+            .filter(|request| request.kind() == Kind::Mod)
+            .count()
+    };
+    // Each file is asked for once on either route.
+    assert!(mods(&limited) > 0);
+    assert_eq!(mods(&limited), mods(&later));
+    // The budget ends every wait.
+    let limited = with_rules([Rule::new(status(429, Some("50"))).on(Kind::Mod)]);
+    let mut set = setup(&[limited.url()]);
+    set.deadline = Some(std::time::Instant::now() + Duration::from_secs(20));
+    let relay = Relay::start(set).unwrap().unwrap();
+    let run = through(&relay, &requiring_a(), &["mod", "download"]).expect_code(1);
+    assert!(run.stderr.contains("429 Too Many Requests"), "{run}");
+}
+
+/// A certificate made for `localhost`, 127.0.0.1 and `proxy.test`.
+fn certificate(http2: bool) -> (Tls, String) {
+    let names = ["localhost", "127.0.0.1", "proxy.test"].map(str::to_owned);
+    let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+    let pem = made.cert.pem();
+    let tls = Tls {
+        chain_pem: pem.clone(),
+        key_pem: made.signing_key.serialize_pem(),
+        http2,
+    };
+    (tls, pem)
+}
+
+/// A proxy that speaks TLS, and the file that says whom to trust.
+struct Secure {
+    proxy: FaultProxy,
+    roots: tempfile::NamedTempFile,
+}
+
+impl Secure {
+    fn new(
+        http2: bool,
+        build: impl FnOnce(gofix::faultproxy::Builder) -> gofix::faultproxy::Builder,
+    ) -> Self {
+        let catalogue = catalogue();
+        let (tls, pem) = certificate(http2);
+        let builder = FaultProxy::builder(catalogue.clone())
+            .sumdb(SumDb::new("sum.example.test", &catalogue))
+            .tls(tls);
+        let mut roots = tempfile::NamedTempFile::new().unwrap();
+        roots.write_all(pem.as_bytes()).unwrap();
+        Self {
+            proxy: build(builder).start().unwrap(),
+            roots,
+        }
+    }
+
+    fn trusting(&self, lists: &[&str]) -> Setup {
+        let mut setup = setup(lists);
+        setup.environment.roots.file = Some(self.roots.path().into());
+        setup.environment.roots.dirs = Some("/nowhere".into());
+        setup
+    }
+
+    /// A sandbox whose go trusts the same.
+    fn sandbox(&self) -> Sandbox {
+        requiring_a()
+            .env("SSL_CERT_FILE", self.roots.path())
+            .env("SSL_CERT_DIR", "/nowhere")
+    }
+}
+
+#[test]
+fn http2_and_back_to_http1_after_its_faults() {
+    let faults = [
+        Rule::new(Fault::Goaway { code: 2 }).on(Kind::Mod).first(1),
+        Rule::new(Fault::RstStream {
+            code: 2,
+            after: Some(10),
+        })
+        .on(Kind::Zip)
+        .first(1),
+    ];
+    for rules in [&faults[..0], &faults[..1], &faults[1..]] {
+        let secure = Secure::new(true, |builder| builder.rules(rules.iter().cloned()));
+        let relay = Relay::start(secure.trusting(&[secure.proxy.url()]))
+            .unwrap()
+            .unwrap();
+        through(&relay, &secure.sandbox(), &["mod", "download"]).expect_code(0);
+        let requests = secure.proxy.requests();
+        assert_eq!(requests[0].protocol, "HTTP/2");
+        let back = requests.iter().any(|request| request.protocol == "HTTP/1.1");
+        assert_eq!(back, !rules.is_empty(), "{rules:?}");
+    }
+}
+
+#[test]
+fn a_certificate_that_does_not_verify() {
+    let secure = Secure::new(true, |builder| builder);
+    let relay = Relay::start(setup(&[secure.proxy.url()])).unwrap().unwrap();
+    let of_relay = through(&relay, &requiring_a(), &["mod", "download"]).expect_code(1);
+    let of_go = plain(secure.proxy.url(), &requiring_a(), &["mod", "download"]);
+    assert_eq!(of_relay.stderr, of_go.stderr);
+    assert!(of_go.stderr.contains("x509: "), "{of_go}");
+    // One handshake for the relay's request, one for go's.
+    assert_eq!(secure.proxy.connections(), 2);
+    // Another name than the certificate's.
+    let secure = Secure::new(true, |builder| builder);
+    let url = secure.proxy.url().replace("127.0.0.1", "127.0.0.2");
+    drop(relay);
+    let relay = Relay::start(secure.trusting(&[&url])).unwrap().unwrap();
+    let run = through(&relay, &requiring_a(), &["mod", "download"]).expect_code(1);
+    assert!(run.stderr.contains(&format!("Get \"{url}/")), "{run}");
+}
+
+#[test]
+fn credentials_stay_with_their_host() {
+    let secure = Secure::new(true, |builder| builder.basic_auth("me:s3cr3t"));
+    let authority = secure.proxy.url().strip_prefix("https://").unwrap().to_owned();
+    // Without any, the answer is 401 and goes through as it is.
+    let relay = Relay::start(secure.trusting(&[secure.proxy.url()]))
+        .unwrap()
+        .unwrap();
+    let refused = through(&relay, &secure.sandbox(), &["mod", "download"]).expect_code(1);
+    let of_go = plain(secure.proxy.url(), &secure.sandbox(), &["mod", "download"]);
+    assert_eq!(refused.stderr, of_go.stderr);
+    // Out of the URL; nothing that is printed shows them.
+    let with_user = secure.proxy.url_with("me:s3cr3t");
+    let relay = Relay::start(secure.trusting(&[&with_user])).unwrap().unwrap();
+    let run = through(&relay, &secure.sandbox(), &["mod", "download", "-x"]).expect_code(0);
+    assert!(
+        !run.stderr.contains("s3cr3t") && run.stderr.contains("me:xxxxx@"),
+        "{run}"
+    );
+    // Out of netrc, for this host and port.
+    let mut netrc = tempfile::NamedTempFile::new().unwrap();
+    writeln!(netrc, "machine {authority} login me password s3cr3t").unwrap();
+    let mut setup = secure.trusting(&[secure.proxy.url()]);
+    setup.environment.netrc = Some(netrc.path().into());
+    let relay = Relay::start(setup).unwrap().unwrap();
+    through(&relay, &secure.sandbox(), &["mod", "download"]).expect_code(0);
+    // A redirect to another host leaves them behind.
+    let other = healthy();
+    let to = format!("{}/", other.url().replace("127.0.0.1", "localhost"));
+    let from = Secure::new(false, |builder| builder.rule(Rule::new(Fault::Redirect { to })));
+    let list = from.proxy.url_with("me:s3cr3t");
+    let relay = Relay::start(from.trusting(&[&list])).unwrap().unwrap();
+    let run = through(&relay, &from.sandbox(), &["mod", "download"]).expect_code(1);
+    // https to http: refused, in go's words.
+    assert!(run.stderr.contains("redirected from secure URL"), "{run}");
+    assert!(!run.stderr.contains("s3cr3t"), "{run}");
+    assert!(other.requests().is_empty());
+}
+
+/// An HTTP proxy that takes every request and every tunnel to one place.
+fn forward_proxy(to: &FaultProxy) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://me:pw@{}", listener.local_addr().unwrap());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (lines, target) = (Arc::clone(&seen), to.address());
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let lines = Arc::clone(&lines);
+            std::thread::spawn(move || forward(client, target, &lines));
+        }
+    });
+    (url, seen)
+}
+
+fn forward(mut client: TcpStream, target: std::net::SocketAddr, lines: &Mutex<Vec<String>>) -> Option<()> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        client.read_exact(&mut byte).ok()?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).ok()?;
+    lines.lock().ok()?.push(head.clone());
+    let mut upstream = TcpStream::connect(target).ok()?;
+    if head.starts_with("CONNECT ") {
+        client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").ok()?;
+    } else {
+        // Not kept alive: the next request may name another host.
+        let (line, rest) = head.split_once("\r\n")?;
+        let path = line.split(' ').nth(1)?.splitn(4, '/').nth(3)?;
+        let head = format!("GET /{path} HTTP/1.1\r\nConnection: close\r\n{rest}");
+        upstream.write_all(head.as_bytes()).ok()?;
+    }
+    let (mut from_client, mut to_upstream) = (client.try_clone().ok()?, upstream.try_clone().ok()?);
+    std::thread::spawn(move || {
+        std::io::copy(&mut from_client, &mut to_upstream).ok();
+        to_upstream.shutdown(std::net::Shutdown::Write).ok();
+    });
+    std::io::copy(&mut upstream, &mut client).ok();
+    client.shutdown(std::net::Shutdown::Both).ok();
+    Some(())
+}
+
+/// The proxies of the environment, as go uses them.
+#[test]
+fn proxies_of_the_environment() {
+    let plain_proxy = healthy();
+    let (url, seen) = forward_proxy(&plain_proxy);
+    let mut set = setup(&["http://proxy.test/"]);
+    set.environment.proxies.http = url;
+    let relay = Relay::start(set).unwrap().unwrap();
+    through(&relay, &requiring_a(), &["mod", "download"]).expect_code(0);
+    {
+        let seen = seen.lock().unwrap();
+        assert!(
+            seen[0].starts_with("GET http://proxy.test/example.com/a/@v/v1.0.0.mod HTTP/1.1\r\n"),
+            "{seen:?}"
+        );
+        assert!(
+            seen[0]
+                .to_ascii_lowercase()
+                .contains("proxy-authorization: basic bwu6chc="),
+            "{seen:?}"
+        );
+    }
+
+    let secure = Secure::new(true, |builder| builder);
+    let (url, seen) = forward_proxy(&secure.proxy);
+    let mut set = secure.trusting(&["https://proxy.test"]);
+    set.environment.proxies.https = url;
+    let relay = Relay::start(set).unwrap().unwrap();
+    through(&relay, &secure.sandbox(), &["mod", "download"]).expect_code(0);
+    let seen = seen.lock().unwrap();
+    assert!(
+        seen[0].starts_with("CONNECT proxy.test:443 HTTP/1.1\r\n"),
+        "{seen:?}"
+    );
+    assert!(
+        seen[0].contains("Proxy-Authorization: Basic bWU6cHc=\r\n"),
+        "{seen:?}"
+    );
+}
+
+/// A proxy of the environment that refuses has answered.
+#[test]
+fn a_refused_tunnel_is_an_answer() {
+    for (status, asked, words) in [
+        (
+            "407 Proxy Authentication Required",
+            1,
+            "Proxy Authentication Required",
+        ),
+        ("403 Forbidden", 1, "Forbidden"),
+        ("502 Bad Gateway", 2, "Bad Gateway"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let count = Arc::new(Mutex::new(0));
+        let counter = Arc::clone(&count);
+        std::thread::spawn(move || {
+            for mut client in listener.incoming().map_while(Result::ok) {
+                *counter.lock().unwrap() += 1;
+                let mut buffer = [0; 1024];
+                client.read(&mut buffer).ok();
+                write!(client, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").ok();
+            }
+        });
+        let later = healthy();
+        let mut set = setup(&["https://proxy.test"]);
+        set.environment.proxies.https = url.clone();
+        set.tries = 1;
+        let relay = Relay::start(set).unwrap().unwrap();
+        let run = through(&relay, &requiring_a(), &["mod", "download"]).expect_code(1);
+        let asked_by_relay = *count.lock().unwrap();
+        let sandbox = requiring_a().env("HTTPS_PROXY", &url);
+        let of_go = plain("https://proxy.test", &sandbox, &["mod", "download"]);
+        assert_eq!(run.stderr, of_go.stderr);
+        assert!(run.stderr.contains(words), "{run}");
+        assert_eq!(asked_by_relay, asked, "{status}");
+        drop(later);
+    }
 }
