@@ -207,13 +207,21 @@ pub const GO_COMMANDS: &[(&str, &[&str])] = &[
 /// `gofix doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Asks only servers that your own values name, for one public module, and takes at most ten seconds.
+
+Exit status: 0 nothing to mend, 1 warnings, 3 something is broken.
+
 Examples:
   gofix doctor           one table, worst first, each row with the command that mends it
-  gofix doctor --json    the same for a program; the exit status tells the worst")]
+  gofix doctor --json    the same for a program
+  gofix doctor --module git.corp.example/lib@v1.2.0   a proxy that has only your own modules")]
 pub struct Doctor {
     /// One JSON object instead of the table
     #[arg(long)]
     pub json: bool,
+    /// Ask the proxies for this module instead of golang.org/x/text
+    #[arg(long, value_name = "MODULE@VERSION")]
+    pub module: Option<String>,
 }
 
 /// `gofix explain`.

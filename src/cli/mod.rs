@@ -7,11 +7,13 @@
 pub mod args;
 mod cache;
 mod config;
+mod doctor;
 mod explain;
 mod files;
 mod manual;
 pub mod reference;
 mod rehearse;
+mod report;
 mod routes;
 mod shim;
 
@@ -47,6 +49,8 @@ pub fn run(args: &[OsString], start: &StartState) -> i32 {
     };
     match cli.command {
         Command::Config(asked) => config::run(&asked, &cli.settings),
+        Command::Report(asked) => report::run(&asked),
+        Command::Doctor(asked) => doctor::run(&asked, &cli.settings),
         Command::Routes(asked) => routes::run(&asked, &cli.settings),
         Command::Shim(asked) => shim::run(&asked),
         Command::Cache(asked) => cache::run(&asked, &cli.settings),

@@ -1,1 +1,530 @@
-//! Probes of the network and of the set-up, for `gofix doctor`.
+//! `gofix doctor`: what keeps go from its modules here, found by asking.
+//!
+//! Every server that the user's values name is asked at the same time, step by
+//! step (name, connection, TLS, a real module file, a transfer), while the local
+//! checks run beside them. Whatever hangs, the whole ends in time and tells what
+//! is known by then.
+//!
+//! Data flows: [`target`] (whom to ask) -> [`probe`] (ask) -> [`judge`]
+//! (measurements to rows, pure) -> [`show`].
+//!
+//! Known to be imperfect: a quick look is a sample. A proxy that fails one
+//! request in fifty may look fine here.
+
+mod cache;
+mod der;
+mod http;
+mod judge;
+mod local;
+mod net;
+mod probe;
+mod row;
+mod show;
+mod target;
+mod tls;
+mod words;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use crate::config::Config;
+use crate::goenv::{GoEnv, Layer, Lookup};
+use crate::policy::presets;
+use crate::policy::route::{Element, ProxyList};
+use crate::relay::credentials::{Credentials, GoAuth};
+use crate::relay::proxy_env::{ProxyRules, ProxyVars};
+use crate::report::safe;
+use crate::report::text::bytes;
+
+use local::Local;
+use probe::{Answer, Measured, Probe, Tools};
+pub use row::{Grade, Row};
+use target::{Plan, Role};
+use tls::Roots;
+
+/// The servers have this long; then what is known is judged.
+const PROBES: Duration = Duration::from_millis(8500);
+/// The local checks have this long.
+const LOCAL: Duration = Duration::from_secs(9);
+/// A connection attempt that takes longer is given up, whatever GOFIX_TIMEOUT_MS says.
+const LONGEST_CONNECT: Duration = Duration::from_secs(5);
+/// The module that proxies are asked for: public, old, known to every mirror.
+const MODULE: (&str, &str) = ("golang.org/x/text", "v0.3.0");
+
+/// What is to be examined.
+pub struct Subject<'a> {
+    /// Go's own values.
+    pub goenv: &'a GoEnv,
+    /// gofix's values.
+    pub config: &'a Config,
+    /// The real go, where there is one.
+    pub real_go: Option<&'a Path>,
+    /// The process environment.
+    pub env: Lookup<'a>,
+    /// The module that proxies are asked for (path and version) in place of a public one.
+    pub module: Option<(String, String)>,
+    /// True for the servers alone, without the local checks.
+    pub only_servers: bool,
+}
+
+/// What is known of one server, for the order of routes and for programs.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// The URL without credentials.
+    pub shown: String,
+    role: Role,
+    /// The numbers of the routes that hold it.
+    pub routes: Vec<usize>,
+    /// True where a module could be had.
+    pub works: bool,
+    /// From request to answer.
+    pub latency: Option<Duration>,
+    /// Bytes a second of a transfer.
+    pub speed: Option<u64>,
+    /// Whether HTTP/2 was spoken.
+    pub http2: Option<bool>,
+    /// Whether it serves the checksum database.
+    pub sumdb: Option<bool>,
+    /// Who issued its certificate.
+    pub issuer: Option<String>,
+    /// Its clock minus the one here.
+    pub skew_seconds: Option<i64>,
+}
+
+impl Server {
+    fn new(probe: &Probe, measured: &Measured) -> Self {
+        let works = match probe.target.role {
+            Role::Proxy => measured.works() && !matches!(measured.zip, Some(Err(_))),
+            Role::Sumdb => matches!(measured.sumdb, Some(Ok((Answer::Good, _)))),
+            Role::Host => matches!(measured.connect, Some(Ok(_))),
+        };
+        Self {
+            shown: probe.target.shown.clone(),
+            role: probe.target.role,
+            routes: probe.target.routes.clone(),
+            works,
+            latency: measured.latency(),
+            speed: measured.speed.map(|(n, took)| judge::per_second(n, took)),
+            http2: measured
+                .handshake
+                .as_ref()
+                .and_then(|h| h.as_ref().ok())
+                .map(|(session, _)| session.http2),
+            sumdb: measured
+                .sumdb
+                .as_ref()
+                .map(|step| matches!(step, Ok((Answer::Good, _)))),
+            issuer: measured.certificate.as_ref().map(|c| safe(&c.issuer)),
+            skew_seconds: measured.skew.map(|skew| skew.as_secs()),
+        }
+    }
+
+    fn role_word(&self) -> &'static str {
+        match self.role {
+            Role::Proxy => "proxy",
+            Role::Sumdb => "checksum database",
+            Role::Host => "host",
+        }
+    }
+
+    /// Latency and speed in words.
+    pub fn measure(&self) -> String {
+        let latency = self.latency.map(|d| format!("answers in {} ms", d.as_millis()));
+        let speed = self.speed.map(|speed| format!("{}/s", bytes(speed)));
+        let parts: Vec<String> = latency.into_iter().chain(speed).collect();
+        parts.join(", ")
+    }
+}
+
+/// Everything that was found.
+#[derive(Debug)]
+pub struct Examination {
+    /// The table, worst first.
+    pub rows: Vec<Row>,
+    /// Every server that was asked.
+    pub servers: Vec<Server>,
+    /// The proxies that work, best first.
+    pub order: Vec<Server>,
+    /// What to do about the routes, in a sentence.
+    pub advice: Option<String>,
+    /// The commands for it: go's own first.
+    pub commands: Vec<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Examination {
+    /// The worst grade of all rows.
+    pub fn worst(&self) -> Grade {
+        self.rows.iter().map(|row| row.grade).max().unwrap_or(Grade::Fine)
+    }
+
+    /// The table on `out`, fit for a terminal of `columns`.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn table(&self, columns: Option<usize>, out: &mut impl Write) -> std::io::Result<()> {
+        show::table(self, columns, out)
+    }
+
+    /// One JSON object.
+    pub fn json(&self) -> serde_json::Value {
+        show::json(self)
+    }
+}
+
+/// Examines everything, in at most ten seconds. `progress` is told every now and
+/// then how far it has come.
+///
+/// # Errors
+/// Where not even a runtime for the probes can be had (no descriptors left).
+pub fn examine(subject: &Subject<'_>, progress: &mut dyn FnMut(&str)) -> std::io::Result<Examination> {
+    let start = Instant::now();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let go_mod = find_go_mod();
+    let plan = Plan::new(subject.goenv, subject.config, go_mod.as_deref());
+    let tools = Arc::new(tools(subject, &plan));
+    let probes: Vec<Probe> = plan.targets.iter().cloned().map(Probe::new).collect();
+    let mut rows = plan.rows.clone();
+    let local = spawn_local(subject, &plan);
+    runtime.block_on(watch(&probes, &tools, start, progress));
+    // A resolver that hangs keeps its thread; nobody waits for it.
+    runtime.shutdown_background();
+    rows.extend(collect_local(local, start));
+    let now = Timestamp::now();
+    let mut servers = Vec::new();
+    for probe in &probes {
+        let measured = probe.measured();
+        let mut found = judge::rows(&probe.target, &measured, now);
+        if let (Role::Sumdb, Some(proxy)) = (probe.target.role, serves_database(&servers, &plan)) {
+            judge::not_needed(&mut found, &proxy.shown);
+        }
+        rows.extend(found);
+        servers.push(Server::new(probe, &measured));
+    }
+    rows.extend(unused_routes(&plan));
+    Ok(conclude(subject, rows, servers, start))
+}
+
+fn tools(subject: &Subject<'_>, plan: &Plan) -> Tools {
+    let text = |name: &str| {
+        let value = (subject.env)(name).filter(|value| !value.is_empty());
+        let value = value.or_else(|| (subject.env)(&name.to_ascii_lowercase()));
+        value.unwrap_or_default().to_string_lossy().into_owned()
+    };
+    let vars = ProxyVars {
+        http: text("HTTP_PROXY"),
+        https: text("HTTPS_PROXY"),
+        no_proxy: text("NO_PROXY"),
+        cgi: (subject.env)("REQUEST_METHOD").is_some_and(|value| !value.is_empty()),
+    };
+    let netrc = match GoAuth::parse(&subject.goenv.text("GOAUTH")) {
+        GoAuth::Netrc => local::netrc_path(subject.env),
+        GoAuth::Off | GoAuth::Other => None,
+    };
+    let godebug = (subject.env)("GODEBUG").unwrap_or_default();
+    let (path, version) = subject
+        .module
+        .clone()
+        .unwrap_or_else(|| (MODULE.0.to_owned(), MODULE.1.to_owned()));
+    Tools {
+        roots: Roots::load(),
+        rules: ProxyRules::new(&vars),
+        credentials: Credentials::new(netrc),
+        sumdb: plan.sumdb.clone(),
+        module: (path, version),
+        connect: subject.config.connect_timeout.min(LONGEST_CONNECT),
+        http2: !godebug
+            .to_string_lossy()
+            .split(',')
+            .any(|word| word.trim() == "http2client=0"),
+    }
+}
+
+/// Runs the probes side by side until all are done or the time is up.
+async fn watch(probes: &[Probe], tools: &Arc<Tools>, start: Instant, progress: &mut dyn FnMut(&str)) {
+    let mut running = tokio::task::JoinSet::new();
+    for probe in probes {
+        let (probe, tools) = (probe.clone(), tools.clone());
+        running.spawn(async move { probe.run(&tools).await });
+    }
+    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    let deadline = tokio::time::Instant::from_std(start + PROBES);
+    loop {
+        tokio::select! {
+            ended = running.join_next() => if ended.is_none() { return },
+            _ = tick.tick() => progress(&state_of(probes)),
+            () = tokio::time::sleep_until(deadline) => return,
+        }
+    }
+}
+
+fn state_of(probes: &[Probe]) -> String {
+    let states: Vec<Measured> = probes.iter().map(Probe::measured).collect();
+    let done = states.iter().filter(|m| m.done).count();
+    let busy = probes.iter().zip(&states).find(|(_, m)| !m.done);
+    let doing = busy.map_or_else(String::new, |(probe, m)| {
+        format!("; {}: {}", probe.target.shown, safe(&m.doing))
+    });
+    format!("{done} of {} servers examined{doing}", probes.len())
+}
+
+/// The proxy of the user's own list through which go asks the checksum database.
+/// Proxies stand before it among the servers.
+fn serves_database<'a>(servers: &'a [Server], plan: &Plan) -> Option<&'a Server> {
+    plan.sumdb.as_ref().filter(|sumdb| sumdb.url.is_none())?;
+    servers
+        .iter()
+        .find(|server| server.routes.contains(&1) && server.works && server.sumdb == Some(true))
+}
+
+type LocalRows = std::sync::mpsc::Receiver<Vec<Row>>;
+
+/// The local checks on a thread of their own: a dead NFS mount may hold them for ever.
+fn spawn_local(subject: &Subject<'_>, plan: &Plan) -> Option<LocalRows> {
+    if subject.only_servers {
+        return None;
+    }
+    let (send, receive) = std::sync::mpsc::channel();
+    let goenv = subject.goenv.clone();
+    let real_go = subject.real_go.map(Path::to_owned);
+    let targets = plan.targets.clone();
+    let env = Snapshot::of(subject.env);
+    std::thread::spawn(move || {
+        let lookup = |name: &str| env.get(name);
+        let local = Local {
+            env: &lookup,
+            goenv: &goenv,
+            real_go: real_go.as_deref(),
+            targets: &targets,
+        };
+        // Nobody listens any more where the time is up.
+        let _ = send.send(local.rows());
+        let _ = send.send(cache::rows(&goenv));
+    });
+    Some(receive)
+}
+
+fn collect_local(local: Option<LocalRows>, start: Instant) -> Vec<Row> {
+    let Some(receiver) = local else { return Vec::new() };
+    let mut rows = Vec::new();
+    for what in ["environment", "module cache"] {
+        let left = LOCAL.saturating_sub(start.elapsed());
+        match receiver.recv_timeout(left) {
+            Ok(found) => rows.extend(found),
+            Err(_) => {
+                let found = "looking at it takes too long: a file system that hangs";
+                rows.push(Row::new(Grade::Broken, what, found, "local check").mend("df -h"));
+                return rows;
+            }
+        }
+    }
+    rows
+}
+
+/// The variables that local checks read, for another thread.
+struct Snapshot(Vec<(&'static str, OsString)>);
+
+impl Snapshot {
+    const NAMES: &'static [&'static str] = &[
+        "PATH",
+        "HOME",
+        "NETRC",
+        "HTTP_PROXY",
+        "http_proxy",
+        "HTTPS_PROXY",
+        "https_proxy",
+        "NO_PROXY",
+        "no_proxy",
+        "ALL_PROXY",
+        "all_proxy",
+        "GOFIX",
+        "GOROOT",
+        "SSH_AUTH_SOCK",
+        "ASDF_DIR",
+        "MISE_SHELL",
+        "GOENV_ROOT",
+        "GVM_ROOT",
+    ];
+
+    fn of(env: Lookup<'_>) -> Self {
+        Self(
+            Self::NAMES
+                .iter()
+                .filter_map(|name| Some((*name, env(name)?)))
+                .collect(),
+        )
+    }
+
+    fn get(&self, name: &str) -> Option<OsString> {
+        self.0
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| value.clone())
+    }
+}
+
+/// The go.mod of the working directory, as go looks for it.
+fn find_go_mod() -> Option<std::path::PathBuf> {
+    let here = std::env::current_dir().ok()?;
+    here.ancestors()
+        .map(|dir| dir.join("go.mod"))
+        .find(|path| path.is_file())
+}
+
+fn unused_routes(plan: &Plan) -> Option<Row> {
+    let why = plan.narrow.as_ref()?;
+    let later = plan.routes.iter().filter(|route| route.number > 1).count() as u64;
+    let found = format!(
+        "{} not used: {}",
+        if later == 1 {
+            "1 route is".to_owned()
+        } else {
+            format!("{later} routes are")
+        },
+        safe(&why.to_string())
+    );
+    Some(Row::new(Grade::Note, "routes", found, "widen").mend("gofix config show"))
+}
+
+fn conclude(subject: &Subject<'_>, mut rows: Vec<Row>, servers: Vec<Server>, start: Instant) -> Examination {
+    // Stable: among equals the order of the checks stays.
+    rows.sort_by_key(|row| std::cmp::Reverse(row.grade));
+    let mut order: Vec<Server> = servers
+        .iter()
+        .filter(|s| s.role == Role::Proxy && s.works)
+        .cloned()
+        .collect();
+    order.sort_by_key(cost);
+    let (advice, commands) = recommend(subject, &servers, &order);
+    Examination {
+        rows,
+        servers,
+        order,
+        advice,
+        commands,
+        took: start.elapsed(),
+    }
+}
+
+/// What fetching one middling module costs there: a request and 200 KiB.
+fn cost(server: &Server) -> Duration {
+    const BODY: f64 = 200.0 * 1024.0;
+    let latency = server.latency.unwrap_or(Duration::from_secs(5));
+    let speed = server.speed.map_or(1e5, |speed| speed.max(1) as f64);
+    latency + Duration::from_secs_f64((BODY / speed).min(60.0))
+}
+
+/// Go's own cure first, then gofix's.
+fn recommend(subject: &Subject<'_>, servers: &[Server], order: &[Server]) -> (Option<String>, Vec<String>) {
+    let own = |server: &&Server| server.role == Role::Proxy && server.routes.contains(&1);
+    let Some(first) = servers.iter().find(own) else {
+        return (None, Vec::new());
+    };
+    let (value, layer) = subject.goenv.get("GOPROXY");
+    let Some(best) = order.first() else {
+        return nothing_works(layer);
+    };
+    let list = reordered(&value.to_string_lossy(), order);
+    let mut commands: Vec<String> = list.map(|list| set_goproxy(&list, layer)).into_iter().collect();
+    if !first.works {
+        let by_itself = order.iter().any(|server| server.routes.contains(&1));
+        commands.extend(by_routes(subject.config, order));
+        let text = format!(
+            "{} does not work here, {} does. Go's own cure, then gofix's:",
+            first.shown, best.shown
+        );
+        let text = if by_itself {
+            text.replace(", then gofix's:", ":")
+        } else {
+            text
+        };
+        return (Some(text), commands);
+    }
+    if cost(best) * 2 < cost(first) && best.shown != first.shown {
+        return (
+            Some(format!(
+                "{} is much faster here than {}:",
+                best.shown, first.shown
+            )),
+            commands,
+        );
+    }
+    (None, Vec::new())
+}
+
+/// The configured routes in the order of their best proxies, as a command, where
+/// that is another order than they have.
+fn by_routes(config: &Config, order: &[Server]) -> Option<String> {
+    let rank = |number: usize| {
+        order
+            .iter()
+            .position(|server| server.routes.contains(&number))
+            .unwrap_or(usize::MAX)
+    };
+    let mut routes: Vec<(usize, String)> = config
+        .routes
+        .iter()
+        .enumerate()
+        .map(|(i, spec)| (rank(i + 2), spec.list.redacted()))
+        .collect();
+    let hidden = routes.iter().any(|(_, list)| list.contains("xxxxx@"));
+    if routes.is_empty() || hidden || routes.is_sorted_by_key(|(rank, _)| *rank) {
+        return None;
+    }
+    routes.sort_by_key(|(rank, _)| *rank);
+    let lists: Vec<String> = routes.into_iter().map(|(_, list)| list).collect();
+    Some(format!("gofix routes use {}", lists.join(" ")))
+}
+
+/// Where no proxy that may be asked works: the presets, and who learns what.
+fn nothing_works(layer: Layer) -> (Option<String>, Vec<String>) {
+    let Some(preset) = presets::find("cn") else {
+        return (None, Vec::new());
+    };
+    let list = preset.lists.first().copied().unwrap_or_default();
+    let text = format!(
+        "No proxy that you allow works. Others were not asked. If you want to allow some ({}), they learn the names of your modules:",
+        preset.about
+    );
+    (
+        Some(text),
+        vec![
+            set_goproxy(list, layer),
+            format!("gofix routes use {}", preset.name),
+        ],
+    )
+}
+
+/// A value of the environment hides what `go env -w` writes.
+fn set_goproxy(list: &str, layer: Layer) -> String {
+    match layer {
+        Layer::Environment => format!("export GOPROXY={list}"),
+        _ => format!("go env -w GOPROXY={list}"),
+    }
+}
+
+/// The proxies that work, best first, with the end that the user's own list has.
+/// `None` where only proxies with credentials work: those are not printed.
+fn reordered(value: &str, order: &[Server]) -> Option<String> {
+    let end = ProxyList::parse(value).ok().and_then(|list| {
+        list.entries().iter().find_map(|(element, _)| match element {
+            Element::Direct => Some("direct"),
+            Element::Off => Some("off"),
+            Element::Proxy(_) | Element::File(_) => None,
+        })
+    });
+    let shown = order
+        .iter()
+        .map(|server| server.shown.as_str())
+        .filter(|url| !url.contains("xxxxx@"));
+    let proxies: Vec<&str> = shown.take(3).collect();
+    (!proxies.is_empty()).then(|| proxies.into_iter().chain(end).collect::<Vec<_>>().join(","))
+}

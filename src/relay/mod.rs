@@ -15,20 +15,20 @@
 mod breaker;
 mod client;
 mod clock;
-mod credentials;
+pub(crate) mod credentials;
 mod dial;
 mod faults;
 mod fetch;
 mod peer;
 mod plausible;
-mod proxy_env;
+pub(crate) mod proxy_env;
 mod rewrite;
 mod schedule;
 mod server;
 mod spool;
 mod tls;
 mod trouble;
-mod url;
+pub(crate) mod url;
 mod wanted;
 
 use std::collections::HashMap;

@@ -13,10 +13,14 @@
 
 mod ci;
 mod event;
+pub mod files;
+mod html;
 mod jsonl;
 pub mod out;
 mod phrase;
+mod read;
 mod story;
+mod summary;
 mod terminal;
 pub mod text;
 

@@ -1,6 +1,9 @@
 //! The views: what people and programs see of an invocation, of `gofix doctor`
 //! and of `gofix report`.
 
+mod doctor;
+mod report;
+
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -1,0 +1,120 @@
+//! `gofix doctor`, and `gofix routes test`, which is its part about servers.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use super::args::{self, Settings};
+use super::{USAGE, load_config, real_go, say_warnings};
+use crate::doctor::{Examination, Subject, examine};
+use crate::goenv::GoEnv;
+use crate::report::text::fit;
+use crate::report::{Ci, out, safe};
+
+/// Back to the first column, and the rest of the line away.
+const ERASE: &str = "\r\x1b[K";
+
+/// Runs `gofix doctor`; its exit status is that of the worst row.
+pub(super) fn run(asked: &args::Doctor, settings: &Settings) -> i32 {
+    let module = match asked.module.as_deref().map(module_version) {
+        None => None,
+        Some(Some(module)) => Some(module),
+        Some(None) => {
+            out::message("--module wants a module with its version, such as golang.org/x/text@v0.3.0");
+            return USAGE;
+        }
+    };
+    doctor(settings, asked.json, module, false)
+}
+
+/// Runs `gofix routes test`.
+pub(super) fn test_routes(settings: &Settings, json: bool) -> i32 {
+    doctor(settings, json, None, true)
+}
+
+fn doctor(settings: &Settings, json: bool, module: Option<(String, String)>, only_servers: bool) -> i32 {
+    let (config, warnings) = match load_config(settings) {
+        Ok(loaded) => loaded,
+        Err(status) => return status,
+    };
+    say_warnings(&warnings);
+    let env = |name: &str| std::env::var_os(name);
+    let go = real_go();
+    let goenv = GoEnv::load(&env, go.as_deref());
+    let subject = Subject {
+        goenv: &goenv,
+        config: &config,
+        real_go: go.as_deref().map(Path::new),
+        env: &env,
+        module,
+        only_servers,
+    };
+    let live = out::stderr_is_live() && Ci::detect(&env) == Ci::None;
+    let found = examine(&subject, &mut |state| {
+        if live {
+            let columns = out::stderr_size().map_or(80, |(columns, _)| columns);
+            let line = fit(&format!("gofix: {}", safe(state)), columns.saturating_sub(1));
+            out::write_all(&std::io::stderr(), format!("{ERASE}{line}").as_bytes());
+        }
+    });
+    if live {
+        out::write_all(&std::io::stderr(), ERASE.as_bytes());
+    }
+    match found {
+        Ok(found) => {
+            show(&found, json);
+            i32::from(found.worst().exit_status())
+        }
+        Err(e) => {
+            out::message(&format!("the examination cannot start: {}", safe(&e.to_string())));
+            i32::from(crate::doctor::Grade::Broken.exit_status())
+        }
+    }
+}
+
+fn show(found: &Examination, json: bool) {
+    let mut stdout = out::stdout();
+    // Every write to it succeeds.
+    if json {
+        let _ = writeln!(stdout, "{}", found.json());
+    } else {
+        let _ = found.table(out::stdout_columns(), &mut stdout);
+    }
+    let _ = stdout.flush();
+}
+
+/// `MODULE@VERSION`, both plain enough to become a path.
+fn module_version(text: &str) -> Option<(String, String)> {
+    let (module, version) = text.split_once('@')?;
+    let plain = |part: &str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'/' | b'~' | b'+'))
+            && !part.split('/').any(|element| matches!(element, "" | "." | ".."))
+    };
+    (plain(module) && plain(version) && version.starts_with('v'))
+        .then(|| (module.to_owned(), version.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_is_given_with_its_version() {
+        assert!(module_version("golang.org/x/text@v0.3.0").is_some());
+        assert!(module_version("example.com/M@v1.0.0-pre+incompatible").is_some());
+        for bad in [
+            "golang.org/x/text",
+            "@v1",
+            "a@",
+            "a@1.0",
+            "../x@v1",
+            "a b@v1",
+            "a@v1/../x",
+            "a\r\n@v1",
+        ] {
+            assert!(module_version(bad).is_none(), "{bad}");
+        }
+    }
+}

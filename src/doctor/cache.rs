@@ -1,0 +1,439 @@
+//! The module cache: whether it can be used, how much room there is, and who
+//! holds its locks.
+//!
+//! Only looked at, never changed; `gofix cache verify` reads every file.
+//! Known to be imperfect: who holds a lock is told by Linux alone, and another
+//! user's processes are seen by number only.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::goenv::GoEnv;
+use crate::report::safe;
+use crate::report::text::{bytes, count};
+
+use super::row::{Grade, Row};
+
+/// Less room than this is not enough for one larger module.
+const LITTLE_ROOM: u64 = 200 << 20;
+const SOME_ROOM: u64 = 2 << 30;
+/// How long the search for damaged files may take.
+const LOOK: Duration = Duration::from_secs(2);
+/// Entries of the cache that are looked at.
+const MAX_FILES: usize = 50_000;
+/// `f_type` of file systems on another machine.
+const NFS: i64 = 0x6969;
+const SMB2: i64 = 0xfe53_4d42;
+
+/// Every row of this module.
+pub(super) fn rows(goenv: &GoEnv) -> Vec<Row> {
+    let Some(cache) = goenv.gomodcache() else {
+        let found = "go has no place for it: neither GOMODCACHE, GOPATH nor HOME is set";
+        return vec![
+            Row::new(Grade::Broken, "module cache", found, "environment").mend("export GOPATH=$HOME/go"),
+        ];
+    };
+    let from = format!("GOMODCACHE ({})", goenv.get("GOMODCACHE").1);
+    let look = Look { cache, from };
+    let mut rows = look.place();
+    rows.extend(look.locks());
+    rows
+}
+
+struct Look {
+    cache: PathBuf,
+    from: String,
+}
+
+impl Look {
+    fn row(&self, grade: Grade, found: impl Into<String>) -> Row {
+        Row::new(
+            grade,
+            format!("module cache {}", self.shown()),
+            found,
+            self.from.clone(),
+        )
+    }
+
+    fn shown(&self) -> String {
+        safe(self.cache.as_os_str().as_bytes())
+    }
+
+    fn place(&self) -> Vec<Row> {
+        if self.cache.is_relative() {
+            let found = "the path is relative, which go refuses";
+            return vec![self.row(Grade::Broken, found).mend("go env -u GOMODCACHE")];
+        }
+        let metadata = match std::fs::metadata(&self.cache) {
+            Ok(metadata) if metadata.is_dir() => metadata,
+            Ok(_) => {
+                let found = "it is no directory";
+                return vec![
+                    self.row(Grade::Broken, found)
+                        .mend(format!("rm {}", self.shown())),
+                ];
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return vec![self.absent()],
+            Err(e) => return vec![self.row(Grade::Broken, super::words::io(&e))],
+        };
+        let mut rows = Vec::new();
+        rows.extend(self.owner(&metadata));
+        let writable = nix::unistd::access(&self.cache, nix::unistd::AccessFlags::W_OK);
+        if let Err(e) = writable {
+            let found = format!(
+                "it may not be written ({}): only what is there already can be used",
+                errno(e)
+            );
+            rows.push(
+                self.row(Grade::Broken, found)
+                    .mend("export GOMODCACHE=$HOME/go/pkg/mod"),
+            );
+        }
+        rows.push(self.room(&self.cache));
+        rows.extend(self.damaged());
+        rows
+    }
+
+    /// Not there yet: the nearest folder that is decides.
+    fn absent(&self) -> Row {
+        let parent = self
+            .cache
+            .ancestors()
+            .find(|dir| dir.is_dir())
+            .unwrap_or_else(|| Path::new("/"));
+        match nix::unistd::access(parent, nix::unistd::AccessFlags::W_OK) {
+            Ok(()) => self.room(parent),
+            Err(e) => {
+                let parent = safe(parent.as_os_str().as_bytes());
+                let found = format!(
+                    "it does not exist, and go cannot make it in {parent} ({})",
+                    errno(e)
+                );
+                self.row(Grade::Broken, found)
+                    .mend("export GOMODCACHE=$HOME/go/pkg/mod")
+            }
+        }
+    }
+
+    fn owner(&self, metadata: &std::fs::Metadata) -> Option<Row> {
+        let me = nix::unistd::geteuid().as_raw();
+        if metadata.uid() == me || me == 0 {
+            return None;
+        }
+        let found = format!(
+            "it belongs to user {}, not to you ({me}): often after `sudo go`",
+            metadata.uid()
+        );
+        Some(
+            self.row(Grade::Warning, found)
+                .mend(format!("sudo chown -R {me} {}", self.shown())),
+        )
+    }
+
+    fn room(&self, place: &Path) -> Row {
+        let Ok(fs) = nix::sys::statvfs::statvfs(place) else {
+            return self.row(Grade::Note, "how much room there is cannot be told");
+        };
+        let free = wide(fs.fragment_size()) * wide(fs.blocks_available());
+        // Some file systems count no inodes at all.
+        let no_inodes = wide(fs.files()) > 0 && wide(fs.files_available()) < 1000;
+        let found = format!("{} free", bytes(free));
+        let clean = "go clean -cache   (build cache; then go clean -modcache)";
+        if no_inodes {
+            return self
+                .row(Grade::Broken, format!("{found}, but no inodes are left"))
+                .mend(clean);
+        }
+        if free < LITTLE_ROOM {
+            return self.row(Grade::Broken, format!("only {found}")).mend(clean);
+        }
+        if free < SOME_ROOM {
+            return self.row(Grade::Warning, format!("only {found}")).mend(clean);
+        }
+        match remote(place) {
+            Some(kind) => self.row(
+                Grade::Note,
+                format!("{found}; it is on {kind}, where locks are slow or without effect"),
+            ),
+            None => self.row(Grade::Fine, found),
+        }
+    }
+
+    /// Zips that cannot be zips and go.mod files that cannot be such.
+    fn damaged(&self) -> Option<Row> {
+        let mut search = Search {
+            deadline: Instant::now() + LOOK,
+            left: MAX_FILES,
+            found: Vec::new(),
+        };
+        search.folder(&self.cache.join("cache/download"), 0);
+        let first = search.found.first()?;
+        let number = search.found.len() as u64;
+        let shown = safe(
+            first
+                .strip_prefix(&self.cache)
+                .unwrap_or(first)
+                .as_os_str()
+                .as_bytes(),
+        );
+        let found = format!("{} in it: {shown}", count(number, "damaged file"));
+        Some(self.row(Grade::Broken, found).mend("gofix cache repair"))
+    }
+
+    fn locks(&self) -> Vec<Row> {
+        let Ok(table) = std::fs::read("/proc/locks") else {
+            return Vec::new();
+        };
+        let table = String::from_utf8_lossy(&table);
+        let mut held: BTreeMap<PathBuf, (i32, u32)> = BTreeMap::new();
+        for lock in table.lines().filter_map(parse_lock).take(10_000) {
+            let Some(path) = self.lock_file(&lock) else {
+                continue;
+            };
+            let entry = held.entry(path).or_insert((0, 0));
+            if lock.waits {
+                entry.1 += 1;
+            } else {
+                entry.0 = lock.pid;
+            }
+        }
+        held.into_iter()
+            .map(|(path, (pid, waiting))| self.lock_row(&path, pid, waiting))
+            .collect()
+    }
+
+    fn lock_row(&self, path: &Path, pid: i32, waiting: u32) -> Row {
+        let name = safe(
+            path.strip_prefix(&self.cache)
+                .unwrap_or(path)
+                .as_os_str()
+                .as_bytes(),
+        );
+        let command = command_of(pid);
+        let queue = match waiting {
+            0 => String::new(),
+            1 => "; 1 process waits for it".to_owned(),
+            n => format!("; {n} processes wait for it"),
+        };
+        let found = format!("the lock {name} is held by process {pid} ({command}){queue}");
+        let grade = if waiting > 0 { Grade::Warning } else { Grade::Note };
+        let row = self.row(grade, found);
+        if waiting > 0 {
+            row.mend(format!("kill {pid}   (if it stands still)"))
+        } else {
+            row
+        }
+    }
+
+    /// The lock's file, where it is one of this cache. The device of /proc/locks is
+    /// not always that of stat(2) (overlayfs, btrfs), so the holder's own open
+    /// files are asked first.
+    fn lock_file(&self, lock: &Lock) -> Option<PathBuf> {
+        let side = self.cache.join("cache/lock");
+        if let Ok(metadata) = std::fs::metadata(&side)
+            && metadata.ino() == lock.inode
+            && metadata.dev() == lock.device
+        {
+            return Some(side);
+        }
+        let descriptors = std::fs::read_dir(format!("/proc/{}/fd", lock.pid)).ok()?;
+        descriptors
+            .flatten()
+            .filter_map(|entry| std::fs::read_link(entry.path()).ok())
+            .find(|path| {
+                path.starts_with(&self.cache) && std::fs::metadata(path).is_ok_and(|m| m.ino() == lock.inode)
+            })
+    }
+}
+
+/// One line of /proc/locks.
+#[derive(Debug, PartialEq, Eq)]
+struct Lock {
+    waits: bool,
+    pid: i32,
+    device: u64,
+    inode: u64,
+}
+
+/// `1: FLOCK  ADVISORY  WRITE 1234 08:02:5678 0 EOF`, with `->` in front of one that waits.
+fn parse_lock(line: &str) -> Option<Lock> {
+    let mut words = line.split_whitespace().skip(1).peekable();
+    let waits = words.next_if_eq(&"->").is_some();
+    if words.next()? != "FLOCK" {
+        return None;
+    }
+    let pid = words.nth(2)?.parse().ok()?;
+    let mut place = words.next()?.split(':');
+    let major = u32::from_str_radix(place.next()?, 16).ok()?;
+    let minor = u32::from_str_radix(place.next()?, 16).ok()?;
+    let inode = place.next()?.parse().ok()?;
+    Some(Lock {
+        waits,
+        pid,
+        device: libc::makedev(major, minor),
+        inode,
+    })
+}
+
+fn command_of(pid: i32) -> String {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words: Vec<String> = line
+        .split(|&b| b == 0)
+        .filter(|word| !word.is_empty())
+        .take(4)
+        .map(|word| safe(&word[..word.len().min(60)]))
+        .collect();
+    if words.is_empty() {
+        "another user's".to_owned()
+    } else {
+        words.join(" ")
+    }
+}
+
+/// A walk that ends in time, however large the cache.
+struct Search {
+    deadline: Instant,
+    left: usize,
+    found: Vec<PathBuf>,
+}
+
+impl Search {
+    fn folder(&mut self, dir: &Path, depth: usize) {
+        let Ok(entries) = std::fs::read_dir(dir) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            if self.left == 0 || depth > 64 || Instant::now() > self.deadline {
+                return;
+            }
+            self.left -= 1;
+            let Ok(kind) = entry.file_type() else { continue };
+            let path = entry.path();
+            if kind.is_dir() {
+                if path.file_name() != Some(OsStr::new("sumdb")) {
+                    self.folder(&path, depth + 1);
+                }
+            } else if kind.is_file() && dir.ends_with("@v") && damaged(&path) {
+                self.found.push(path);
+            }
+        }
+    }
+}
+
+fn damaged(path: &Path) -> bool {
+    match path.extension().map(OsStr::as_bytes) {
+        Some(b"zip") => !has_zip_end(path),
+        Some(b"mod") => is_no_go_mod(path),
+        _ => false,
+    }
+}
+
+/// A zip begins with `PK` and ends with its directory's end record.
+fn has_zip_end(path: &Path) -> bool {
+    use std::os::unix::fs::FileExt as _;
+    const RECORD: usize = 22;
+    let Ok(file) = std::fs::File::open(path) else {
+        return true;
+    };
+    let Ok(len) = file.metadata().map(|m| m.len()) else {
+        return true;
+    };
+    let mut head = [0; 2];
+    if file.read_exact_at(&mut head, 0).is_err() || head != *b"PK" {
+        return false;
+    }
+    let tail_len = usize::try_from(len.min(64 << 10)).unwrap_or(64 << 10);
+    let mut tail = vec![0; tail_len];
+    if file.read_exact_at(&mut tail, len - tail_len as u64).is_err() {
+        return true;
+    }
+    tail_len >= RECORD && memchr::memmem::rfind(&tail, b"PK\x05\x06").is_some()
+}
+
+/// Empty, or a web page.
+fn is_no_go_mod(path: &Path) -> bool {
+    let Ok(metadata) = std::fs::metadata(path) else {
+        return false;
+    };
+    if metadata.len() == 0 {
+        return true;
+    }
+    let Ok(text) = std::fs::read(path) else {
+        return false;
+    };
+    matches!(text.trim_ascii_start().first(), Some(b'<' | 0) | None)
+}
+
+/// Counts of file systems are wider on some platforms than on others.
+fn wide(n: impl Into<u64>) -> u64 {
+    n.into()
+}
+
+/// The kind of file system, where it is one of another machine.
+#[cfg(target_os = "linux")]
+fn remote(place: &Path) -> Option<&'static str> {
+    let kind = nix::sys::statfs::statfs(place).ok()?.filesystem_type().0;
+    #[expect(
+        clippy::useless_conversion,
+        reason = "the type's width differs between platforms"
+    )]
+    match i64::from(kind) {
+        NFS => Some("NFS"),
+        SMB2 => Some("a network share"),
+        _ => None,
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn remote(_place: &Path) -> Option<&'static str> {
+    None
+}
+
+fn errno(e: nix::Error) -> String {
+    super::words::io(&std::io::Error::from(e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_proc_locks_are_read() {
+        let held = parse_lock("1: FLOCK  ADVISORY  WRITE 4242 fe:00:131 0 EOF").unwrap();
+        assert_eq!(
+            held,
+            Lock {
+                waits: false,
+                pid: 4242,
+                device: libc::makedev(0xfe, 0),
+                inode: 131
+            }
+        );
+        let waits = parse_lock("1: -> FLOCK  ADVISORY  WRITE 7 fe:00:131 0 EOF").unwrap();
+        assert!(waits.waits && waits.pid == 7);
+        assert_eq!(parse_lock("2: POSIX  ADVISORY  READ 5 fe:00:131 128 128"), None);
+        assert_eq!(parse_lock("garbage"), None);
+    }
+
+    #[test]
+    fn damaged_files_are_told_from_good_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: &[u8]| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            damaged(&path)
+        };
+        assert!(file("a.zip", b""));
+        assert!(file("b.zip", b"<html>"));
+        assert!(file("c.zip", b"PK\x03\x04 cut"));
+        assert!(!file("d.zip", b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"));
+        assert!(file("a.mod", b""));
+        assert!(file("b.mod", b" <!DOCTYPE html>"));
+        assert!(!file("c.mod", b"module x\n"));
+        assert!(!file("c.info", b""));
+    }
+}

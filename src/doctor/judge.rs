@@ -1,0 +1,543 @@
+//! From measurements to findings. Pure.
+//!
+//! Known to be imperfect: that a middlebox intercepts TLS can be told only where
+//! its certificate is not trusted, or where its issuer calls itself by the name
+//! of such a product, or stands in front of Go's own servers.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::report::safe;
+use crate::report::text::{bytes, duration};
+
+use super::net::Dialled;
+use super::probe::{Answer, Measured, Step};
+use super::row::{Grade, Row};
+use super::target::{Role, Target};
+use super::words::Refusal;
+
+/// A slower first answer is worth a warning.
+const SLOW_ANSWER: Duration = Duration::from_secs(2);
+/// A slower transfer is worth a warning.
+const SLOW_BYTES_PER_SECOND: u64 = 50 << 10;
+/// A clock that is wrong by more makes certificates invalid sooner or later.
+const SKEW_NOTE: i64 = 120;
+const SKEW_WARNING: i64 = 3600;
+/// A certificate that ends sooner is worth a note.
+const EXPIRES_SOON_DAYS: i64 = 7;
+
+/// Products that put themselves into the middle of TLS, by what their issuers call themselves.
+const MIDDLEBOXES: &[&str] = &[
+    "Zscaler",
+    "Fortinet",
+    "FortiGate",
+    "Palo Alto",
+    "Blue Coat",
+    "Netskope",
+    "Sophos",
+    "Cisco Umbrella",
+    "Forcepoint",
+    "Check Point",
+    "WatchGuard",
+    "Barracuda",
+    "Kaspersky",
+    "avast!",
+    "Avast",
+    "ESET SSL",
+    "Bitdefender",
+    "McAfee",
+    "Sangfor",
+    "Untangle",
+    "pfSense",
+    "mitmproxy",
+    "Charles Proxy",
+    "Fiddler",
+];
+/// Issuers of the certificates of Go's own servers.
+const GOOGLE: &str = "Google Trust Services";
+
+/// What is found of one server. The first row is the one about the server itself.
+pub(super) fn rows(target: &Target, measured: &Measured, now: Timestamp) -> Vec<Row> {
+    let judge = Judge {
+        target,
+        measured,
+        now,
+    };
+    let mut rows = vec![judge.server()];
+    rows.extend(judge.addresses());
+    rows.extend(judge.http2());
+    rows.extend(judge.certificate());
+    rows.extend(judge.clock());
+    rows.extend(judge.checksum_database());
+    rows
+}
+
+/// go reaches the checksum database through a proxy: the database's own server
+/// being out of reach is no trouble then.
+pub(super) fn not_needed(rows: &mut [Row], proxy: &str) {
+    for row in rows.iter_mut().filter(|row| row.grade > Grade::Note) {
+        row.grade = Grade::Note;
+        row.found = format!(
+            "{}; go does not need it while {proxy} serves the checksum database",
+            row.found
+        );
+        row.mend = None;
+    }
+}
+
+struct Judge<'a> {
+    target: &'a Target,
+    measured: &'a Measured,
+    now: Timestamp,
+}
+
+impl Judge<'_> {
+    fn row(&self, grade: Grade, found: impl Into<String>) -> Row {
+        let mut from = self.target.from.clone();
+        if let Some(via) = &self.measured.via {
+            from = format!("{from}; through the proxy {via}");
+        }
+        Row::new(grade, self.target.shown.clone(), found, from)
+    }
+
+    /// The one row that says whether this server is of use.
+    fn server(&self) -> Row {
+        let m = self.measured;
+        if let Some(words) = &m.via_error {
+            return self
+                .row(Grade::Broken, words.clone())
+                .mend("unset HTTPS_PROXY https_proxy HTTP_PROXY http_proxy");
+        }
+        self.name()
+            .or_else(|| self.connection())
+            .or_else(|| self.handshake())
+            .or_else(|| self.answer())
+            .unwrap_or_else(|| self.good())
+    }
+
+    /// Whom the connection goes to: the server or the proxy in front of it.
+    fn first_host(&self) -> &str {
+        self.measured.via.as_deref().unwrap_or(&self.target.url.host)
+    }
+
+    fn name(&self) -> Option<Row> {
+        match &self.measured.resolved {
+            Some(Err(words)) => {
+                let found = format!("the name {} does not resolve: {}", self.first_host(), safe(words));
+                Some(
+                    self.row(Grade::Broken, found)
+                        .mend(format!("getent hosts {}", self.name_only())),
+                )
+            }
+            None if !self.measured.done => Some(self.hung("before its name was resolved")),
+            _ => None,
+        }
+    }
+
+    fn name_only(&self) -> String {
+        let host = self.first_host();
+        host.rsplit_once(':')
+            .map_or(
+                host,
+                |(name, port)| if port.parse::<u16>().is_ok() { name } else { host },
+            )
+            .to_owned()
+    }
+
+    fn connection(&self) -> Option<Row> {
+        match &self.measured.connect {
+            Some(Ok(_)) => None,
+            Some(Err(words)) => {
+                let found = format!(
+                    "the proxy {} does not let the connection through: {words}",
+                    self.first_host()
+                );
+                let row = self.row(Grade::Broken, found);
+                let login = words.starts_with("407");
+                Some(row.mend(if login {
+                    "export HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT".to_owned()
+                } else {
+                    format!("export NO_PROXY=$NO_PROXY,{}", self.target.url.host)
+                }))
+            }
+            None if self.measured.dialled.is_empty() => Some(self.hung("before a connection came about")),
+            None => Some(self.no_connection()),
+        }
+    }
+
+    fn no_connection(&self) -> Row {
+        let host = self.first_host();
+        let refusals = self.measured.dialled.iter().filter_map(|d| d.refusal.as_ref());
+        let (refusal, words) = match refusals.min_by_key(|(refusal, _)| *refusal) {
+            Some((refusal, words)) => (*refusal, words.as_str()),
+            None => (Refusal::Other, "no connection"),
+        };
+        let found = match refusal {
+            Refusal::Refused => {
+                format!("{host} refuses connections: nothing listens there, or a firewall says no")
+            }
+            Refusal::Dropped => {
+                format!(
+                    "{host} does not react to connection attempts: a firewall drops them, or the host is gone"
+                )
+            }
+            Refusal::Unreachable => format!("there is no way to {host} from here: {words}"),
+            Refusal::NoPorts => "this machine has no free local port (EADDRNOTAVAIL)".to_owned(),
+            Refusal::NoDescriptors => "this process may open no more files (EMFILE)".to_owned(),
+            Refusal::Forbidden => format!("this machine itself forbids connections to {host}: {words}"),
+            Refusal::Other => format!("no connection to {host}: {words}"),
+        };
+        let row = self.row(Grade::Broken, found);
+        match refusal {
+            Refusal::NoPorts => row.mend("sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\""),
+            Refusal::NoDescriptors => row.mend("ulimit -n 4096"),
+            Refusal::Unreachable => row.mend("ip route"),
+            _ => row,
+        }
+    }
+
+    fn handshake(&self) -> Option<Row> {
+        let m = self.measured;
+        if self.target.url.scheme == crate::relay::url::Scheme::Http {
+            return None;
+        }
+        match &m.handshake {
+            Some(Ok(_)) => None,
+            None => Some(self.hung("in the TLS handshake")),
+            Some(Err(words)) => Some(match &m.certificate_refused {
+                Some(why) => self.bad_certificate(why),
+                None => {
+                    let row = self.row(Grade::Broken, format!("the TLS handshake fails: {words}"));
+                    if words.starts_with("no certificate authority") {
+                        row.mend("apt-get install ca-certificates   (or apk add, dnf install)")
+                    } else {
+                        row
+                    }
+                }
+            }),
+        }
+    }
+
+    fn bad_certificate(&self, why: &str) -> Row {
+        let Some(certificate) = &self.measured.certificate else {
+            return self.row(
+                Grade::Broken,
+                format!("the certificate does not verify: {}", safe(why)),
+            );
+        };
+        let issuer = safe(&certificate.issuer);
+        let found = format!(
+            "the certificate does not verify: {}; issued by {issuer}",
+            safe(why)
+        );
+        if certificate.not_after < self.now || certificate.not_before > self.now {
+            let span = format!(
+                "it holds from {} to {}",
+                day(certificate.not_before),
+                day(certificate.not_after)
+            );
+            let found = format!("{found}; {span}, and today is {} here", day(self.now));
+            return self.row(Grade::Broken, found).mend("timedatectl set-ntp true");
+        }
+        if why.contains("issuer") {
+            let found = format!("{found}: a middlebox between here and there, or a private authority");
+            let mend = "export SSL_CERT_FILE=FILE   (a bundle that holds that authority)";
+            return self.row(Grade::Broken, found).mend(mend);
+        }
+        self.row(Grade::Broken, found)
+    }
+
+    fn answer(&self) -> Option<Row> {
+        let m = self.measured;
+        let step = match self.target.role {
+            Role::Host => return None,
+            Role::Sumdb => &m.sumdb,
+            Role::Proxy => &m.info,
+        };
+        match step {
+            None => Some(self.hung("before it answered a request")),
+            Some(Err(words)) => Some(self.row(
+                Grade::Broken,
+                format!("it takes the connection, then fails: {}", safe(words)),
+            )),
+            Some(Ok((Answer::Garbage(what), _))) => Some(self.garbage(what)),
+            Some(Ok((Answer::Status(status, words), _))) => Some(self.status(*status, words)),
+            Some(Ok((Answer::Good, _))) => self.files(),
+        }
+    }
+
+    fn garbage(&self, what: &str) -> Row {
+        let found = format!(
+            "what answers is no {}: {}. A captive portal that wants a login, or a wrong URL",
+            if self.target.role == Role::Sumdb {
+                "checksum database"
+            } else {
+                "module proxy"
+            },
+            safe(what)
+        );
+        self.row(Grade::Broken, found)
+            .mend(format!("curl -sSi {}", self.target.shown))
+    }
+
+    fn status(&self, status: u16, words: &str) -> Row {
+        let said = if words.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", safe(words))
+        };
+        match status {
+            401 | 403 | 407 => {
+                let found = format!(
+                    "it refuses access with {status}{said}: credentials are missing, or a policy says no"
+                );
+                let mend = format!(
+                    "echo 'machine {} login USER password TOKEN' >> ~/.netrc",
+                    self.target.url.host
+                );
+                self.row(Grade::Broken, found).mend(mend)
+            }
+            404 | 410 => {
+                let found = format!("it answers, but does not have the module that was asked for ({status})");
+                self.row(Grade::Note, found)
+            }
+            429 => self.row(
+                Grade::Warning,
+                format!("it limits how often it may be asked (429){said}"),
+            ),
+            500..600 => self.row(Grade::Broken, format!("it is in trouble itself: {status}{said}")),
+            _ => self.row(Grade::Broken, format!("it answers {status}{said}")),
+        }
+    }
+
+    /// The steps behind the first answer.
+    fn files(&self) -> Option<Row> {
+        if self.target.role != Role::Proxy {
+            return None;
+        }
+        let m = self.measured;
+        for (step, name) in [(&m.go_mod, "go.mod"), (&m.zip, "zip")] {
+            let words = match step {
+                Some(Ok((Answer::Good, _))) => continue,
+                Some(Ok((Answer::Status(status, _), _))) => format!("answered with {status}"),
+                Some(Ok((Answer::Garbage(what), _))) => format!("it is no {name}: {}", safe(what)),
+                Some(Err(words)) => safe(words),
+                None if m.done => continue,
+                None => format!("it hangs ({})", safe(&m.doing)),
+            };
+            return Some(self.row(
+                Grade::Broken,
+                format!("small answers come, the {name} does not: {words}"),
+            ));
+        }
+        None
+    }
+
+    fn hung(&self, when: &str) -> Row {
+        let doing = &self.measured.doing;
+        let doing = if doing.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", safe(doing))
+        };
+        self.row(
+            Grade::Broken,
+            format!("it hangs {when}{doing}; go would wait for ever or very long"),
+        )
+    }
+
+    fn good(&self) -> Row {
+        let m = self.measured;
+        let mut parts = Vec::new();
+        if let Some((_, took)) = good(&m.connect) {
+            parts.push(format!("connects in {}", millis(*took)));
+        }
+        if let Some((session, took)) = good(&m.handshake) {
+            let http = if session.http2 { "HTTP/2" } else { "HTTP/1.1" };
+            parts.push(format!("{} in {}, {http}", session.version, millis(*took)));
+        }
+        if let Some(took) = m.latency() {
+            parts.push(format!("answers in {}", millis(took)));
+        }
+        if let Some((_, took)) = good(&m.sumdb).filter(|_| self.target.role == Role::Sumdb) {
+            parts.push(format!("answers in {}", millis(*took)));
+        }
+        let speed = m.speed.map(|(n, took)| per_second(n, took));
+        if let Some(speed) = speed {
+            parts.push(format!("{}/s", bytes(speed)));
+        }
+        if let Some(host) = &m.redirected {
+            parts.push(format!("zips come from {host}"));
+        }
+        if speed.is_some_and(|speed| speed < SLOW_BYTES_PER_SECOND) {
+            return self.row(Grade::Warning, format!("it works, slowly: {}", parts.join(", ")));
+        }
+        if m.latency().is_some_and(|took| took > SLOW_ANSWER) {
+            return self.row(
+                Grade::Warning,
+                format!("it works, and answers late: {}", parts.join(", ")),
+            );
+        }
+        self.row(Grade::Fine, parts.join(", "))
+    }
+
+    /// Where one family of addresses works and the other does not.
+    fn addresses(&self) -> Option<Row> {
+        let m = self.measured;
+        if !matches!(m.connect, Some(Ok(_))) {
+            return None;
+        }
+        let family = |v6: bool| m.dialled.iter().filter(move |d| d.address.is_ipv6() == v6);
+        let works = |v6: bool| family(v6).any(|d| d.refusal.is_none());
+        // A machine without IPv6 says so at once, which costs nothing.
+        let dead = |v6: bool| {
+            let real = |d: &&Dialled| {
+                d.refusal
+                    .as_ref()
+                    .is_some_and(|(r, _)| *r != Refusal::Unreachable)
+            };
+            family(v6).next().is_some() && !works(v6) && family(v6).any(|d| real(&d))
+        };
+        if works(false) && dead(true) {
+            let found = format!("IPv6 is announced and dead: {}", first_refusal(family(true)));
+            return Some(
+                self.row(Grade::Warning, found)
+                    .mend("sysctl -w net.ipv6.conf.all.disable_ipv6=1"),
+            );
+        }
+        if works(true) && dead(false) {
+            return Some(self.row(
+                Grade::Note,
+                format!("only IPv6 works: {}", first_refusal(family(false))),
+            ));
+        }
+        let bad: Vec<&Dialled> = m.dialled.iter().filter(|d| d.refusal.is_some()).collect();
+        let real = bad
+            .iter()
+            .filter(|d| {
+                d.refusal
+                    .as_ref()
+                    .is_some_and(|(r, _)| *r != Refusal::Unreachable)
+            })
+            .count();
+        (real > 0).then(|| {
+            let found = format!(
+                "{real} of {} addresses do not work: {}",
+                m.dialled.len(),
+                first_refusal(bad.into_iter())
+            );
+            self.row(Grade::Note, found)
+        })
+    }
+
+    fn http2(&self) -> Option<Row> {
+        let words = self.measured.http2_broken.as_ref()?;
+        let found = format!(
+            "HTTP/2 breaks ({}), HTTP/1.1 works: a middlebox that does not speak it",
+            safe(words)
+        );
+        Some(
+            self.row(Grade::Warning, found)
+                .mend("export GODEBUG=http2client=0"),
+        )
+    }
+
+    /// What a certificate that verifies still tells.
+    fn certificate(&self) -> Option<Row> {
+        let m = self.measured;
+        let certificate = m.certificate.as_ref()?;
+        if m.certificate_refused.is_some() || m.via_error.is_some() {
+            return None;
+        }
+        let issuer = safe(&certificate.issuer);
+        let product = MIDDLEBOXES.iter().any(|name| certificate.issuer.contains(name));
+        let host = &self.target.url.host;
+        let go_host = host == "proxy.golang.org" || host == "sum.golang.org";
+        if product || (go_host && !certificate.issuer.contains(GOOGLE)) {
+            let found = format!(
+                "TLS is intercepted: the certificate was issued by {issuer}, which this machine trusts"
+            );
+            return Some(self.row(Grade::Note, found));
+        }
+        let days = certificate.not_after.duration_since(self.now).as_hours() / 24;
+        (days < EXPIRES_SOON_DAYS).then(|| {
+            let found = format!(
+                "its certificate ends on {} (issued by {issuer})",
+                day(certificate.not_after)
+            );
+            self.row(Grade::Note, found)
+        })
+    }
+
+    fn clock(&self) -> Option<Row> {
+        let skew = self.measured.skew?.as_secs();
+        let off = skew.unsigned_abs();
+        if off < SKEW_NOTE.unsigned_abs() {
+            return None;
+        }
+        let grade = if off > SKEW_WARNING.unsigned_abs() {
+            Grade::Warning
+        } else {
+            Grade::Note
+        };
+        let direction = if skew > 0 { "behind" } else { "ahead of" };
+        let found = format!(
+            "the clock here is {} {direction} the server's",
+            duration(Duration::from_secs(off))
+        );
+        let row = Row::new(
+            grade,
+            "clock",
+            found,
+            format!("Date header of {}", self.target.shown),
+        );
+        Some(row.mend("timedatectl set-ntp true"))
+    }
+
+    /// Whether a proxy serves the checksum database too.
+    fn checksum_database(&self) -> Option<Row> {
+        if self.target.role != Role::Proxy {
+            return None;
+        }
+        let found = match self.measured.sumdb.as_ref()? {
+            Ok((Answer::Good, _)) => return None,
+            Ok((Answer::Status(404 | 410, _), _)) => return None,
+            Ok((Answer::Status(status, _), _)) => format!("its checksum database answers {status}"),
+            Ok((Answer::Garbage(what), _)) => format!("its checksum database answers with {}", safe(what)),
+            Err(words) => format!("its checksum database fails: {}", safe(words)),
+        };
+        Some(self.row(
+            Grade::Warning,
+            format!("{found}; go may stop there instead of asking elsewhere"),
+        ))
+    }
+}
+
+fn good<T>(step: &Option<Step<T>>) -> Option<&(T, Duration)> {
+    step.as_ref().and_then(|step| step.as_ref().ok())
+}
+
+fn first_refusal<'a>(mut dialled: impl Iterator<Item = &'a Dialled>) -> String {
+    let found = dialled.find_map(|d| d.refusal.as_ref().map(|(_, words)| (d.address, words)));
+    found.map_or_else(String::new, |(address, words)| {
+        format!("{}: {words}", SocketAddr::ip(&address))
+    })
+}
+
+pub(super) fn per_second(n: u64, took: Duration) -> u64 {
+    (n as f64 / took.as_secs_f64().max(0.001)) as u64
+}
+
+fn millis(d: Duration) -> String {
+    if d < Duration::from_secs(2) {
+        format!("{} ms", d.as_millis())
+    } else {
+        duration(d)
+    }
+}
+
+fn day(t: Timestamp) -> String {
+    t.to_string().split('T').next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,637 @@
+//! What can be told without asking a server: Go's variables, the variables of
+//! HTTP proxies, git and credentials, ports and descriptors, which go runs.
+//!
+//! Known to be imperfect: interactive shells may set variables and paths that
+//! this process does not see; the table speaks of the process it runs in.
+
+use std::ffi::{OsStr, OsString};
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use gofix_shim::path::CPath;
+use gofix_shim::toolchain::{self, Entry, Myself};
+
+use crate::goenv::{GoEnv, Layer, Lookup};
+use crate::policy::route::{Element, ProxyList};
+use crate::report::safe;
+
+use super::row::{Grade, Row};
+use super::target::{Role, Target};
+
+/// How long a helper program may take.
+const PROGRAM: Duration = Duration::from_secs(3);
+/// Output of a helper program that is read.
+const MAX_OUTPUT: u64 = 256 << 10;
+/// Fewer descriptors are not enough for go on a large module graph.
+const FEW_DESCRIPTORS: u64 = 256;
+
+/// Everything that the checks read.
+pub(super) struct Local<'a> {
+    pub(super) env: Lookup<'a>,
+    pub(super) goenv: &'a GoEnv,
+    pub(super) real_go: Option<&'a Path>,
+    pub(super) targets: &'a [Target],
+}
+
+impl Local<'_> {
+    /// Every row of this module.
+    pub(super) fn rows(&self) -> Vec<Row> {
+        let mut rows = self.go_variables();
+        rows.extend(self.proxy_variables());
+        rows.extend(self.switches());
+        rows.extend(self.go_command());
+        rows.extend(self.shim());
+        rows.extend(self.version_manager());
+        rows.extend(self.git());
+        rows.extend(self.netrc());
+        rows.extend(ports());
+        rows.extend(descriptors());
+        rows
+    }
+
+    fn var(&self, name: &str) -> Option<OsString> {
+        (self.env)(name).filter(|value| !value.is_empty())
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        self.var(name).map(|value| value.to_string_lossy().into_owned())
+    }
+
+    fn go_variables(&self) -> Vec<Row> {
+        const SHOWN: &[&str] = &[
+            "GOPROXY",
+            "GOSUMDB",
+            "GOPRIVATE",
+            "GONOPROXY",
+            "GONOSUMDB",
+            "GOINSECURE",
+            "GOFLAGS",
+            "GOAUTH",
+            "GOVCS",
+            "GOTOOLCHAIN",
+        ];
+        SHOWN.iter().filter_map(|name| self.go_variable(name)).collect()
+    }
+
+    fn go_variable(&self, name: &str) -> Option<Row> {
+        let (value, layer) = self.goenv.get(name);
+        let derived = layer == Layer::Default;
+        let always = matches!(name, "GOPROXY" | "GOSUMDB" | "GOPRIVATE" | "GOFLAGS");
+        if !always && (derived || value.is_empty()) {
+            return None;
+        }
+        let from = match (layer, self.goenv.user_file_path()) {
+            (Layer::UserFile, Some(path)) => format!("{layer} {}", safe(path.as_os_str().as_bytes())),
+            _ => layer.to_string(),
+        };
+        let value = value.to_string_lossy().into_owned();
+        let (grade, remark) = judge_go_variable(name, &value);
+        let shown = if name == "GOPROXY" {
+            shown_list(&value)
+        } else {
+            safe(&value)
+        };
+        let shown = if shown.is_empty() {
+            "(empty)".to_owned()
+        } else {
+            shown
+        };
+        let found = if remark.is_empty() {
+            shown
+        } else {
+            format!("{shown}: {remark}")
+        };
+        let row = Row::new(grade, name, found, from);
+        Some(match (grade, layer) {
+            (Grade::Fine | Grade::Note, _) => row,
+            (_, Layer::Environment) => row.mend(format!("unset {name}")),
+            _ => row.mend(format!("go env -u {name}")),
+        })
+    }
+
+    fn proxy_variables(&self) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for name in ["HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"] {
+            let lower = name.to_ascii_lowercase();
+            let (upper_value, lower_value) = (self.text(name), self.text(&lower));
+            if let (Some(a), Some(b)) = (&upper_value, &lower_value)
+                && a != b
+            {
+                let (a, b) = (shown_proxy(a), shown_proxy(b));
+                let found =
+                    format!("it says {a} and {lower} says {b}: Go obeys {name}, curl and git obey {lower}");
+                rows.push(
+                    Row::new(Grade::Warning, name, found, "environment")
+                        .mend(format!("export {lower}=\"${name}\"")),
+                );
+            } else if let Some(value) = upper_value.or(lower_value) {
+                rows.push(Row::new(Grade::Fine, name, shown_proxy(&value), "environment"));
+            }
+        }
+        let set = |name: &str| self.var(name).is_some() || self.var(&name.to_ascii_lowercase()).is_some();
+        if set("HTTP_PROXY") && !set("HTTPS_PROXY") {
+            let found =
+                "it is not set, HTTP_PROXY is: module proxies are https and are asked without a proxy";
+            rows.push(
+                Row::new(Grade::Note, "HTTPS_PROXY", found, "environment")
+                    .mend("export HTTPS_PROXY=\"$HTTP_PROXY\""),
+            );
+        }
+        if let Some(all) = self.text("ALL_PROXY").or_else(|| self.text("all_proxy")) {
+            let found = format!("{}: curl and git obey it, Go does not", shown_proxy(&all));
+            rows.push(
+                Row::new(Grade::Note, "ALL_PROXY", found, "environment")
+                    .mend("export HTTPS_PROXY=\"$ALL_PROXY\""),
+            );
+        }
+        rows
+    }
+
+    fn switches(&self) -> Vec<Row> {
+        let mut rows = Vec::new();
+        if let Some(value) = self
+            .text("GOFIX")
+            .filter(|v| matches!(v.as_str(), "off" | "0" | "false"))
+        {
+            let found = format!("{value}: gofix only passes through");
+            rows.push(Row::new(Grade::Note, "GOFIX", found, "environment").mend("unset GOFIX"));
+        }
+        if Path::new("/etc/gofix/off").exists() {
+            let found = "gofix only passes through on this machine";
+            rows.push(
+                Row::new(Grade::Note, "/etc/gofix/off", found, "the file exists").mend("rm /etc/gofix/off"),
+            );
+        }
+        rows
+    }
+
+    fn go_command(&self) -> Vec<Row> {
+        let Some(go) = self.real_go else {
+            let found = "there is no go behind gofix in PATH";
+            return vec![Row::new(Grade::Broken, "go", found, "PATH").mend("export GOFIX_GO=/path/to/go")];
+        };
+        let path = safe(go.as_os_str().as_bytes());
+        let mut command = Command::new(go);
+        command
+            .arg("version")
+            .env("GOTOOLCHAIN", "local")
+            .env("GOFIX", "off");
+        match output(command) {
+            Ok(text) => {
+                let version = text.strip_prefix("go version ").unwrap_or(&text);
+                let mut rows = vec![Row::new(Grade::Fine, "go", safe(version.trim()), path)];
+                rows.extend(self.goroot(go));
+                rows
+            }
+            Err(words) => vec![Row::new(
+                Grade::Broken,
+                "go",
+                format!("`go version` fails: {words}"),
+                path,
+            )],
+        }
+    }
+
+    /// GOROOT of another toolchain: `compile: version … does not match go tool version`.
+    fn goroot(&self, go: &Path) -> Option<Row> {
+        let goroot = PathBuf::from(self.var("GOROOT")?);
+        let own = std::fs::canonicalize(go).ok()?;
+        let own = own.parent()?.parent()?;
+        let set = std::fs::canonicalize(&goroot);
+        if set.as_ref().is_ok_and(|set| set == own) || !own.join("pkg/tool").is_dir() {
+            return None;
+        }
+        let found = format!(
+            "{} is not where this go lives ({}): compiler and go command may not match",
+            safe(goroot.as_os_str().as_bytes()),
+            safe(own.as_os_str().as_bytes())
+        );
+        Some(Row::new(Grade::Warning, "GOROOT", found, "environment").mend("unset GOROOT"))
+    }
+
+    /// Which `go` a shell would run, and whether that is gofix.
+    fn shim(&self) -> Option<Row> {
+        let path = self.var("PATH")?;
+        let me = Myself::current(b"go", &mut CPath::new());
+        let mut real: Option<&OsStr> = None;
+        for entry in toolchain::entries(path.as_bytes()) {
+            match toolchain::look(entry, &me, &mut CPath::new()) {
+                Entry::Gofix => {
+                    let dir = safe(entry);
+                    return Some(match real {
+                        None => Row::new(Grade::Fine, "shim", format!("`go` is gofix, in {dir}"), "PATH"),
+                        Some(real) => {
+                            let found = format!(
+                                "it is in {dir}, but {} comes first: plain `go` is not carried",
+                                safe(real.as_bytes())
+                            );
+                            Row::new(Grade::Warning, "shim", found, "PATH")
+                                .mend(format!("export PATH={dir}:$PATH"))
+                        }
+                    });
+                }
+                Entry::Go if real.is_none() => real = Some(OsStr::from_bytes(entry)),
+                _ => {}
+            }
+        }
+        let found = "plain `go` is not carried by gofix; `gofix go ...` is";
+        Some(Row::new(Grade::Note, "shim", found, "PATH").mend("gofix shim install"))
+    }
+
+    fn version_manager(&self) -> Option<Row> {
+        let go = self.real_go?.to_string_lossy().into_owned();
+        let marks = [
+            ("asdf", "ASDF_DIR", "/.asdf/"),
+            ("mise", "MISE_SHELL", "/mise/"),
+            ("goenv", "GOENV_ROOT", "/.goenv/"),
+            ("gvm", "GVM_ROOT", "/.gvm/"),
+        ];
+        let (name, variable, part) = marks.into_iter().find(|(_, variable, part)| {
+            go.contains(part) || (go.contains("/shims/") && self.var(variable).is_some())
+        })?;
+        let from = if go.contains(part) {
+            safe(&go)
+        } else {
+            variable.to_owned()
+        };
+        let found = format!("go is chosen by {name}; a GOPATH per version means a module cache per version");
+        Some(Row::new(Grade::Note, "version manager", found, from))
+    }
+
+    fn git(&self) -> Vec<Row> {
+        let direct =
+            ProxyList::parse(&self.goenv.text("GOPROXY")).is_ok_and(|list| list.contains(&Element::Direct));
+        let private: Vec<&Target> = self.targets.iter().filter(|t| t.role == Role::Host).collect();
+        if !direct && private.is_empty() {
+            return Vec::new();
+        }
+        let mut version = Command::new("git");
+        version.arg("--version");
+        let from = if direct {
+            "GOPROXY reaches direct"
+        } else {
+            "GOPRIVATE"
+        };
+        let mut rows = Vec::new();
+        match output(version) {
+            Ok(text) => rows.push(Row::new(Grade::Fine, "git", safe(text.trim()), from)),
+            Err(words) => {
+                let found = format!("it cannot be run ({words}), and modules that no proxy has come by git");
+                let grade = if private.is_empty() {
+                    Grade::Note
+                } else {
+                    Grade::Broken
+                };
+                rows.push(
+                    Row::new(grade, "git", found, from)
+                        .mend("apt-get install git   (or apk add, dnf install)"),
+                );
+                return rows;
+            }
+        }
+        let config = git_config();
+        rows.extend(self.git_proxy(&config));
+        rows.extend(
+            private
+                .iter()
+                .filter_map(|host| self.git_access(&host.url.host, &host.from, &config)),
+        );
+        rows
+    }
+
+    fn git_proxy(&self, config: &[(String, String)]) -> Option<Row> {
+        let (key, value) = config.iter().find(|(key, _)| key == "http.proxy")?;
+        let own = self.text("HTTPS_PROXY").or_else(|| self.text("https_proxy"));
+        if own.as_deref() == Some(value) {
+            return None;
+        }
+        let go = own.map_or_else(|| "no proxy".to_owned(), |own| shown_proxy(&own));
+        let found = format!("git goes through {}, Go through {go}", shown_proxy(value));
+        Some(
+            Row::new(Grade::Note, key.clone(), found, "git config")
+                .mend("git config --global --unset http.proxy"),
+        )
+    }
+
+    /// How git would get into a private host.
+    fn git_access(&self, host: &str, from: &str, config: &[(String, String)]) -> Option<Row> {
+        let rewritten = config.iter().find(|(key, value)| {
+            key.starts_with("url.") && key.ends_with(".insteadof") && value.contains(host)
+        });
+        if let Some((key, _)) = rewritten {
+            let ssh = key.contains("ssh://") || key.contains("git@");
+            return if ssh { self.ssh_access(host, from) } else { None };
+        }
+        let helper = config
+            .iter()
+            .any(|(key, _)| key.starts_with("credential") && key.ends_with("helper"));
+        let netrc = self
+            .netrc_path()
+            .and_then(|path| read_small(&path))
+            .is_some_and(|text| text.contains(host));
+        if helper || netrc {
+            return None;
+        }
+        let found = format!(
+            "no credentials for {host}: no line in .netrc, no credential helper of git, no insteadOf to ssh"
+        );
+        let mend = format!("git config --global url.\"ssh://git@{host}/\".insteadOf https://{host}/");
+        Some(Row::new(Grade::Note, host, found, from).mend(mend))
+    }
+
+    fn ssh_access(&self, host: &str, from: &str) -> Option<Row> {
+        let mut version = Command::new("ssh");
+        version.arg("-V");
+        if output(version).is_err() {
+            let found = "git is told to use ssh for it, and there is no ssh";
+            return Some(Row::new(Grade::Broken, host, found, from).mend("apt-get install openssh-client"));
+        }
+        let agent = self.var("SSH_AUTH_SOCK").is_some();
+        let home = self.var("HOME").map(PathBuf::from)?;
+        let key = std::fs::read_dir(home.join(".ssh")).is_ok_and(|dir| {
+            dir.flatten()
+                .any(|entry| entry.file_name().as_bytes().ends_with(b".pub"))
+        });
+        let config = home.join(".ssh/config").exists();
+        if agent || key || config {
+            return None;
+        }
+        let found = "git is told to use ssh for it, and there is neither an agent nor a key";
+        Some(Row::new(Grade::Warning, host, found, from).mend("ssh-add"))
+    }
+
+    fn netrc_path(&self) -> Option<PathBuf> {
+        netrc_path(self.env)
+    }
+
+    fn netrc(&self) -> Option<Row> {
+        let path = self.netrc_path()?;
+        let metadata = std::fs::metadata(&path).ok()?;
+        let shown = safe(path.as_os_str().as_bytes());
+        if metadata.permissions().mode() & 0o077 != 0 {
+            let found = "others on this machine may read it";
+            return Some(
+                Row::new(Grade::Warning, shown.clone(), found, "netrc").mend(format!("chmod 600 {shown}")),
+            );
+        }
+        None
+    }
+}
+
+/// Where Go and git look for netrc.
+pub(super) fn netrc_path(env: Lookup<'_>) -> Option<PathBuf> {
+    let var = |name: &str| env(name).filter(|value| !value.is_empty());
+    var("NETRC")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(var("HOME")?).join(".netrc")))
+}
+
+fn judge_go_variable(name: &str, value: &str) -> (Grade, &'static str) {
+    if value.ends_with('\r') || value.trim() != value {
+        return (
+            Grade::Broken,
+            "it ends in a blank or a carriage return, which go takes as part of the value",
+        );
+    }
+    let all = || {
+        value
+            .split(',')
+            .any(|pattern| matches!(pattern.trim(), "*" | "**"))
+    };
+    match name {
+        "GOPROXY" if value == "off" => (Grade::Note, "no module is ever fetched"),
+        "GOPROXY" if value == "direct" => (
+            Grade::Note,
+            "every module comes from its own host, by git and its kin",
+        ),
+        "GOPROXY" if insecure_proxy(value) => (
+            Grade::Warning,
+            "http is not encrypted; what comes can be changed on the way",
+        ),
+        "GOSUMDB" if value == "off" => (
+            Grade::Warning,
+            "nothing verifies modules that go.sum does not know yet",
+        ),
+        "GOPRIVATE" | "GONOSUMDB" if all() => (
+            Grade::Warning,
+            "it covers every module: nothing verifies new ones",
+        ),
+        "GOINSECURE" if !value.is_empty() => {
+            (Grade::Warning, "TLS certificates of these hosts are not verified")
+        }
+        "GOFLAGS" if value.contains("-mod=vendor") => (
+            Grade::Note,
+            "modules come from the vendor folder, not from the network",
+        ),
+        "GOFLAGS" if value.contains("-insecure") => (Grade::Warning, "go no longer knows -insecure"),
+        _ => (Grade::Fine, ""),
+    }
+}
+
+fn insecure_proxy(list: &str) -> bool {
+    list.split([',', '|']).map(str::trim).any(|element| {
+        let Some(rest) = element.strip_prefix("http://") else {
+            return false;
+        };
+        let host = rest.split('/').next().unwrap_or(rest);
+        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+        !(host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]"))
+    })
+}
+
+fn shown_list(value: &str) -> String {
+    match ProxyList::parse(value) {
+        Ok(list) => safe(&list.redacted()),
+        Err(_) => safe(value),
+    }
+}
+
+fn shown_proxy(value: &str) -> String {
+    safe(&crate::policy::route::redact_url(value))
+}
+
+/// Keys (in small letters) and values of git's own configuration.
+fn git_config() -> Vec<(String, String)> {
+    let mut command = Command::new("git");
+    command.args([
+        "config",
+        "--null",
+        "--get-regexp",
+        r"^(url\..*\.insteadof|http\.proxy|credential\..*)$",
+    ]);
+    let Ok(text) = output(command) else {
+        return Vec::new();
+    };
+    let pairs = text.split('\0').filter_map(|pair| pair.split_once('\n'));
+    pairs
+        .map(|(key, value)| (key.to_ascii_lowercase(), value.to_owned()))
+        .collect()
+}
+
+/// Stdout and stderr of a helper program that has [`PROGRAM`] to end well.
+fn output(mut command: Command) -> Result<String, String> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env("LC_ALL", "C")
+        .spawn()
+        .map_err(|e| super::words::io(&e))?;
+    let stdout = child.stdout.take();
+    let reader = std::thread::spawn(move || {
+        let mut text = Vec::new();
+        if let Some(stdout) = stdout {
+            // What could be read is shown; the status decides whether it counts.
+            let _ = stdout.take(MAX_OUTPUT).read_to_end(&mut text);
+        }
+        text
+    });
+    let start = Instant::now();
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if start.elapsed() < PROGRAM => std::thread::sleep(Duration::from_millis(5)),
+            Ok(None) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("it did not end within {} s", PROGRAM.as_secs()));
+            }
+            Err(e) => return Err(super::words::io(&e)),
+        }
+    };
+    if !status.success() {
+        return Err(status.to_string());
+    }
+    // A grandchild may hold the pipe for ever; its output is not waited for.
+    while !reader.is_finished() && start.elapsed() < PROGRAM {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    if !reader.is_finished() {
+        return Err("its output does not end".to_owned());
+    }
+    Ok(String::from_utf8_lossy(&reader.join().unwrap_or_default()).into_owned())
+}
+
+/// A small regular file as text.
+pub(super) fn read_small(path: &Path) -> Option<String> {
+    let metadata = std::fs::metadata(path).ok()?;
+    if !metadata.is_file() || metadata.size() > 1 << 20 {
+        return None;
+    }
+    std::fs::read(path)
+        .ok()
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// `/proc` files say that their size is 0.
+fn proc_file(path: &str) -> Option<String> {
+    std::fs::read(path)
+        .ok()
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Local ports in use against those there are: EADDRNOTAVAIL.
+fn ports() -> Option<Row> {
+    let range = proc_file("/proc/sys/net/ipv4/ip_local_port_range")?;
+    let mut ends = range.split_whitespace().filter_map(|n| n.parse::<u64>().ok());
+    let total = (1 + ends.next_back()?).saturating_sub(ends.next()?);
+    let used = sockets(&proc_file("/proc/net/sockstat")?)?;
+    if total == 0 || used * 10 < total * 8 {
+        return None;
+    }
+    let found = format!("{used} sockets for {total} local ports: soon \"cannot assign requested address\"");
+    let mend = "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"";
+    Some(Row::new(Grade::Warning, "ports", found, "/proc/net/sockstat").mend(mend))
+}
+
+/// Sockets in use and in TIME_WAIT: `TCP: inuse 5 orphan 0 tw 3 alloc 7 mem 1`.
+fn sockets(sockstat: &str) -> Option<u64> {
+    let line = sockstat.lines().find(|line| line.starts_with("TCP:"))?;
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let value = |name: &str| -> Option<u64> {
+        let at = words.iter().position(|word| *word == name)?;
+        words.get(at + 1)?.parse().ok()
+    };
+    Some(value("inuse")? + value("tw")?)
+}
+
+/// Descriptors: EMFILE and ENFILE.
+fn descriptors() -> Vec<Row> {
+    use nix::sys::resource::{Resource, getrlimit};
+    let mut rows = Vec::new();
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < FEW_DESCRIPTORS
+    {
+        let found = format!("a process may open {soft} files (at most {hard}): soon \"too many open files\"");
+        rows.push(Row::new(Grade::Warning, "descriptors", found, "ulimit -n").mend("ulimit -n 4096"));
+    }
+    if let Some((used, max)) = proc_file("/proc/sys/fs/file-nr").as_deref().and_then(file_nr)
+        && used * 10 >= max * 9
+    {
+        let found = format!("{used} of {max} files of the whole machine are open");
+        rows.push(
+            Row::new(Grade::Warning, "descriptors", found, "/proc/sys/fs/file-nr")
+                .mend("sysctl -w fs.file-max=1000000"),
+        );
+    }
+    rows
+}
+
+fn file_nr(text: &str) -> Option<(u64, u64)> {
+    let mut numbers = text.split_whitespace().filter_map(|n| n.parse::<u64>().ok());
+    let used = numbers.next()?;
+    let max = numbers.nth(1)?;
+    (max > 0).then_some((used, max))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_in_use_are_read_from_proc() {
+        let text = "sockets: used 290\nTCP: inuse 27 orphan 0 tw 120 alloc 30 mem 4\nUDP: inuse 3 mem 1\n";
+        assert_eq!(sockets(text), Some(147));
+        assert_eq!(sockets("TCP: inuse x\n"), None);
+        assert_eq!(
+            file_nr("1216\t0\t9223372036854775807\n"),
+            Some((1216, 9223372036854775807))
+        );
+    }
+
+    #[test]
+    fn values_of_go_are_judged() {
+        let cases = [
+            ("GOPROXY", "https://a,direct", Grade::Fine),
+            ("GOPROXY", "http://a.example,direct", Grade::Warning),
+            ("GOPROXY", "http://127.0.0.1:3000,direct", Grade::Fine),
+            ("GOPROXY", "http://user@127.0.0.1:3000", Grade::Fine),
+            ("GOPROXY", "off", Grade::Note),
+            ("GOPROXY", "https://a\r", Grade::Broken),
+            ("GOSUMDB", "off", Grade::Warning),
+            ("GOSUMDB", "sum.golang.org", Grade::Fine),
+            ("GOPRIVATE", "corp.example/x,*", Grade::Warning),
+            ("GOPRIVATE", "*.corp.example", Grade::Fine),
+            ("GOFLAGS", "-mod=vendor", Grade::Note),
+        ];
+        for (name, value, grade) in cases {
+            assert_eq!(judge_go_variable(name, value).0, grade, "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_ended() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec sleep 100"]);
+        assert!(output(command).unwrap_err().contains("did not end"));
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo one; sleep 100 & exit 0"]);
+        assert!(output(command).unwrap_err().contains("does not end"));
+        assert!(output(Command::new("/no/such/program")).is_err());
+    }
+}

@@ -1,0 +1,645 @@
+//! Asks one server and notes what happened at each step.
+//!
+//! Whatever hangs, the notes of the steps before it stay: a [`Probe`] is read
+//! by whoever started it, at any time.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use rustls::pki_types::ServerName;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::relay::credentials::{Credentials, basic};
+use crate::relay::proxy_env::{Proxy, ProxyRules, ProxyScheme};
+use crate::relay::url::{Scheme, Url};
+
+use super::der::Certificate;
+use super::http::{Reply, Session, Wanted};
+use super::net::{self, Connection, Dialled};
+use super::target::{Role, Sumdb, Target};
+use super::tls::{self, Roots, Seen};
+
+/// Limit of a name lookup; go's own resolver gives up after 10 s.
+const RESOLVE: Duration = Duration::from_secs(4);
+/// Limit of a TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(4);
+/// Limit of the answer to CONNECT.
+const CONNECT: Duration = Duration::from_secs(4);
+/// Longest silence of a server.
+const IDLE: Duration = Duration::from_secs(4);
+/// What the transfer's speed is measured on.
+const SPEED_BYTES: usize = 2 << 20;
+const SPEED_TIME: Duration = Duration::from_millis(2500);
+/// Go follows at most ten.
+const MAX_REDIRECTS: usize = 10;
+
+/// What every probe needs.
+#[derive(Debug)]
+pub(super) struct Tools {
+    pub(super) roots: Roots,
+    pub(super) rules: ProxyRules,
+    pub(super) credentials: Credentials,
+    pub(super) sumdb: Option<Sumdb>,
+    /// The module that proxies are asked for.
+    pub(super) module: (String, String),
+    /// Limit of a connection attempt.
+    pub(super) connect: Duration,
+    /// False under `GODEBUG=http2client=0`.
+    pub(super) http2: bool,
+}
+
+/// What a step led to, and how long it took.
+pub(super) type Step<T> = Result<(T, Duration), String>;
+
+/// The session of a TLS connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Handshake {
+    pub(super) version: &'static str,
+    pub(super) http2: bool,
+}
+
+/// What kind of answer a file of the module proxy protocol got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// As it should be.
+    Good,
+    /// A status that go takes for an answer, with the server's own words.
+    Status(u16, String),
+    /// A web page, or something else that no module proxy sends.
+    Garbage(String),
+}
+
+/// Everything that was seen of one server.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Measured {
+    /// The HTTP proxy in between, without credentials.
+    pub(super) via: Option<String>,
+    /// Set where the HTTP proxy's own value is not usable.
+    pub(super) via_error: Option<String>,
+    pub(super) resolved: Option<Step<Vec<SocketAddr>>>,
+    pub(super) dialled: Vec<Dialled>,
+    pub(super) connect: Option<Step<()>>,
+    pub(super) handshake: Option<Step<Handshake>>,
+    pub(super) certificate: Option<Certificate>,
+    pub(super) certificate_refused: Option<String>,
+    pub(super) info: Option<Step<Answer>>,
+    pub(super) go_mod: Option<Step<Answer>>,
+    pub(super) sumdb: Option<Step<Answer>>,
+    pub(super) zip: Option<Step<Answer>>,
+    /// Bytes and time of the transfer, where enough came to tell.
+    pub(super) speed: Option<(u64, Duration)>,
+    /// The server's clock minus this one's.
+    pub(super) skew: Option<SignedDuration>,
+    /// Set where HTTP/2 failed and HTTP/1.1 did not.
+    pub(super) http2_broken: Option<String>,
+    /// The host that the zip came from, where it was another one.
+    pub(super) redirected: Option<String>,
+    /// What is being done.
+    pub(super) doing: String,
+    pub(super) done: bool,
+}
+
+impl Measured {
+    /// True where a file of the protocol came through.
+    pub(super) fn works(&self) -> bool {
+        matches!(self.info, Some(Ok((Answer::Good, _)))) || matches!(self.go_mod, Some(Ok((Answer::Good, _))))
+    }
+
+    /// From nothing to the first answer, where there was one.
+    pub(super) fn latency(&self) -> Option<Duration> {
+        let (_, answer) = self.info.as_ref()?.as_ref().ok()?;
+        Some(*answer)
+    }
+}
+
+/// A server under examination; clones share the notes.
+#[derive(Debug, Clone)]
+pub(super) struct Probe {
+    pub(super) target: Target,
+    notes: Arc<Mutex<Measured>>,
+}
+
+impl Probe {
+    pub(super) fn new(target: Target) -> Self {
+        Self {
+            target,
+            notes: Arc::default(),
+        }
+    }
+
+    /// A copy of what is known by now.
+    pub(super) fn measured(&self) -> Measured {
+        self.notes().clone()
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Measured> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs every step. It may be dropped at any time.
+    pub(super) async fn run(&self, tools: &Tools) {
+        let (dialled, mut others) = mpsc::unbounded_channel();
+        let steps = async move {
+            self.steps(tools, &dialled).await;
+            self.doing("waiting for the slower addresses");
+        };
+        // It ends with the slowest address: IPv6 that is announced and dead shows there.
+        let addresses = async {
+            while let Some(one) = others.recv().await {
+                self.notes().dialled.push(one);
+            }
+        };
+        tokio::join!(steps, addresses);
+        self.notes().done = true;
+    }
+
+    async fn steps(&self, tools: &Tools, dialled: &mpsc::UnboundedSender<Dialled>) {
+        let url = &self.target.url;
+        let visit = Visit {
+            probe: self,
+            tools,
+            dialled,
+            first: true,
+        };
+        let Some(mut session) = visit.open(url, tools.http2).await else {
+            return;
+        };
+        match self.target.role {
+            Role::Host => {}
+            Role::Sumdb => self.ask_database(&mut session, tools).await,
+            Role::Proxy => self.ask_proxy(session, tools, dialled).await,
+        }
+    }
+
+    async fn ask_database(&self, session: &mut Open, tools: &Tools) {
+        self.doing("asking for the tree head");
+        let reply = session
+            .get(&self.target.url.below("latest"), tools, small())
+            .await;
+        self.date(&reply);
+        let step = step_of(reply, |reply| {
+            if reply.body.starts_with(b"go.sum database tree") {
+                Ok(())
+            } else {
+                Err(first_words(&reply.body))
+            }
+        });
+        self.notes().sumdb = Some(step);
+    }
+
+    async fn ask_proxy(&self, mut session: Open, tools: &Tools, dialled: &mpsc::UnboundedSender<Dialled>) {
+        let (module, version) = &tools.module;
+        let base = format!("{}/@v/{}", escape(module), escape(version));
+        let url = |ending: &str| self.target.url.below(&format!("{base}{ending}"));
+        self.doing(&format!("asking for {module}@{version}.info"));
+        let mut reply = session.get(&url(".info"), tools, small()).await;
+        if let Err(words) = &reply
+            && session.http2
+        {
+            self.doing("trying again with HTTP/1.1");
+            let words = words.clone();
+            let again = Visit {
+                probe: self,
+                tools,
+                dialled,
+                first: false,
+            };
+            let Some(plain) = again.open(&self.target.url, false).await else {
+                return;
+            };
+            session = plain;
+            reply = session.get(&url(".info"), tools, small()).await;
+            if reply.is_ok() {
+                self.notes().http2_broken = Some(words);
+            }
+        }
+        self.date(&reply);
+        let is_info = |reply: &Reply| plausible_info(&reply.body, version);
+        let step = step_of(reply, is_info);
+        let reachable = step.is_ok();
+        self.notes().info = Some(step);
+        if !reachable {
+            return;
+        }
+        self.doing("asking for its go.mod");
+        let reply = self
+            .again(&mut session, &url(".mod"), tools, dialled, small())
+            .await;
+        self.notes().go_mod = Some(step_of(reply, |reply| plausible_mod(&reply.body)));
+        if let Some(sumdb) = tools.sumdb.as_ref().filter(|sumdb| sumdb.url.is_none()) {
+            self.doing("asking for the checksum database");
+            let url = self.target.url.below(&format!("sumdb/{}/supported", sumdb.name));
+            let reply = self.again(&mut session, &url, tools, dialled, small()).await;
+            self.notes().sumdb = Some(step_of(reply, |_| Ok(())));
+        }
+        self.fetch_zip(&mut session, url(".zip"), tools, dialled).await;
+    }
+
+    /// The zip, wherever redirects lead; its first bytes tell the speed.
+    async fn fetch_zip(
+        &self,
+        session: &mut Open,
+        mut url: Url,
+        tools: &Tools,
+        dialled: &mpsc::UnboundedSender<Dialled>,
+    ) {
+        self.doing("fetching its zip");
+        let wanted = Wanted {
+            bytes: SPEED_BYTES,
+            time: SPEED_TIME,
+            idle: IDLE,
+        };
+        let start = Instant::now();
+        for _ in 0..=MAX_REDIRECTS {
+            let reply = self.again(session, &url, tools, dialled, wanted).await;
+            let next = match &reply {
+                Ok(reply) if (300..400).contains(&reply.status) => reply.location.clone(),
+                _ => None,
+            };
+            let Some(next) = next else {
+                if let Ok(reply) = &reply {
+                    self.speed(reply);
+                }
+                let step = step_of(reply, |reply| {
+                    if reply.body.starts_with(b"PK") {
+                        Ok(())
+                    } else {
+                        Err(first_words(&reply.body))
+                    }
+                });
+                self.notes().zip = Some(step);
+                return;
+            };
+            match url.join(&next) {
+                Ok(to) if url.scheme == Scheme::Https && to.scheme == Scheme::Http => {
+                    self.notes().zip =
+                        Some(Err("it redirects from https to http, which Go refuses".to_owned()));
+                    return;
+                }
+                Ok(to) => url = to,
+                Err(_) => {
+                    self.notes().zip = Some(Err("it redirects to something that is no URL".to_owned()));
+                    return;
+                }
+            }
+            if !url.same_host(&session.url) {
+                self.notes().redirected = Some(crate::report::safe(&url.host));
+                let visit = Visit {
+                    probe: self,
+                    tools,
+                    dialled,
+                    first: false,
+                };
+                let Some(other) = visit.open(&url, tools.http2).await else {
+                    let words = format!("it redirects to {}, which cannot be reached", url.host);
+                    self.notes()
+                        .zip
+                        .get_or_insert_with(|| Err(crate::report::safe(&words)));
+                    return;
+                };
+                *session = other;
+            }
+        }
+        let took = start.elapsed();
+        self.notes().zip = Some(Ok((
+            Answer::Garbage("stopped after 10 redirects".to_owned()),
+            took,
+        )));
+    }
+
+    /// A request on `session`, or on a new one where the server closed it.
+    async fn again(
+        &self,
+        session: &mut Open,
+        url: &Url,
+        tools: &Tools,
+        dialled: &mpsc::UnboundedSender<Dialled>,
+        wanted: Wanted,
+    ) -> Result<Reply, String> {
+        if !session.session.is_open().await {
+            let visit = Visit {
+                probe: self,
+                tools,
+                dialled,
+                first: false,
+            };
+            let http2 = session.http2;
+            match visit.open(url, http2).await {
+                Some(new) => *session = new,
+                None => return Err("the server closed the connection and takes no other".to_owned()),
+            }
+        }
+        session.get(url, tools, wanted).await
+    }
+
+    fn speed(&self, reply: &Reply) {
+        const ENOUGH: u64 = 32 << 10;
+        if reply.status == 200 && reply.received >= ENOUGH {
+            self.notes().speed = Some((reply.received, reply.transfer.max(Duration::from_millis(1))));
+        }
+    }
+
+    fn date(&self, reply: &Result<Reply, String>) {
+        let date = reply
+            .as_ref()
+            .ok()
+            .and_then(|reply| reply.date.as_deref())
+            .and_then(http_date);
+        if let Some(date) = date {
+            self.notes().skew = Some(date.duration_since(Timestamp::now()));
+        }
+    }
+
+    fn doing(&self, what: &str) {
+        what.clone_into(&mut self.notes().doing);
+    }
+}
+
+/// An open connection to one host.
+struct Open {
+    session: Session,
+    http2: bool,
+    url: Url,
+    /// The login for an HTTP proxy that is asked in absolute form; empty for none.
+    absolute: Option<String>,
+}
+
+impl Open {
+    async fn get(&mut self, url: &Url, tools: &Tools, wanted: Wanted) -> Result<Reply, String> {
+        let own = url.same_host(&self.url);
+        let mut authorization = tools.credentials.header(url);
+        if authorization.is_none() && own && url.scheme == Scheme::Https {
+            authorization = self.url.user.as_ref().map(basic);
+        }
+        self.session
+            .get(url, authorization.as_deref(), self.absolute.as_deref(), wanted)
+            .await
+    }
+}
+
+/// One way to a host: name, connection, proxy, TLS.
+struct Visit<'a> {
+    probe: &'a Probe,
+    tools: &'a Tools,
+    dialled: &'a mpsc::UnboundedSender<Dialled>,
+    /// Only the first visit writes the steps into the notes.
+    first: bool,
+}
+
+impl Visit<'_> {
+    async fn open(&self, url: &Url, http2: bool) -> Option<Open> {
+        let proxy = match self.tools.rules.proxy_for(url.scheme, &url.host, url.port) {
+            Ok(proxy) => proxy,
+            Err(words) => {
+                self.probe.notes().via_error = Some(crate::report::safe(&words));
+                return None;
+            }
+        };
+        let stream = self.connection(url, proxy).await?;
+        let absolute = proxy
+            .filter(|proxy| url.scheme == Scheme::Http && proxy.scheme != ProxyScheme::Socks5)
+            .map(|proxy| proxy.user.as_ref().map_or_else(String::new, basic));
+        let (stream, http2) = match url.scheme {
+            Scheme::Http => (stream, false),
+            Scheme::Https => self.handshake(url, stream, http2).await?,
+        };
+        match Session::start(stream, http2).await {
+            Ok(session) => Some(Open {
+                session,
+                http2,
+                url: url.clone(),
+                absolute,
+            }),
+            Err(words) => {
+                self.probe.notes().info.get_or_insert(Err(words));
+                None
+            }
+        }
+    }
+
+    /// TCP to the host, or to the proxy in front of it and on through it.
+    async fn connection(&self, url: &Url, proxy: Option<&Proxy>) -> Option<Box<dyn Connection>> {
+        let (host, port) = proxy.map_or((url.host.as_str(), url.port), |proxy| {
+            (proxy.host.as_str(), proxy.port)
+        });
+        if let Some(proxy) = proxy {
+            self.probe.notes().via = Some(crate::report::safe(&net_name(proxy)));
+        }
+        self.probe.doing(&format!("looking up {host}"));
+        let start = Instant::now();
+        let resolved = net::resolve(host, port, RESOLVE).await;
+        let addresses = resolved.clone().ok();
+        if self.first {
+            self.probe.notes().resolved = Some(resolved.map(|found| (found, start.elapsed())));
+        }
+        self.probe.doing(&format!("connecting to {host}:{port}"));
+        let start = Instant::now();
+        let stream = if self.first {
+            net::dial(&addresses?, self.tools.connect, self.dialled).await
+        } else {
+            let (nobody, _) = mpsc::unbounded_channel();
+            net::dial(&addresses?, self.tools.connect, &nobody).await
+        };
+        let stream = stream?;
+        if self.first {
+            self.probe.notes().connect = Some(Ok(((), start.elapsed())));
+        }
+        let Some(proxy) = proxy else {
+            return Some(Box::new(stream));
+        };
+        let mut stream: Box<dyn Connection> = match proxy.scheme {
+            ProxyScheme::Https => self.tls_to_proxy(proxy, stream).await?,
+            ProxyScheme::Http | ProxyScheme::Socks5 => Box::new(stream),
+        };
+        if url.scheme == Scheme::Http && proxy.scheme != ProxyScheme::Socks5 {
+            return Some(stream);
+        }
+        self.probe
+            .doing(&format!("asking the proxy {} for a connection", proxy.host));
+        let through = timeout(CONNECT, net::through(proxy, &mut *stream, &url.host, url.port)).await;
+        let through = through.unwrap_or_else(|_| Err("no answer to CONNECT".to_owned()));
+        match through {
+            Ok(()) => Some(stream),
+            Err(words) => {
+                self.probe.notes().connect = Some(Err(crate::report::safe(&words)));
+                None
+            }
+        }
+    }
+
+    async fn tls_to_proxy(
+        &self,
+        proxy: &Proxy,
+        stream: tokio::net::TcpStream,
+    ) -> Option<Box<dyn Connection>> {
+        let failed = |words: String| {
+            self.probe.notes().connect =
+                Some(Err(crate::report::safe(&format!("TLS to the proxy: {words}"))));
+        };
+        let (config, _) = tls::client(&self.tools.roots, false)?;
+        let name = ServerName::try_from(proxy.host.clone()).ok()?;
+        match timeout(HANDSHAKE, TlsConnector::from(config).connect(name, stream)).await {
+            Ok(Ok(stream)) => Some(Box::new(stream)),
+            Ok(Err(e)) => {
+                failed(tls::handshake_words(&e));
+                None
+            }
+            Err(_) => {
+                failed("no answer to the handshake".to_owned());
+                None
+            }
+        }
+    }
+
+    async fn handshake(
+        &self,
+        url: &Url,
+        stream: Box<dyn Connection>,
+        http2: bool,
+    ) -> Option<(Box<dyn Connection>, bool)> {
+        self.probe.doing(&format!("TLS handshake with {}", url.host));
+        let Some((config, seen)) = tls::client(&self.tools.roots, http2) else {
+            self.note_handshake(
+                Err("no certificate authority is known on this machine".to_owned()),
+                None,
+            );
+            return None;
+        };
+        let Ok(name) = ServerName::try_from(url.host.clone()) else {
+            self.note_handshake(Err("no certificate can be for this name".to_owned()), None);
+            return None;
+        };
+        let start = Instant::now();
+        let shaken = timeout(HANDSHAKE, TlsConnector::from(config).connect(name, stream)).await;
+        let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match shaken {
+            Err(_) => {
+                self.note_handshake(Err("no answer to the TLS handshake".to_owned()), Some(seen));
+                None
+            }
+            Ok(Err(e)) => {
+                self.note_handshake(Err(crate::report::safe(&tls::handshake_words(&e))), Some(seen));
+                None
+            }
+            Ok(Ok(stream)) => {
+                let (_, session) = stream.get_ref();
+                let version = match session.protocol_version() {
+                    Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
+                    _ => "TLS 1.3",
+                };
+                let http2 = session.alpn_protocol() == Some(b"h2");
+                self.note_handshake(Ok((Handshake { version, http2 }, start.elapsed())), Some(seen));
+                Some((Box::new(stream), http2))
+            }
+        }
+    }
+
+    fn note_handshake(&self, step: Step<Handshake>, seen: Option<Seen>) {
+        let mut notes = self.probe.notes();
+        if !self.first && step.is_ok() {
+            return;
+        }
+        if let Some(seen) = seen {
+            notes.certificate = seen.certificate;
+            notes.certificate_refused = seen.refused;
+        }
+        if self.first {
+            notes.handshake = Some(step);
+        } else if let Err(words) = step {
+            let host = notes.redirected.clone().unwrap_or_default();
+            notes.zip = Some(Err(format!("{host}: {words}")));
+        }
+    }
+}
+
+fn net_name(proxy: &Proxy) -> String {
+    crate::relay::url::join_host_port(&proxy.host, proxy.port)
+}
+
+fn small() -> Wanted {
+    Wanted {
+        bytes: 64 << 10,
+        time: IDLE,
+        idle: IDLE,
+    }
+}
+
+/// What a reply means; `check` looks at the body of a 200.
+fn step_of(reply: Result<Reply, String>, check: impl Fn(&Reply) -> Result<(), String>) -> Step<Answer> {
+    let reply = reply?;
+    let took = reply.wait;
+    let html = reply.content_type.starts_with("text/html") || looks_like_html(&reply.body);
+    let answer = match reply.status {
+        200 if html => Answer::Garbage("a web page".to_owned()),
+        200 => match check(&reply) {
+            Ok(()) => Answer::Good,
+            Err(words) => Answer::Garbage(words),
+        },
+        300..400 => {
+            let to = reply.location.as_deref().unwrap_or("nowhere");
+            Answer::Garbage(format!("a redirect to {}", crate::report::safe(to)))
+        }
+        status if html => Answer::Status(status, String::new()),
+        status => Answer::Status(status, first_words(&reply.body)),
+    };
+    Ok((answer, took))
+}
+
+fn looks_like_html(body: &[u8]) -> bool {
+    let head = body.trim_ascii_start();
+    head.first() == Some(&b'<')
+}
+
+fn first_words(body: &[u8]) -> String {
+    let line = body
+        .trim_ascii()
+        .split(|&b| b == b'\n')
+        .next()
+        .unwrap_or_default();
+    let shown = crate::report::safe(&line[..line.len().min(80)]);
+    if shown.is_empty() {
+        "an empty body".to_owned()
+    } else {
+        format!("\"{shown}\"")
+    }
+}
+
+fn plausible_info(body: &[u8], version: &str) -> Result<(), String> {
+    let parsed: Result<serde_json::Value, _> = serde_json::from_slice(body);
+    match parsed {
+        Ok(info) if info["Version"] == version => Ok(()),
+        _ => Err(first_words(body)),
+    }
+}
+
+fn plausible_mod(body: &[u8]) -> Result<(), String> {
+    let text = String::from_utf8_lossy(body);
+    if text.lines().any(|line| line.trim_start().starts_with("module")) {
+        Ok(())
+    } else {
+        Err(first_words(body))
+    }
+}
+
+/// Module paths and versions as the protocol writes them: `!x` for a capital.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii_uppercase() {
+            escaped.push('!');
+        }
+        escaped.push(c.to_ascii_lowercase());
+    }
+    escaped
+}
+
+/// A Date header.
+pub(super) fn http_date(text: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::parse(text)
+        .ok()
+        .map(|zoned| zoned.timestamp())
+}

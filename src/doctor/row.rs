@@ -1,0 +1,79 @@
+//! One finding, and how bad it is.
+
+use serde::Serialize;
+
+/// How bad a finding is. The order is that of the exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Grade {
+    /// As it should be.
+    Fine,
+    /// Worth knowing; nothing to mend.
+    Note,
+    /// It works, and may fail tomorrow or is slow.
+    Warning,
+    /// go cannot work like this.
+    Broken,
+}
+
+impl Grade {
+    /// The word in the table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fine => "fine",
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Broken => "BROKEN",
+        }
+    }
+
+    /// The exit status of `gofix doctor` where this is the worst that was found.
+    /// 2 is left to a command line that makes no sense.
+    pub fn exit_status(self) -> u8 {
+        match self {
+            Self::Fine | Self::Note => 0,
+            Self::Warning => 1,
+            Self::Broken => 3,
+        }
+    }
+}
+
+/// One row of the table. All text is fit to be shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// How bad it is.
+    pub grade: Grade,
+    /// What it is about: a server, a variable, a folder.
+    pub subject: String,
+    /// What was found.
+    pub found: String,
+    /// Where that comes from: which variable, file or measurement.
+    pub from: String,
+    /// The one command that mends it.
+    pub mend: Option<String>,
+}
+
+impl Row {
+    /// A row without a command.
+    pub fn new(
+        grade: Grade,
+        subject: impl Into<String>,
+        found: impl Into<String>,
+        from: impl Into<String>,
+    ) -> Self {
+        Self {
+            grade,
+            subject: subject.into(),
+            found: found.into(),
+            from: from.into(),
+            mend: None,
+        }
+    }
+
+    /// The same with the command that mends it.
+    #[must_use]
+    pub fn mend(mut self, command: impl Into<String>) -> Self {
+        self.mend = Some(command.into());
+        self
+    }
+}

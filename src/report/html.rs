@@ -1,0 +1,497 @@
+//! The page of `gofix report --html`: one file, no script, nothing loaded.
+//!
+//! Every text in it has gone through [`safe`](super::safe) when it was read and
+//! through [`html`](super::text::html) here, and a content security policy in the
+//! page forbids everything but its own styles.
+//!
+//! Known to be imperfect: times of one run come from one machine's clock; a
+//! clock that was set back in the middle shows as a bar at the left edge.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::report::read::{Attempt, Outcome, Reports, Request, Run, Server, millis_between};
+use crate::report::summary::{
+    busiest, headline, most_frequent, outcome_words, route_totals, second, worst_first,
+};
+use crate::report::text::{bytes, count, duration, html as esc};
+
+const STYLE: &str = include_str!("page.css");
+/// Runs that get a timeline; the others stand in the table only.
+const MAX_TIMELINES: usize = 60;
+/// Lanes of servers in one timeline.
+const MAX_LANES: usize = 8;
+/// Runs in the table.
+const MAX_ROWS: usize = 500;
+
+/// The whole page.
+pub(super) fn page(reports: &Reports) -> String {
+    let mut page = Page {
+        text: String::with_capacity(64 << 10),
+    };
+    page.head(reports);
+    page.tiles(reports);
+    page.runs(reports);
+    page.servers(reports);
+    page.kinds(reports);
+    page.routes(reports);
+    page.timelines(reports);
+    page.add("</main></body></html>\n");
+    page.text
+}
+
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn add(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.text.push('\n');
+    }
+
+    fn head(&mut self, reports: &Reports) {
+        self.add("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">");
+        self.add("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">");
+        self.add("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">");
+        self.add("<meta name=\"color-scheme\" content=\"light dark\">");
+        self.add("<title>gofix report</title>");
+        self.add(&format!("<style>\n{STYLE}</style></head><body><main>"));
+        let span = span_of(reports).map_or_else(String::new, |(from, to)| {
+            format!("<br>{} to {}", esc(&second(from)), esc(&second(to)))
+        });
+        self.add(&format!(
+            "<header><h1>gofix report</h1><p>{}{span}</p></header>",
+            esc(&headline(reports))
+        ));
+        if reports.unreadable > 0 {
+            let lines = count(reports.unreadable, "line");
+            self.add(&format!(
+                "<p class=\"remark\">{lines} could not be read as an event.</p>"
+            ));
+        }
+    }
+
+    fn tiles(&mut self, reports: &Reports) {
+        let number =
+            |outcome: Outcome| reports.runs.iter().filter(|run| run.outcome() == outcome).count() as u64;
+        let requests: u64 = reports.servers.values().map(|server| server.requests).sum();
+        let failed: u64 = reports.servers.values().map(|server| server.failed).sum();
+        let faults: u64 = reports.kinds.values().sum();
+        self.add("<dl class=\"tiles\">");
+        for (name, value) in [
+            ("runs", reports.runs.len() as u64 + reports.more_runs),
+            ("without trouble", number(Outcome::Fine)),
+            ("recovered", number(Outcome::Recovered)),
+            ("gave up", number(Outcome::GaveUp)),
+            ("faults seen by go", faults),
+            ("requests of the relay", requests),
+            ("of them failed", failed),
+        ] {
+            self.add(&format!("<div><dt>{name}</dt><dd>{value}</dd></div>"));
+        }
+        self.add("</dl>");
+    }
+
+    fn runs(&mut self, reports: &Reports) {
+        let runs = worst_first(reports);
+        if runs.is_empty() {
+            self.add("<p>No run is recorded in these files.</p>");
+            return;
+        }
+        self.add("<section><h2>Runs</h2><div class=\"scroll\"><table><thead><tr><th>started<th>command<th class=\"n\">attempts<th class=\"n\">took<th>outcome</tr></thead><tbody>");
+        for (i, run) in runs.iter().take(MAX_ROWS).enumerate() {
+            let started = run.start.map_or_else(String::new, second);
+            let command = if run.command.is_empty() {
+                "(unknown)"
+            } else {
+                run.command.as_str()
+            };
+            let command = esc(command);
+            let command = if i < MAX_TIMELINES {
+                format!("<a href=\"#run{i}\">{command}</a>")
+            } else {
+                command
+            };
+            let took = duration(Duration::from_millis(run.took_ms()));
+            self.add(&format!(
+                "<tr><td class=\"nowrap\">{}<td>{command}<td class=\"n\">{}<td class=\"n\">{took}<td>{}</tr>",
+                esc(&started),
+                run.attempts.len(),
+                badge(run)
+            ));
+        }
+        self.add("</tbody></table></div>");
+        let more = runs.len().saturating_sub(MAX_ROWS) as u64 + reports.more_runs;
+        if more > 0 {
+            self.add(&format!(
+                "<p class=\"remark\">{} not shown.</p>",
+                count(more, "more run")
+            ));
+        }
+        self.add("</section>");
+    }
+
+    fn servers(&mut self, reports: &Reports) {
+        if reports.servers.is_empty() {
+            return;
+        }
+        let servers = busiest(reports);
+        let slowest = servers
+            .iter()
+            .filter_map(|(_, server)| server.percentile(95))
+            .max()
+            .unwrap_or(0)
+            .max(1);
+        self.add("<section><h2>Servers: success and latency</h2>");
+        self.add("<p class=\"remark\">Success and latency are those of the relay's requests; without the relay only the faults that go reported are known. The bar of latency ends at the median, the thin line at 95 % of the requests.</p>");
+        self.add("<div class=\"scroll\"><table><thead><tr><th>server<th class=\"n\">requests<th class=\"wide\">success<th class=\"wide\">latency<th class=\"n\">received<th class=\"n\">faults seen by go</tr></thead><tbody>");
+        for (host, server) in servers.iter().take(100) {
+            self.add(&format!(
+                "<tr><th scope=\"row\">{}<td class=\"n\">{}<td>{}<td>{}<td class=\"n nowrap\">{}<td class=\"n\">{}</tr>",
+                esc(host),
+                server.requests,
+                success(server),
+                latency(server, slowest),
+                bytes(server.bytes),
+                server.faults
+            ));
+        }
+        self.add("</tbody></table></div></section>");
+    }
+
+    fn kinds(&mut self, reports: &Reports) {
+        let kinds = most_frequent(reports);
+        let Some(most) = kinds.first().map(|(_, n)| *n) else {
+            return;
+        };
+        self.add("<section><h2>Faults by kind</h2><table class=\"bars\"><tbody>");
+        for (kind, n) in kinds.into_iter().take(30) {
+            let part = percent(n as f64 / most as f64);
+            self.add(&format!(
+                "<tr><th scope=\"row\">{}<td class=\"wide\"><span class=\"bar bad\" style=\"width:{part}%\"></span><td class=\"n\">{n}</tr>",
+                esc(&kind.replace('_', " "))
+            ));
+        }
+        self.add("</tbody></table></section>");
+    }
+
+    fn routes(&mut self, reports: &Reports) {
+        let totals = route_totals(reports);
+        if totals.is_empty() {
+            return;
+        }
+        self.add("<section><h2>Routes</h2><div class=\"scroll\"><table><thead><tr><th class=\"n\">route<th>list<th class=\"n\">attempts<th class=\"n\">went through</tr></thead><tbody>");
+        for total in totals {
+            self.add(&format!(
+                "<tr><td class=\"n\">{}<td><code>{}</code><td class=\"n\">{}<td class=\"n\">{}</tr>",
+                total.number,
+                esc(&total.list),
+                total.attempts,
+                total.went_through
+            ));
+        }
+        self.add("</tbody></table></div></section>");
+    }
+
+    fn timelines(&mut self, reports: &Reports) {
+        let runs = worst_first(reports);
+        if runs.is_empty() {
+            return;
+        }
+        self.add("<section><h2>Timelines</h2>");
+        self.add("<p class=\"key\"><span><i class=\"bar good\"></i> went through</span> <span><i class=\"bar bad\"></i> fault</span> <span><i class=\"bar wait\"></i> waiting</span></p>");
+        for (i, run) in runs.iter().take(MAX_TIMELINES).enumerate() {
+            self.timeline(i, run);
+        }
+        if runs.len() > MAX_TIMELINES {
+            let more = count((runs.len() - MAX_TIMELINES) as u64, "more run");
+            self.add(&format!(
+                "<p class=\"remark\">{more} without a timeline here.</p>"
+            ));
+        }
+        self.add("</section>");
+    }
+
+    fn timeline(&mut self, number: usize, run: &Run) {
+        let Some(scale) = Scale::of(run) else { return };
+        let command = if run.command.is_empty() {
+            "(unknown)"
+        } else {
+            run.command.as_str()
+        };
+        let started = run.start.map_or_else(String::new, second);
+        self.add(&format!(
+            "<article id=\"run{number}\"><h3>{} <small>{} · {} · {}</small></h3>",
+            esc(command),
+            esc(&started),
+            duration(Duration::from_millis(run.took_ms())),
+            badge(run)
+        ));
+        self.add("<div class=\"lanes\">");
+        for (i, attempt) in run.attempts.iter().enumerate() {
+            let last = i + 1 == run.attempts.len();
+            self.attempt(attempt, last && run.ok == Some(true), &scale);
+        }
+        self.lanes(run, &scale);
+        self.axis(&scale);
+        self.add("</div>");
+        self.details(run);
+        self.add("</article>");
+    }
+
+    fn attempt(&mut self, attempt: &Attempt, through: bool, scale: &Scale) {
+        let end = attempt.end.or(attempt.start);
+        let took = attempt
+            .start
+            .zip(end)
+            .and_then(|(from, to)| millis_between(from, to))
+            .unwrap_or(0);
+        let class = if through { "good" } else { "bad" };
+        let what = if through {
+            "went through".to_owned()
+        } else {
+            first_fault(attempt)
+        };
+        let took_words = duration(Duration::from_millis(took));
+        let mut bars = bar(
+            class,
+            scale.place(attempt.start, took),
+            &format!("{what}, {took_words}"),
+        );
+        if let Some(wait) = attempt.wait_ms {
+            let words = format!("waited {}", duration(Duration::from_millis(wait)));
+            bars.push_str(&bar("wait", scale.place(end, wait), &words));
+        }
+        self.lane(
+            &format!("attempt {} · route {}", attempt.number, attempt.route),
+            &bars,
+            &what,
+        );
+    }
+
+    /// Requests, a lane for each server.
+    fn lanes(&mut self, run: &Run, scale: &Scale) {
+        let mut hosts: Vec<(&str, Vec<&Request>)> = Vec::new();
+        for request in &run.requests {
+            match hosts.iter_mut().find(|(host, _)| *host == request.host) {
+                Some((_, requests)) => requests.push(request),
+                None => hosts.push((&request.host, vec![request])),
+            }
+        }
+        for (host, requests) in hosts.iter().take(MAX_LANES) {
+            let mut bars = String::new();
+            for request in requests {
+                let class = if request.error.is_some() { "bad" } else { "good" };
+                let start = request.end.checked_sub(jiff::SignedDuration::from_millis(
+                    i64::try_from(request.ms.min(1 << 40)).unwrap_or(0),
+                ));
+                bars.push_str(&bar(
+                    class,
+                    scale.place(start.ok(), request.ms),
+                    &request_words(request),
+                ));
+            }
+            let failed = requests.iter().filter(|request| request.error.is_some()).count();
+            let words = format!("{}, {failed} failed", count(requests.len() as u64, "request"));
+            self.lane(host, &bars, &words);
+        }
+        let more = hosts.len().saturating_sub(MAX_LANES) as u64;
+        if more > 0 {
+            self.add(&format!(
+                "<p class=\"remark\">{} not drawn</p>",
+                count(more, "more server")
+            ));
+        }
+    }
+
+    fn lane(&mut self, name: &str, bars: &str, words: &str) {
+        self.add(&format!(
+            "<div class=\"lane\"><div class=\"name\">{}</div><div class=\"track\">{bars}</div><div class=\"words\">{}</div></div>",
+            esc(name),
+            esc(words)
+        ));
+    }
+
+    fn axis(&mut self, scale: &Scale) {
+        let mut marks = String::new();
+        for quarter in 0..=4u64 {
+            let at = Duration::from_millis(scale.ms * quarter / 4);
+            // Writing to a String does not fail.
+            let _ = write!(marks, "<span>{}</span>", duration(at));
+        }
+        self.add(&format!(
+            "<div class=\"lane axis\" aria-hidden=\"true\"><div class=\"name\"></div><div class=\"marks\">{marks}</div><div class=\"words\"></div></div>"
+        ));
+    }
+
+    /// The same in words, for whoever wants to read or copy it.
+    fn details(&mut self, run: &Run) {
+        let faults = run.attempts.iter().any(|attempt| !attempt.faults.is_empty());
+        let failed: Vec<&Request> = run
+            .requests
+            .iter()
+            .filter(|request| request.error.is_some())
+            .collect();
+        if !faults && failed.is_empty() {
+            return;
+        }
+        self.add("<details><summary>What was said</summary><div class=\"scroll\"><table><thead><tr><th>where<th>fault<th>line</tr></thead><tbody>");
+        for attempt in &run.attempts {
+            for fault in &attempt.faults {
+                self.add(&format!(
+                    "<tr><td class=\"nowrap\">attempt {}<td class=\"nowrap\">{}<td><code>{}</code></tr>",
+                    attempt.number,
+                    esc(&fault.kind.replace('_', " ")),
+                    esc(&fault.line)
+                ));
+            }
+            if attempt.more_faults > 0 {
+                let more = count(attempt.more_faults, "more fault");
+                self.add(&format!(
+                    "<tr><td>attempt {}<td colspan=\"2\">{more}</tr>",
+                    attempt.number
+                ));
+            }
+        }
+        for request in failed {
+            self.add(&format!(
+                "<tr><td>{}<td class=\"nowrap\">try {}<td><code>{} {}</code></tr>",
+                esc(&request.host),
+                request.number,
+                esc(&request.path),
+                esc(request.error.as_deref().unwrap_or_default())
+            ));
+        }
+        self.add("</tbody></table></div></details>");
+    }
+}
+
+/// The time from the start to the end of one run.
+struct Scale {
+    start: Timestamp,
+    ms: u64,
+}
+
+impl Scale {
+    fn of(run: &Run) -> Option<Self> {
+        let (start, end) = (run.start?, run.end?);
+        let ms = millis_between(start, end).unwrap_or(0).max(run.took_ms()).max(1);
+        // Beyond a month it is no run, but a made-up line.
+        Some(Self {
+            start,
+            ms: ms.min(31 * 24 * 3600 * 1000),
+        })
+    }
+
+    /// Left edge and width in per cent.
+    fn place(&self, from: Option<Timestamp>, ms: u64) -> (f64, f64) {
+        let left = from
+            .and_then(|from| millis_between(self.start, from))
+            .unwrap_or(0)
+            .min(self.ms);
+        let width = ms.min(self.ms - left);
+        (
+            percent(left as f64 / self.ms as f64),
+            percent(width as f64 / self.ms as f64),
+        )
+    }
+}
+
+fn bar(class: &str, (left, width): (f64, f64), title: &str) -> String {
+    format!(
+        "<span class=\"bar {class}\" style=\"left:{left}%;width:{width}%\" title=\"{}\"></span>",
+        esc(title)
+    )
+}
+
+fn request_words(request: &Request) -> String {
+    let outcome = match (&request.error, request.status) {
+        (Some(error), _) => error.clone(),
+        (None, Some(status)) => status.to_string(),
+        (None, None) => "no answer".to_owned(),
+    };
+    let took = duration(Duration::from_millis(request.ms));
+    format!(
+        "{}: {outcome}, {} in {took} (try {})",
+        request.path,
+        bytes(request.bytes),
+        request.number
+    )
+}
+
+fn first_fault(attempt: &Attempt) -> String {
+    let Some(fault) = attempt.faults.first() else {
+        return match attempt.stalled_ms {
+            Some(ms) => format!("nothing moved for {}", duration(Duration::from_millis(ms))),
+            None if attempt.status.is_empty() => "no end recorded".to_owned(),
+            None => attempt.status.clone(),
+        };
+    };
+    let more = attempt.faults.len() as u64 - 1 + attempt.more_faults;
+    let host = if fault.host.is_empty() {
+        String::new()
+    } else {
+        format!(" at {}", fault.host)
+    };
+    let more = if more > 0 {
+        format!(", {more} more")
+    } else {
+        String::new()
+    };
+    format!("{}{host}{more}", fault.kind.replace('_', " "))
+}
+
+fn badge(run: &Run) -> String {
+    let class = match run.outcome() {
+        Outcome::GaveUp | Outcome::Failed | Outcome::NoEnd => "bad",
+        Outcome::Recovered => "mended",
+        Outcome::Fine => "good",
+    };
+    format!(
+        "<span class=\"badge {class}\">{}</span>",
+        esc(&outcome_words(run))
+    )
+}
+
+fn success(server: &Server) -> String {
+    if server.requests == 0 {
+        return "<span class=\"remark\">not asked by the relay</span>".to_owned();
+    }
+    let good = (server.requests - server.failed.min(server.requests)) as f64 / server.requests as f64;
+    let (good, bad) = (percent(good), percent(1.0 - good));
+    format!(
+        "<span class=\"pair\"><span class=\"bar good\" style=\"width:{good}%\"></span><span class=\"bar bad\" style=\"width:{bad}%\"></span></span> <small>{good:.0} %, {} failed</small>",
+        server.failed
+    )
+}
+
+fn latency(server: &Server, slowest: u32) -> String {
+    let (Some(median), Some(p95)) = (server.percentile(50), server.percentile(95)) else {
+        return String::new();
+    };
+    let part = |ms: u32| percent(f64::from(ms) / f64::from(slowest));
+    format!(
+        "<span class=\"pair thin\"><span class=\"line\" style=\"width:{}%\"></span><span class=\"bar good\" style=\"width:{}%\"></span></span> <small>{median} ms, 95 %: {p95} ms</small>",
+        part(p95),
+        part(median)
+    )
+}
+
+/// Per cent with two digits, whatever the division gave.
+fn percent(part: f64) -> f64 {
+    let part = if part.is_finite() {
+        part.clamp(0.0, 1.0)
+    } else {
+        0.0
+    };
+    (part * 10_000.0).round() / 100.0
+}
+
+fn span_of(reports: &Reports) -> Option<(Timestamp, Timestamp)> {
+    let from = reports.runs.iter().filter_map(|run| run.start).min()?;
+    let to = reports.runs.iter().filter_map(|run| run.end).max()?;
+    Some((from, to))
+}

@@ -1,0 +1,722 @@
+//! `gofix doctor` and `gofix routes test`, against real sockets.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+use gofix::faultproxy::{Builder, Catalogue, Door, Fault, FaultProxy, Kind, Module, Rule, SumDb, Tls};
+use serde_json::Value;
+
+use super::render;
+use crate::support::pty::Pty;
+use crate::support::{Outcome, Sandbox};
+
+const MODULE: (&str, &str) = ("golang.org/x/text", "v0.3.0");
+
+fn catalogue() -> Catalogue {
+    Catalogue::new().with(Module::new(MODULE.0, MODULE.1).ballast(300_000))
+}
+
+fn proxy() -> Builder {
+    FaultProxy::builder(catalogue())
+}
+
+/// The sandbox of all these tests: connection attempts are given up soon.
+fn sandbox(goproxy: &str) -> Sandbox {
+    Sandbox::new()
+        .env("GOPROXY", goproxy)
+        .env("GOFIX_TIMEOUT_MS", "400")
+}
+
+struct Found {
+    json: Value,
+    outcome: Outcome,
+}
+
+impl Found {
+    fn of(outcome: Outcome) -> Self {
+        let json = serde_json::from_str(&outcome.stdout).unwrap_or_else(|e| panic!("{e}: {outcome}"));
+        Self { json, outcome }
+    }
+
+    fn rows(&self) -> &Vec<Value> {
+        self.json["rows"].as_array().unwrap()
+    }
+
+    /// Grade and text of the row about `subject` that contains `text`.
+    #[track_caller]
+    fn row(&self, subject: &str, text: &str) -> &Value {
+        let fits = |row: &&Value| {
+            row["subject"].as_str().unwrap().contains(subject)
+                && row["found"].as_str().unwrap().contains(text)
+        };
+        self.rows()
+            .iter()
+            .find(fits)
+            .unwrap_or_else(|| panic!("no row of {subject} with {text:?}: {}", self.outcome))
+    }
+}
+
+fn doctor(sandbox: &Sandbox) -> Found {
+    Found::of(sandbox.gofix(&["doctor", "--json"]).output())
+}
+
+fn routes_test(sandbox: &Sandbox) -> Found {
+    Found::of(sandbox.gofix(&["routes", "test", "--json"]).output())
+}
+
+/// What `gofix routes test` finds of one proxy with this fault.
+#[track_caller]
+fn finds(builder: Builder, grade: &str, text: &str) -> Found {
+    let proxy = builder.start().unwrap();
+    let found = routes_test(&sandbox(proxy.url()));
+    assert_eq!(found.row("http", text)["grade"], grade, "{}", found.outcome);
+    found
+}
+
+#[test]
+fn a_healthy_proxy_is_fine_and_measured() {
+    let catalogue = catalogue();
+    let proxy = FaultProxy::builder(catalogue.clone())
+        .sumdb(SumDb::new("sum.example.test", &catalogue))
+        .start()
+        .unwrap();
+    let found = doctor(&Sandbox::new().proxy(&proxy));
+    assert_eq!(found.row(proxy.url(), "answers in")["grade"], "fine");
+    assert_eq!(found.row("GOPROXY", "127.0.0.1")["from"], "environment");
+    assert_eq!(found.row("shim", "`go` is gofix")["grade"], "fine");
+    assert_eq!(found.row("go", "go1.")["grade"], "fine");
+    let servers = found.json["servers"].as_array().unwrap();
+    assert!(
+        servers.iter().all(|server| server["works"] == true),
+        "{}",
+        found.outcome
+    );
+    assert_eq!(servers[0]["role"], "proxy");
+    assert_eq!(servers[1]["role"], "checksum database");
+    assert!(servers[0]["bytes_per_second"].as_u64().unwrap() > 0);
+    assert_eq!(found.json["order"][0], proxy.url());
+    let grades: Vec<&str> = found
+        .rows()
+        .iter()
+        .map(|row| row["grade"].as_str().unwrap())
+        .collect();
+    let rank = |grade: &&str| {
+        ["broken", "warning", "note", "fine"]
+            .iter()
+            .position(|g| g == grade)
+            .unwrap()
+    };
+    assert!(grades.is_sorted_by_key(rank), "worst first: {grades:?}");
+}
+
+#[test]
+fn the_exit_status_tells_the_worst() {
+    let healthy = proxy().start().unwrap();
+    let fine = routes_test(&sandbox(healthy.url()).env("GOSUMDB", "off"));
+    assert_eq!(fine.outcome.code(), Some(0), "{}", fine.outcome);
+    let limited = proxy()
+        .always(Fault::Status {
+            code: 429,
+            retry_after: None,
+            body: None,
+        })
+        .start()
+        .unwrap();
+    assert_eq!(routes_test(&sandbox(limited.url())).outcome.code(), Some(1));
+    let dead = proxy().door(Door::Refuse).start().unwrap();
+    assert_eq!(routes_test(&sandbox(dead.url())).outcome.code(), Some(3));
+    assert_eq!(
+        Sandbox::new()
+            .gofix(&["doctor", "--module", "nonsense"])
+            .output()
+            .code(),
+        Some(2)
+    );
+}
+
+#[test]
+fn a_refusal_is_told_from_a_silent_firewall() {
+    finds(proxy().door(Door::Refuse), "broken", "refuses connections");
+    #[cfg(target_os = "linux")]
+    finds(
+        proxy().door(Door::Blackhole),
+        "broken",
+        "does not react to connection attempts: a firewall drops them",
+    );
+}
+
+#[test]
+fn what_breaks_after_the_connection_is_named() {
+    finds(
+        proxy().door(Door::Close),
+        "broken",
+        "takes the connection, then fails",
+    );
+    finds(
+        proxy().always(Fault::ResetBeforeHeader),
+        "broken",
+        "takes the connection, then fails",
+    );
+    finds(
+        proxy().always(Fault::CloseBeforeHeader),
+        "broken",
+        "takes the connection, then fails: EOF",
+    );
+    finds(
+        proxy().always(Fault::Garbage),
+        "broken",
+        "takes the connection, then fails",
+    );
+    finds(
+        proxy().rule(Rule::new(Fault::ResetBody { after: None }).on(Kind::Zip)),
+        "broken",
+        "the zip does not",
+    );
+    finds(
+        proxy().rule(Rule::new(Fault::Portal).on(Kind::Mod)),
+        "broken",
+        "the go.mod does not: it is no go.mod: a web page",
+    );
+}
+
+#[test]
+fn a_server_that_hangs_is_named_and_does_not_hold_the_doctor() {
+    finds(
+        proxy().always(Fault::StallHeader),
+        "broken",
+        "no answer to the request",
+    );
+    finds(
+        proxy().rule(Rule::new(Fault::StallBody { after: Some(10) }).on(Kind::Zip)),
+        "broken",
+        "the body stalls",
+    );
+    finds(proxy().door(Door::Stall), "broken", "no answer to the request");
+}
+
+#[test]
+fn a_captive_portal_is_no_module_proxy() {
+    let found = finds(
+        proxy().always(Fault::Portal),
+        "broken",
+        "a web page. A captive portal",
+    );
+    assert!(
+        found.row("http", "captive")["mend"]
+            .as_str()
+            .unwrap()
+            .starts_with("curl -sSi http://127.0.0.1:")
+    );
+    let elsewhere = Fault::Redirect {
+        to: "http://login.example/?from=".into(),
+    };
+    finds(
+        proxy().always(elsewhere),
+        "broken",
+        "a redirect to http://login.example/?from=",
+    );
+    finds(proxy().always(Fault::EmptyBody), "broken", "an empty body");
+}
+
+#[test]
+fn statuses_are_told_apart() {
+    let status = |code, body: &str| {
+        proxy().always(Fault::Status {
+            code,
+            retry_after: None,
+            body: Some(body.to_owned()),
+        })
+    };
+    let denied = finds(
+        status(403, "blocked by \x1b[31mpolicy\r\n::error::x"),
+        "broken",
+        "refuses access with 403",
+    );
+    assert!(
+        denied.row("http", "403")["mend"]
+            .as_str()
+            .unwrap()
+            .contains(".netrc")
+    );
+    assert!(!denied.outcome.stdout.contains('\x1b') && !denied.outcome.stdout.contains("\\u001b"));
+    finds(status(503, "down"), "broken", "in trouble itself: 503: \"down\"");
+    finds(status(404, "unknown module"), "note", "does not have the module");
+    finds(status(429, ""), "warning", "429");
+}
+
+#[test]
+fn a_slow_transfer_is_a_warning() {
+    let slow = Rule::new(Fault::Drip {
+        bytes: 4000,
+        every_ms: 200,
+    })
+    .on(Kind::Zip);
+    finds(proxy().rule(slow), "warning", "it works, slowly");
+}
+
+#[test]
+fn a_wrong_clock_shows_in_the_date_header() {
+    let info = format!(
+        "{{\"Version\":\"{}\",\"Time\":\"2018-01-01T00:00:00Z\"}}",
+        MODULE.1
+    );
+    let headers = vec![("Date".into(), "Tue, 01 Jan 2019 00:00:00 GMT".into())];
+    let answer = Rule::new(Fault::Respond {
+        code: 200,
+        headers,
+        body: info,
+    })
+    .on(Kind::Info);
+    let proxy = proxy().rule(answer).start().unwrap();
+    let found = routes_test(&sandbox(proxy.url()));
+    let row = found.row("clock", "ahead of the server's");
+    assert_eq!(row["grade"], "warning");
+    assert_eq!(row["mend"], "timedatectl set-ntp true");
+}
+
+struct Authority {
+    certificate: rcgen::Certificate,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+fn authority(name: &str) -> Authority {
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params
+        .distinguished_name
+        .push(rcgen::DnType::OrganizationName, name);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    Authority {
+        certificate,
+        issuer: rcgen::Issuer::new(params, key),
+    }
+}
+
+fn tls(authority: &Authority, years: (i32, i32), http2: bool) -> Tls {
+    let mut params =
+        rcgen::CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(years.0, 1, 1);
+    params.not_after = rcgen::date_time_ymd(years.1, 1, 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = params.signed_by(&key, &authority.issuer).unwrap();
+    Tls {
+        chain_pem: certificate.pem(),
+        key_pem: key.serialize_pem(),
+        http2,
+    }
+}
+
+/// A sandbox that trusts `authority` alone.
+fn trusting(goproxy: &str, authority: &Authority) -> Sandbox {
+    let sandbox = sandbox(goproxy);
+    let file = sandbox.path("roots.pem");
+    fs::write(&file, authority.certificate.pem()).unwrap();
+    sandbox
+        .env("SSL_CERT_FILE", file)
+        .env("SSL_CERT_DIR", "/nonexistent")
+}
+
+#[test]
+fn tls_that_verifies_tells_version_and_http2() {
+    let authority = authority("Example Trust");
+    for (http2, words) in [(true, "TLS 1.3"), (false, "HTTP/1.1")] {
+        let proxy = proxy().tls(tls(&authority, (2020, 2090), http2)).start().unwrap();
+        let found = routes_test(&trusting(proxy.url(), &authority));
+        assert_eq!(found.row("https", words)["grade"], "fine", "{}", found.outcome);
+        assert_eq!(found.json["servers"][0]["http2"], http2);
+        assert_eq!(
+            found.json["servers"][0]["tls_issuer"],
+            "Example Trust, rcgen self signed cert"
+        );
+    }
+}
+
+#[test]
+fn interception_by_an_untrusted_authority_is_named() {
+    let (ours, theirs) = (authority("Example Trust"), authority("Zscaler Inc."));
+    let proxy = proxy().tls(tls(&theirs, (2020, 2090), true)).start().unwrap();
+    let found = routes_test(&trusting(proxy.url(), &ours));
+    let row = found.row("https", "its issuer is not trusted here; issued by Zscaler Inc.");
+    assert_eq!(row["grade"], "broken");
+    assert!(row["mend"].as_str().unwrap().starts_with("export SSL_CERT_FILE="));
+    assert_eq!(
+        proxy.requests().len(),
+        0,
+        "a request went to a server that did not prove itself"
+    );
+    let trusted = routes_test(&trusting(proxy.url(), &theirs));
+    assert_eq!(trusted.row("https", "TLS is intercepted")["grade"], "note");
+}
+
+#[test]
+fn an_expired_certificate_is_told_with_its_dates() {
+    let authority = authority("Example Trust");
+    let expired = proxy().tls(tls(&authority, (2019, 2020), false)).start().unwrap();
+    let found = routes_test(&trusting(expired.url(), &authority));
+    let row = found.row("https", "it holds from 2019-01-01 to 2020-01-01");
+    assert_eq!(row["grade"], "broken");
+    assert!(row["found"].as_str().unwrap().contains("it has expired"));
+}
+
+#[test]
+fn a_cut_handshake_and_plain_http_are_told_apart() {
+    let authority = authority("Example Trust");
+    let with = |door: Door| {
+        let proxy = proxy()
+            .tls(tls(&authority, (2020, 2090), false))
+            .door(door)
+            .start()
+            .unwrap();
+        routes_test(&trusting(proxy.url(), &authority))
+    };
+    with(Door::CutHandshake).row("https", "the TLS handshake fails");
+    with(Door::PlainHttp).row("https", "what answers does not speak TLS");
+    with(Door::Stall).row("https", "no answer to the TLS handshake");
+}
+
+#[test]
+fn broken_http2_is_told_where_http1_works() {
+    let authority = authority("Example Trust");
+    let goaway = Rule::new(Fault::RstStream {
+        code: 2,
+        after: Some(0),
+    })
+    .on(Kind::Info)
+    .first(1);
+    let proxy = proxy()
+        .tls(tls(&authority, (2020, 2090), true))
+        .rule(goaway)
+        .start()
+        .unwrap();
+    let found = routes_test(&trusting(proxy.url(), &authority));
+    let row = found.row("https", "HTTP/2 breaks");
+    assert_eq!(row["mend"], "export GODEBUG=http2client=0");
+    assert_eq!(found.json["servers"][0]["works"], true);
+}
+
+#[test]
+fn without_any_root_the_doctor_says_so() {
+    let authority = authority("Example Trust");
+    let proxy = proxy().tls(tls(&authority, (2020, 2090), false)).start().unwrap();
+    let sandbox = sandbox(proxy.url())
+        .env("SSL_CERT_FILE", "/dev/null")
+        .env("SSL_CERT_DIR", "/nonexistent");
+    let found = routes_test(&sandbox);
+    let row = found.row("https", "no certificate authority is known on this machine");
+    assert!(row["mend"].as_str().unwrap().contains("ca-certificates"));
+}
+
+#[test]
+fn behind_a_dead_proxy_gos_own_cure_comes_first() {
+    let dead = proxy().door(Door::Refuse).start().unwrap();
+    let slow = proxy().rule(Rule::new(Fault::Delay { ms: 700 })).start().unwrap();
+    let quick = proxy().start().unwrap();
+    let routes = format!("{},direct;{},direct", slow.url(), quick.url());
+    let sandbox = sandbox(&format!("{},direct", dead.url())).env("GOFIX_ROUTES", routes);
+    let found = routes_test(&sandbox);
+    assert_eq!(
+        found.json["order"],
+        serde_json::json!([quick.url(), slow.url()]),
+        "{}",
+        found.outcome
+    );
+    assert_eq!(
+        found.json["commands"],
+        serde_json::json!([
+            format!("export GOPROXY={},{},direct", quick.url(), slow.url()),
+            format!("gofix routes use {},direct {},direct", quick.url(), slow.url()),
+        ]),
+        "{}",
+        found.outcome
+    );
+    // The same where go reads its value from a file: the environment would hide `go env -w`.
+    let file = sandbox.path("goenv");
+    fs::write(&file, format!("GOPROXY={},direct\n", dead.url())).unwrap();
+    let found = Found::of(
+        sandbox
+            .gofix(&["routes", "test", "--json"])
+            .env("GOENV", &file)
+            .env("GOPROXY", "")
+            .output(),
+    );
+    assert_eq!(
+        found.json["commands"][0],
+        format!("go env -w GOPROXY={},{},direct", quick.url(), slow.url())
+    );
+}
+
+#[test]
+fn nobody_but_the_named_servers_is_asked() {
+    let named = proxy().start().unwrap();
+    let other = proxy().start().unwrap();
+    let sandbox = sandbox(named.url()).env("GOSUMDB", "off");
+    routes_test(&sandbox);
+    assert!(
+        named
+            .requests()
+            .iter()
+            .all(|request| request.target.starts_with("/golang.org/x/text/@v/"))
+    );
+    assert!(!named.requests().is_empty());
+    assert_eq!(other.connections(), 0);
+    let off = sandbox
+        .gofix(&["routes", "test", "--json"])
+        .env("GOPROXY", "off")
+        .output();
+    assert_eq!(Found::of(off).json["servers"], serde_json::json!([]));
+}
+
+#[test]
+fn another_module_can_be_asked_for() {
+    let only =
+        FaultProxy::healthy(Catalogue::new().with(Module::new("git.corp.example/Lib", "v1.2.0"))).unwrap();
+    let sandbox = sandbox(only.url());
+    let found = Found::of(
+        sandbox
+            .gofix(&["doctor", "--json", "--module", "git.corp.example/Lib@v1.2.0"])
+            .output(),
+    );
+    assert_eq!(found.json["servers"][0]["works"], true, "{}", found.outcome);
+    assert!(
+        only.requests()
+            .iter()
+            .any(|request| request.target.contains("/!lib/@v/v1.2.0.info"))
+    );
+}
+
+#[test]
+fn credentials_are_never_shown() {
+    let proxy = proxy().door(Door::Refuse).start().unwrap();
+    let sandbox = sandbox(&format!("{},direct", proxy.url_with("bob:s3cret")))
+        .env("HTTPS_PROXY", "http://eve:hunter2@127.0.0.1:1")
+        .env("https_proxy", "http://eve:hunter3@127.0.0.1:1");
+    for args in [&["doctor"][..], &["doctor", "--json"], &["routes", "test"]] {
+        let outcome = sandbox.gofix(args).output();
+        let all = format!("{}{}", outcome.stdout, outcome.stderr);
+        assert!(!all.contains("s3cret") && !all.contains("hunter"), "{outcome}");
+    }
+}
+
+#[test]
+fn conflicting_proxy_variables_are_told() {
+    let proxy = proxy().start().unwrap();
+    let sandbox = sandbox(proxy.url())
+        .env("HTTPS_PROXY", "http://127.0.0.1:1")
+        .env("https_proxy", "http://127.0.0.1:2")
+        .env("ALL_PROXY", "socks5://127.0.0.1:3");
+    let found = doctor(&sandbox);
+    assert_eq!(
+        found.row("HTTPS_PROXY", "curl and git obey https_proxy")["grade"],
+        "warning"
+    );
+    assert_eq!(found.row("ALL_PROXY", "Go does not")["grade"], "note");
+    // Loopback is never asked through a proxy, by Go's rule.
+    assert_eq!(found.json["servers"][0]["works"], true, "{}", found.outcome);
+}
+
+/// A proxy of HTTPS_PROXY that answers every CONNECT in one way.
+fn connect_proxy(answer: &'static str) -> (String, std::thread::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://user:pw@{}", listener.local_addr().unwrap());
+    let thread = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = Vec::new();
+        let mut chunk = [0; 1024];
+        while !request.ends_with(b"\r\n\r\n") {
+            let n = stream.read(&mut chunk).unwrap();
+            request.extend_from_slice(&chunk[..n]);
+        }
+        stream.write_all(answer.as_bytes()).unwrap();
+        String::from_utf8(request).unwrap()
+    });
+    (url, thread)
+}
+
+#[test]
+fn an_https_proxy_that_refuses_is_named_with_its_words() {
+    let (url, thread) =
+        connect_proxy("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
+    let sandbox = sandbox("https://modules.example.test").env("HTTPS_PROXY", url);
+    let found = routes_test(&sandbox);
+    let row = found.row(
+        "https://modules.example.test",
+        "does not let the connection through: 407 Proxy Authentication Required",
+    );
+    assert_eq!(row["grade"], "broken");
+    assert!(
+        row["from"]
+            .as_str()
+            .unwrap()
+            .contains("through the proxy 127.0.0.1:")
+    );
+    let request = thread.join().unwrap();
+    assert!(
+        request.starts_with("CONNECT modules.example.test:443 HTTP/1.1\r\n"),
+        "{request}"
+    );
+    assert!(
+        request.contains("Proxy-Authorization: Basic dXNlcjpwdw==\r\n"),
+        "{request}"
+    );
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_held_lock_is_shown_with_its_holder() {
+    let proxy = proxy().start().unwrap();
+    let sandbox = sandbox(proxy.url());
+    fs::create_dir_all(sandbox.modcache().join("cache/download/example.com/a/@v")).unwrap();
+    for name in ["cache/lock", "cache/download/example.com/a/@v/v1.0.0.lock"] {
+        let file = fs::File::create(sandbox.modcache().join(name)).unwrap();
+        file.lock().unwrap();
+        let found = doctor(&sandbox);
+        let row = found.row(
+            "module cache",
+            &format!("the lock {name} is held by process {}", std::process::id()),
+        );
+        assert_eq!(row["grade"], "note");
+    }
+}
+
+#[test]
+fn damaged_files_in_the_cache_are_found_and_left_alone() {
+    let proxy = proxy().start().unwrap();
+    let sandbox = sandbox(proxy.url());
+    let dir = sandbox.modcache().join("cache/download/example.com/a/@v");
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("v1.0.0.zip"), "<html>").unwrap();
+    fs::write(dir.join("v1.0.0.mod"), "module example.com/a\n").unwrap();
+    let before = crate::support::tree(&sandbox.modcache());
+    let found = doctor(&sandbox);
+    let row = found.row(
+        "module cache",
+        "1 damaged file in it: cache/download/example.com/a/@v/v1.0.0.zip",
+    );
+    assert_eq!(row["mend"], "gofix cache repair");
+    assert_eq!(crate::support::tree(&sandbox.modcache()), before);
+}
+
+#[test]
+fn values_of_go_that_cannot_work_are_told() {
+    let bad = doctor(
+        &Sandbox::new()
+            .env("GOPROXY", "ftp://x")
+            .env("GOSUMDB", "sum.golang.org"),
+    );
+    assert_eq!(bad.row("GOPROXY", "")["grade"], "broken");
+    let unsafe_values = doctor(
+        &Sandbox::new()
+            .env("GOPROXY", "off")
+            .env("GOSUMDB", "off")
+            .env("GOPRIVATE", "*"),
+    );
+    assert_eq!(
+        unsafe_values.row("GOSUMDB", "nothing verifies")["mend"],
+        "unset GOSUMDB"
+    );
+    assert_eq!(
+        unsafe_values.row("GOPRIVATE", "covers every module")["grade"],
+        "warning"
+    );
+}
+
+#[test]
+fn a_private_list_says_why_later_routes_are_not_used() {
+    let (private, public) = (proxy().start().unwrap(), proxy().start().unwrap());
+    let sandbox = sandbox(private.url()).env("GOFIX_ROUTES", public.url());
+    let found = routes_test(&sandbox);
+    assert!(
+        found.row("routes", "1 route is not used")["found"]
+            .as_str()
+            .unwrap()
+            .contains("is not a public proxy")
+    );
+}
+
+#[test]
+fn the_table_is_plain_text_in_a_pipe() {
+    let proxy = proxy().door(Door::Refuse).start().unwrap();
+    let outcome = sandbox(proxy.url()).gofix(&["doctor"]).output();
+    assert!(!outcome.stdout.contains(['\x1b', '\r']), "{outcome}");
+    assert_eq!(outcome.stderr, "", "{outcome}");
+    assert!(
+        outcome.stdout.starts_with("BROKEN   http://127.0.0.1:"),
+        "{outcome}"
+    );
+    assert!(
+        outcome.stdout.contains("         from: GOPROXY (environment)\n"),
+        "{outcome}"
+    );
+}
+
+#[test]
+fn on_a_terminal_the_live_line_leaves_nothing_behind() {
+    let proxy = proxy().rule(Rule::new(Fault::Delay { ms: 600 })).start().unwrap();
+    let sandbox = sandbox(proxy.url());
+    let (_, text) = Pty::spawn(sandbox.gofix(&["routes", "test"]).env("TERM", "xterm")).wait();
+    assert!(
+        text.contains("\r\x1b[Kgofix: 0 of 1 servers examined; http://127.0.0.1:"),
+        "{text:?}"
+    );
+    let plain = without_colours(&text);
+    let lines = render(plain.as_bytes());
+    assert!(lines[0].starts_with("fine"), "{lines:?}");
+    assert!(
+        !lines.iter().any(|line| line.contains("servers examined")),
+        "{lines:?}"
+    );
+    let (_, text) = Pty::spawn(sandbox.gofix(&["routes", "test"]).env("TERM", "dumb")).wait();
+    assert!(
+        !text.contains("servers examined") && !text.contains('\x1b'),
+        "{text:?}"
+    );
+}
+
+/// Without `ESC [ … m`.
+fn without_colours(text: &str) -> String {
+    let mut parts = text.split("\x1b[");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(0);
+        if part[end..].starts_with('m') {
+            plain.push_str(&part[end + 1..]);
+        } else {
+            plain.push_str("\x1b[");
+            plain.push_str(part);
+        }
+    }
+    plain
+}
+
+#[test]
+fn few_descriptors_and_a_dead_stdout_are_no_crash() {
+    let proxy = proxy().start().unwrap();
+    let sandbox = sandbox(proxy.url());
+    let gofix = sandbox.path("shims/gofix");
+    let script = |text: &str| {
+        sandbox
+            .run("/bin/sh")
+            .args(["-c", text, "sh"])
+            .args([&gofix])
+            .output()
+    };
+    for limit in 3..24 {
+        let outcome = script(&format!("ulimit -n {limit}; exec \"$1\" routes test"));
+        assert!(!outcome.stderr.contains("panicked"), "{limit}: {outcome}");
+        assert_eq!(outcome.signal(), None, "{limit}: {outcome}");
+    }
+    for broken in [
+        "exec \"$1\" doctor >/dev/full",
+        "exec \"$1\" doctor >&-",
+        "exec \"$1\" doctor 2>/dev/full >/dev/full",
+        "exec \"$1\" doctor <&- >&- 2>&-",
+    ] {
+        let outcome = script(broken);
+        assert!(
+            !outcome.stderr.contains("panicked") && outcome.code().is_some(),
+            "{broken}: {outcome}"
+        );
+    }
+}
