@@ -195,15 +195,3 @@ fn words(error: &hyper::Error) -> String {
         None => crate::report::safe(&inner.to_string()),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_date_header_is_read_as_http_has_it() {
-        let parsed = super::super::probe::http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
-        assert_eq!(parsed.to_string(), "1994-11-06T08:49:37Z");
-        assert_eq!(super::super::probe::http_date("yesterday"), None);
-    }
-}

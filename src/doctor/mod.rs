@@ -235,7 +235,7 @@ fn tools(subject: &Subject<'_>, plan: &Plan) -> Tools {
         .clone()
         .unwrap_or_else(|| (MODULE.0.to_owned(), MODULE.1.to_owned()));
     Tools {
-        roots: Roots::load(),
+        roots: Roots::load(subject.env),
         rules: ProxyRules::new(&vars),
         credentials: Credentials::new(netrc),
         sumdb: plan.sumdb.clone(),

@@ -643,3 +643,35 @@ pub(super) fn http_date(text: &str) -> Option<Timestamp> {
         .ok()
         .map(|zoned| zoned.timestamp())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_header_is_read_as_http_has_it() {
+        let parsed = http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        assert_eq!(parsed.to_string(), "1994-11-06T08:49:37Z");
+        assert_eq!(http_date("yesterday"), None);
+    }
+
+    #[test]
+    fn module_paths_are_escaped() {
+        assert_eq!(
+            escape("github.com/BurntSushi/toml"),
+            "github.com/!burnt!sushi/toml"
+        );
+    }
+
+    #[test]
+    fn only_files_of_the_protocol_are_plausible() {
+        assert!(plausible_info(br#"{"Version":"v1.0.0","Time":"2020-01-01T00:00:00Z"}"#, "v1.0.0").is_ok());
+        assert!(plausible_info(br#"{"Version":"v1.0.1"}"#, "v1.0.0").is_err());
+        assert!(plausible_info(b"[]", "v1.0.0").is_err());
+        assert!(plausible_mod(b"// comment\nmodule \"x\"\n").is_ok());
+        assert_eq!(
+            plausible_mod(b"\n  login please \x1b[2J\n").unwrap_err(),
+            "\"login please \u{fffd}[2J\""
+        );
+    }
+}

@@ -8,6 +8,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
+use crate::goenv::Lookup;
+use crate::relay::tls::{RootSource, load_roots};
+
 use super::der::{self, Certificate};
 
 /// The roots of this machine, read once for all probes.
@@ -17,11 +20,15 @@ pub(super) struct Roots {
 }
 
 impl Roots {
-    /// Reads SSL_CERT_FILE and SSL_CERT_DIR or the system's own place, as Go does.
-    pub(super) fn load() -> Self {
+    /// Reads SSL_CERT_FILE and SSL_CERT_DIR or the system's own places, as Go does.
+    pub(super) fn load(env: Lookup<'_>) -> Self {
+        let source = RootSource {
+            file: env("SSL_CERT_FILE"),
+            dirs: env("SSL_CERT_DIR"),
+        };
         let mut store = RootCertStore::empty();
         // Certificates that the library cannot read are left out, as Go does.
-        let _ = store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let _ = store.add_parsable_certificates(load_roots(&source));
         Self {
             store: Arc::new(store),
         }

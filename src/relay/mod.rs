@@ -26,7 +26,7 @@ mod rewrite;
 mod schedule;
 mod server;
 mod spool;
-mod tls;
+pub(crate) mod tls;
 mod trouble;
 pub(crate) mod url;
 mod wanted;

@@ -81,15 +81,16 @@ fn make(source: &RootSource) -> Result<Configs, String> {
     })
 }
 
+/// The system's own store.
 #[cfg(any(target_os = "macos", target_os = "windows"))]
-fn load_roots(_source: &RootSource) -> Vec<CertificateDer<'static>> {
+pub(crate) fn load_roots(_source: &RootSource) -> Vec<CertificateDer<'static>> {
     rustls_native_certs::load_native_certs().certs
 }
 
 /// Go's lists: `crypto/x509/root_linux.go` and `root_bsd.go`. The first file
 /// that can be read, and then every folder.
 #[cfg(not(any(target_os = "macos", target_os = "windows")))]
-fn load_roots(source: &RootSource) -> Vec<CertificateDer<'static>> {
+pub(crate) fn load_roots(source: &RootSource) -> Vec<CertificateDer<'static>> {
     use std::os::unix::ffi::OsStrExt;
     use std::path::{Path, PathBuf};
 

@@ -174,7 +174,7 @@ impl Reports {
         self.files += 1;
         let mut line = Vec::new();
         while let Some(whole) = next_line(&mut file, &mut line)? {
-            if line.trim_ascii().is_empty() {
+            if whole && line.trim_ascii().is_empty() {
                 continue;
             }
             match serde_json::from_slice::<Value>(&line) {

@@ -15,6 +15,8 @@ use std::time::Duration;
 pub const MAX_BYTES: usize = 300;
 
 const CUT: &str = "...";
+/// What Go itself puts in place of credentials.
+const HIDDEN: &str = "xxxxx";
 
 /// Outside text as one harmless line of at most [`MAX_BYTES`] bytes.
 ///
@@ -54,7 +56,7 @@ fn disarm(text: &str) -> String {
     text.replace("##[", "# #[").replace("##vso[", "# #vso[")
 }
 
-/// Replaces the userinfo of every URL in `text` by `***`.
+/// Replaces the userinfo of every URL in `text` by what Go puts there.
 ///
 /// Producers of events hide credentials themselves; this is the second net, for
 /// a URL inside a line that some tool printed.
@@ -75,7 +77,7 @@ fn hide_userinfo(text: &str) -> Cow<'_, str> {
             })
             .unwrap_or(rest.len());
         if let Some(sign) = rest[..end].rfind('@') {
-            out.push_str("***");
+            out.push_str(HIDDEN);
             rest = &rest[sign..];
         }
     }
@@ -224,11 +226,11 @@ mod tests {
     fn credentials_in_urls_are_hidden() {
         assert_eq!(
             safe("Get \"https://bob:s3cret@h.example/a@v\": EOF"),
-            "Get \"https://***@h.example/a@v\": EOF"
+            "Get \"https://xxxxx@h.example/a@v\": EOF"
         );
         assert_eq!(
             safe("https://a@b@c/ https://d/e@f"),
-            "https://***@c/ https://d/e@f"
+            "https://xxxxx@c/ https://d/e@f"
         );
         assert_eq!(safe("https://h/m@v1.0.0"), "https://h/m@v1.0.0");
     }
@@ -236,7 +238,7 @@ mod tests {
     #[test]
     fn a_credential_is_hidden_even_where_the_text_is_cut() {
         let text = format!("https://user:{}@host/", "p".repeat(1000));
-        assert_eq!(safe(&text), "https://***@host/");
+        assert_eq!(safe(&text), "https://xxxxx@host/");
     }
 
     #[test]
