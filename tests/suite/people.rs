@@ -891,3 +891,119 @@ fn the_manual_has_every_command_variable_and_status() {
         }
     }
 }
+
+// --- the documents ----------------------------------------------------------------------------------------------------
+
+/// Every Markdown file of the project's own.
+fn documents() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    [root.to_owned(), root.join("docs")]
+        .iter()
+        .flat_map(|dir| fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()))
+        .filter(|path| path.extension() == Some(OsStr::new("md")))
+        .collect()
+}
+
+#[test]
+fn generated_parts_of_documents_are_up_to_date() {
+    let mut seen = String::new();
+    for path in documents() {
+        let text = fs::read_to_string(&path).unwrap();
+        let renewed = gofix::cli::reference::renew(&text);
+        if std::env::var_os("__GOFIX_TEST_UPDATE").is_some() {
+            fs::write(&path, &renewed).unwrap();
+        } else {
+            assert!(
+                text == renewed,
+                "{} is out of date; see ARCHITECTURE.md for how to renew it",
+                path.display()
+            );
+        }
+        seen.push_str(&text);
+    }
+    for (name, _) in gofix::cli::reference::parts() {
+        assert!(
+            seen.contains(&format!("<!-- generated: {name} -->")),
+            "{name} is in no document"
+        );
+    }
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    for path in documents() {
+        let text = fs::read_to_string(&path).unwrap();
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split_once(')'))
+            .map(|(link, _)| link)
+        {
+            if link.starts_with("http") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() {
+                path.clone()
+            } else {
+                path.with_file_name("").join(file)
+            };
+            let there = fs::read_to_string(&target);
+            assert!(there.is_ok(), "{}: {link}", path.display());
+            let anchors = |line: &str| {
+                line.trim_start_matches('#')
+                    .trim()
+                    .to_lowercase()
+                    .replace([' '], "-")
+            };
+            let found = anchor.is_empty()
+                || there
+                    .unwrap()
+                    .lines()
+                    .any(|line| line.starts_with('#') && anchors(line) == anchor);
+            assert!(found, "{}: {link}", path.display());
+        }
+    }
+}
+
+#[test]
+fn commands_in_the_documents_are_understood() {
+    let sandbox = Sandbox::new();
+    let mut tried = 0;
+    for path in documents() {
+        let text = fs::read_to_string(&path).unwrap();
+        for line in text.lines().map(str::trim) {
+            let line = line.strip_prefix("- run: ").unwrap_or(line);
+            let Some(rest) = line.strip_prefix("gofix ") else {
+                continue;
+            };
+            let rest = rest
+                .split(" #")
+                .next()
+                .unwrap_or(rest)
+                .split("  ")
+                .next()
+                .unwrap_or(rest);
+            let words: Vec<&str> = rest
+                .split_whitespace()
+                .map(|word| word.trim_matches('\''))
+                .collect();
+            // Whether the words make sense is asked by adding a flag that makes clap stop before anything is done.
+            if words
+                .iter()
+                .any(|word| word.contains(['|', '>', '<', '$', '"', '.']))
+                || words.len() > 4
+            {
+                continue;
+            }
+            let is_go = gofix::cli::args::go_words(words[0]).is_some();
+            if is_go || words[0].starts_with('-') || !words[0].chars().all(char::is_lowercase) {
+                continue;
+            }
+            let help = sandbox.gofix(&words).args(["--help"]).output();
+            assert_eq!(help.code(), Some(0), "{}: gofix {rest}\n{help}", path.display());
+            tried += 1;
+        }
+    }
+    assert!(tried > 10, "{tried}");
+}
