@@ -3,8 +3,8 @@
 //
 // The test binary of cmd/go is compiled once, with an overlay: GOROOT is not touched, and no text of Go's is kept.
 // The overlay adds hook.go.txt, and in go_test.go, copied at run time, it replaces the call of m.Run by one of the
-// hook's. A test that ends otherwise is run again both ways, alone, so that a test that is flaky by itself does
-// not count.
+// hook's. A test that ends otherwise is run again alone, several times, and counts for nothing only
+// where it turns out to be flaky without gofix, too.
 //
 //	go run ./scripts/conformance [-run REGEXP] [-long] [-relay on|off|auto] [-shim FILE] ...
 //
@@ -346,23 +346,22 @@ func (p *place) judge(plain, gofix *results, exceptions map[string]string) (bool
 	used := map[string]bool{}
 	same := true
 	for _, name := range differing {
-		before, after, err := p.again(name)
-		if err != nil {
-			return false, err
-		}
-		if before.status[name] == after.status[name] {
-			fmt.Printf("flaky: %s: %s without and %s with gofix, alone %s both times\n", name, plain.status[name],
-				gofix.status[name], after.status[name])
-			continue
-		}
 		if reason, ok := exceptions[name]; ok {
 			used[name] = true
 			fmt.Printf("exception: %s: %s\n", name, reason)
 			continue
 		}
+		flaky, err := p.isFlaky(name, plain.status[name])
+		if err != nil {
+			return false, err
+		}
+		if flaky {
+			fmt.Printf("flaky without gofix: %s\n", name)
+			continue
+		}
 		same = false
-		fmt.Printf("DIFFERENT: %s: %s without gofix, %s with it\n%s\n", name, before.status[name], after.status[name],
-			indent(tail(after.output[name], 60)))
+		fmt.Printf("DIFFERENT: %s: %s without gofix, %s with it\n%s\n", name, plain.status[name], gofix.status[name],
+			indent(tail(gofix.output[name], 60)))
 	}
 	for name := range exceptions {
 		if _, ran := gofix.status[name]; ran && !used[name] {
@@ -375,15 +374,18 @@ func (p *place) judge(plain, gofix *results, exceptions map[string]string) (bool
 	return same, nil
 }
 
-// again runs one test alone, both ways.
-func (p *place) again(name string) (*results, *results, error) {
-	pattern := "^" + regexp.QuoteMeta(name) + "$"
-	before, err := p.scripts("again", pattern, false)
-	if err != nil {
-		return nil, nil, err
+// isFlaky runs one test alone, without gofix, and says whether it ever ends otherwise than it did.
+func (p *place) isFlaky(name, status string) (bool, error) {
+	for i := 0; i < 5; i++ {
+		again, err := p.scripts("again", "^"+regexp.QuoteMeta(name)+"$", false)
+		if err != nil {
+			return false, err
+		}
+		if again.status[name] != status {
+			return true, nil
+		}
 	}
-	after, err := p.scripts("again", pattern, true)
-	return before, after, err
+	return false, nil
 }
 
 func union(a, b map[string]string) map[string]bool {

@@ -5,8 +5,8 @@
 //! files are put back and tidy runs again; the same bytes twice are the answer.
 //!
 //! Known to be imperfect: without the relay a lookup that was answered and
-//! one that failed look the same, so an import that nobody provides (`-e`)
-//! costs a second run.
+//! one that failed look the same where go says nothing of them, so such an
+//! import costs a second run.
 
 use std::{
     collections::BTreeSet,
@@ -20,9 +20,13 @@ use std::{
 
 use gofix_shim::{Invocation, split_goflags};
 
-use crate::goenv::GoEnv;
+use crate::{
+    diagnose::{Input, Verdict, diagnose},
+    goenv::GoEnv,
+};
 
-/// The packages that were looked for and not found, in order.
+/// The packages that were looked for and not found, in order, without those of which go itself says why: with
+/// `-e` that is an answer, unless it is a fault.
 pub(super) fn not_found(text: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(text);
     let mut finding = BTreeSet::new();
@@ -36,7 +40,29 @@ pub(super) fn not_found(text: &[u8]) -> Vec<String> {
             finding.remove(package.trim());
         }
     }
-    finding.into_iter().collect()
+    finding
+        .into_iter()
+        .filter(|package| !is_answered(&text, package))
+        .collect()
+}
+
+/// True where go says something of this package that is no fault.
+fn is_answered(text: &str, package: &str) -> bool {
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let said = line.trim_start().trim_start_matches("go: ").strip_prefix(package);
+        if said.is_some_and(|rest| rest.starts_with(": ")) {
+            // What a VCS or a server had to say follows on lines of its own.
+            let more = lines.clone().take_while(|line| !line.starts_with("go: "));
+            let block = std::iter::once(line).chain(more).collect::<Vec<_>>().join("\n");
+            let input = Input {
+                stderr: block.as_bytes(),
+                stdout_json: None,
+            };
+            return matches!(diagnose(&input).verdict, Verdict::Final | Verdict::Unknown);
+        }
+    }
+    false
 }
 
 /// The files that a command may write, as they stood at some moment.
@@ -200,6 +226,36 @@ mod tests {
             go: downloading b v1\ngo: found b/y in b v1.0.0\n";
         assert_eq!(not_found(text), ["a/x"]);
         assert!(not_found(b"go: downloading a v1\n").is_empty());
+    }
+
+    #[test]
+    fn what_go_itself_explains_is_no_doubt() {
+        let said = |what: &str| {
+            not_found(
+                format!("go: finding module for package a/x\ngo: m imports\n\ta/x: {what}\n").as_bytes(),
+            )
+        };
+        for answer in [
+            "package a/x provided by a at latest version v0.1.0 but not at required version v0.2.0-pre",
+            "cannot find module providing package a/x",
+            "cannot find module providing package a/x: module a/x: reading http://p/a/x/@v/list: 404 Not Found",
+            "module a@latest found (v1.0.0), but does not contain package a/x",
+        ] {
+            assert!(said(answer).is_empty(), "{answer}");
+        }
+        for fault in [
+            "cannot find module providing package a/x: module a/x: reading http://p/a/x/@v/list: 503 Service Unavailable",
+            "cannot find module providing package a/x: module a/x: Get \"http://p/a/x/@v/list\": EOF",
+            "cannot find module providing package a/x: module a/x: git ls-remote -q https://h/r: exit status 128:\n\tfatal: \
+             unable to access 'https://h/r/': Could not resolve host: h",
+        ] {
+            assert_eq!(said(fault), ["a/x"], "{fault}");
+        }
+        // Another package's words are not this one's.
+        assert_eq!(
+            not_found(b"go: finding module for package a/x\ngo: m imports\n\ta/x/y: no\n"),
+            ["a/x"]
+        );
     }
 
     #[test]
