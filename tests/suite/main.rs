@@ -6,6 +6,7 @@ mod rehearse;
 mod relay;
 mod shim;
 mod startup;
+mod supervise;
 #[path = "../support/mod.rs"]
 mod support;
 mod views;

@@ -1,0 +1,696 @@
+//! The main job: the real go, over real sockets, through faults, and otherwise exactly go.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use gofix::faultproxy::{Catalogue, Door, Fault, FaultProxy, Framing, Kind, Module, Rule, SumDb};
+use nix::sys::signal::Signal;
+
+use crate::support::{Outcome, Run, Sandbox, tree};
+
+const A: &str = "example.com/a";
+const B: &str = "example.com/b";
+
+/// a needs b v1.0.0; b has a newer version.
+fn catalogue() -> Catalogue {
+    Catalogue::new()
+        .with(Module::new(A, "v1.0.0").requires(B, "v1.0.0"))
+        .with(Module::new(B, "v1.0.0"))
+        .with(Module::new(B, "v1.1.0"))
+}
+
+fn proxy_with(rules: impl IntoIterator<Item = Rule>) -> FaultProxy {
+    let catalogue = catalogue();
+    let sumdb = SumDb::new("sum.example.test", &catalogue);
+    FaultProxy::builder(catalogue)
+        .sumdb(sumdb)
+        .rules(rules)
+        .start()
+        .unwrap()
+}
+
+/// A project that imports a and b, without requirements yet.
+fn to_tidy(proxy: &FaultProxy) -> Sandbox {
+    quick(Sandbox::new().proxy(proxy).importing(&[A, B]))
+}
+
+/// A project that requires both.
+fn to_download(proxy: &FaultProxy) -> Sandbox {
+    quick(
+        Sandbox::new()
+            .proxy(proxy)
+            .requiring(&[(A, "v1.0.0"), (B, "v1.1.0")]),
+    )
+}
+
+/// Waits for nothing longer than a test may take.
+fn quick(sandbox: Sandbox) -> Sandbox {
+    sandbox
+        .env("GOFIX_STALL_MS", "400")
+        .env("GOFIX_RELAY", "off")
+        .env("GOFIX_REPORT", REPORT)
+}
+
+/// Relative to the project folder.
+const REPORT: &str = "report.jsonl";
+
+/// How often go ran, by the report.
+fn attempts(sandbox: &Sandbox) -> usize {
+    events(sandbox)
+        .get("attempt_started")
+        .copied()
+        .unwrap_or_default()
+}
+
+fn events(sandbox: &Sandbox) -> BTreeMap<String, usize> {
+    let text = fs::read_to_string(sandbox.project().join(REPORT)).unwrap_or_default();
+    let mut counts = BTreeMap::new();
+    for line in text.lines() {
+        let event: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+        let name = event["event"].as_str().expect("a name").to_owned();
+        *counts.entry(name).or_default() += 1;
+    }
+    counts
+}
+
+fn go_mod_of_a_healthy_tidy() -> (String, String) {
+    let proxy = proxy_with([]);
+    let sandbox = to_tidy(&proxy);
+    sandbox.plain_go(&["mod", "tidy"]).output().expect_code(0);
+    (sandbox.read("go.mod"), sandbox.read("go.sum"))
+}
+
+/// Faults of a host that answers; each is met once.
+fn passing_faults() -> Vec<Fault> {
+    vec![
+        Fault::CloseBeforeHeader,
+        Fault::ResetBeforeHeader,
+        Fault::ResetBody { after: None },
+        Fault::CloseBody {
+            after: None,
+            framing: Framing::Length,
+        },
+        Fault::CloseBody {
+            after: None,
+            framing: Framing::Chunked,
+        },
+        Fault::Status {
+            code: 503,
+            retry_after: None,
+            body: None,
+        },
+        Fault::Status {
+            code: 500,
+            retry_after: None,
+            body: None,
+        },
+        Fault::Status {
+            code: 408,
+            retry_after: None,
+            body: None,
+        },
+        Fault::Garbage,
+        Fault::StallHeader,
+        Fault::StallBody { after: None },
+    ]
+}
+
+#[test]
+fn tidy_survives_every_passing_fault_with_the_same_result() {
+    let healthy = go_mod_of_a_healthy_tidy();
+    for fault in passing_faults() {
+        let proxy = proxy_with([Rule::new(fault.clone()).on(Kind::Zip).first(1)]);
+        let sandbox = to_tidy(&proxy);
+        let outcome = sandbox.go(&["mod", "tidy"]).output();
+        assert_eq!(outcome.code(), Some(0), "{fault:?}: {outcome}");
+        assert_eq!(
+            (sandbox.read("go.mod"), sandbox.read("go.sum")),
+            healthy,
+            "{fault:?}"
+        );
+        assert_eq!(attempts(&sandbox), 2, "{fault:?}");
+        assert_eq!(
+            outcome.gofix_lines().last().map(|_| ()),
+            Some(()),
+            "{fault:?}: {outcome}"
+        );
+    }
+}
+
+#[test]
+fn download_survives_every_passing_fault_of_every_kind_of_request() {
+    for kind in [Kind::Info, Kind::Mod, Kind::Zip, Kind::Lookup] {
+        for fault in [
+            Fault::ResetBeforeHeader,
+            Fault::CloseBody {
+                after: None,
+                framing: Framing::Length,
+            },
+            Fault::Status {
+                code: 502,
+                retry_after: None,
+                body: None,
+            },
+            Fault::StallBody { after: None },
+        ] {
+            let proxy = proxy_with([Rule::new(fault.clone()).on(kind).first(1)]);
+            let sandbox = to_download(&proxy);
+            let outcome = sandbox.go(&["mod", "download"]).output();
+            assert_eq!(outcome.code(), Some(0), "{kind:?} {fault:?}: {outcome}");
+            assert!(
+                sandbox.modcache().join("example.com/b@v1.1.0/go.mod").is_file(),
+                "{kind:?} {fault:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_healthy_command_is_exactly_go() {
+    let proxy = proxy_with([]);
+    let sandbox = to_tidy(&proxy);
+    let outcome = sandbox.go(&["mod", "tidy"]).output().expect_code(0);
+    assert_eq!(outcome.gofix_lines(), [""; 0]);
+    let twin = to_tidy(&proxy);
+    let plain = twin.plain_go(&["mod", "tidy"]).output().expect_code(0);
+    assert_eq!(sorted(&outcome.stderr), sorted(&plain.stderr));
+    assert_eq!(tree(&sandbox.modcache()), tree(&twin.modcache()));
+    for args in [
+        &["list", "-m", "all"][..],
+        &["mod", "graph"],
+        &["mod", "why", B],
+        &["mod", "verify"],
+        &["mod", "download", "-json"],
+        &["list", "-json", "./..."],
+        &["mod", "tidy", "-diff"],
+        &["list", "nosuch/..."],
+        &["build", "./nosuch"],
+        &["mod", "download", "example.com/a@v9.9.9"],
+        &["mod", "why"],
+        &["vet", "-nosuchflag"],
+    ] {
+        let (with, without) = (sandbox.go(args).output(), sandbox.plain_go(args).output());
+        assert_eq!(with.status, without.status, "{args:?}: {with}\n{without}");
+        assert_eq!(with.stdout, without.stdout, "{args:?}");
+        assert_eq!(with.stderr, without.stderr, "{args:?}");
+    }
+}
+
+fn sorted(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines
+}
+
+#[test]
+fn stdout_is_that_of_the_last_attempt_only() {
+    let fault = Fault::Status {
+        code: 503,
+        retry_after: None,
+        body: None,
+    };
+    let proxy = proxy_with([Rule::new(fault).on(Kind::Zip).module(B).first(1)]);
+    let sandbox = to_download(&proxy);
+    sandbox.write("go.sum", catalogue().go_sum());
+    let outcome = sandbox.go(&["mod", "download", "-json"]).output().expect_code(0);
+    assert_eq!(attempts(&sandbox), 2);
+    assert_eq!(outcome.stdout.matches("\"Path\"").count(), 2, "{outcome}");
+    assert!(!outcome.stdout.contains("Error"), "{outcome}");
+}
+
+#[test]
+fn an_error_that_heals_is_never_seen() {
+    let proxy = proxy_with([Rule::new(Fault::ResetBody { after: None }).on(Kind::Zip).first(1)]);
+    let sandbox = to_tidy(&proxy);
+    let outcome = sandbox.go(&["mod", "tidy"]).output().expect_code(0);
+    let others: Vec<&str> = outcome
+        .stderr
+        .lines()
+        .filter(|line| !line.starts_with("gofix: ") && !line.starts_with("go: downloading"))
+        .filter(|line| !line.starts_with("go: finding") && !line.starts_with("go: found"))
+        .collect();
+    assert_eq!(others, [""; 0], "{outcome}");
+}
+
+#[test]
+fn a_dead_first_route_is_left_for_the_next_at_once() {
+    for door in [Door::Refuse, Door::Close, Door::Reset, Door::Stall] {
+        let dead = FaultProxy::builder(catalogue()).door(door).start().unwrap();
+        let healthy = proxy_with([]);
+        let routes = format!("{};{}", dead.url(), healthy.url());
+        let sandbox = to_tidy(&dead)
+            .env("GOSUMDB", healthy.gosumdb())
+            .env("GOFIX_ROUTES", routes);
+        let outcome = sandbox.go(&["mod", "tidy"]).output();
+        assert_eq!(outcome.code(), Some(0), "{door:?}: {outcome}");
+        assert_eq!(attempts(&sandbox), 2, "{door:?}: {outcome}");
+    }
+}
+
+#[test]
+fn no_request_leaves_what_the_user_allowed() {
+    let cases = [
+        ("direct", false),
+        ("file:///nonexistent", false),
+        ("PRIVATE", false),
+        ("PRIVATE|direct", false),
+        ("PRIVATE,off", false),
+        ("https://proxy.golang.org,PRIVATE", false),
+        ("PRIVATE", true),
+    ];
+    for (list, listed) in cases {
+        let private = FaultProxy::builder(catalogue())
+            .door(Door::Refuse)
+            .start()
+            .unwrap();
+        let second = proxy_with([]);
+        let list = list.replace("PRIVATE", private.url());
+        let routes = if listed {
+            format!("{};{}", private.url(), second.url())
+        } else {
+            second.url().to_owned()
+        };
+        let sandbox = quick(Sandbox::new().requiring(&[(A, "v1.0.0")]))
+            .env("GOPROXY", &list)
+            .env("GOSUMDB", second.gosumdb())
+            .env("GOFIX_ROUTES", routes)
+            .env("GOFIX_RETRY_COUNT", "0")
+            // Nothing but loopback: the public proxy is a dead port as well.
+            .env("HTTPS_PROXY", private.url())
+            .env("GIT_ALLOW_PROTOCOL", "none");
+        let outcome = sandbox.go(&["mod", "download"]).output();
+        if listed {
+            assert_eq!(outcome.code(), Some(0), "{outcome}");
+            assert!(!second.requests().is_empty());
+        } else {
+            assert_eq!(outcome.code(), Some(1), "{list}: {outcome}");
+            assert_eq!(second.requests().len(), 0, "{list}: {outcome}");
+        }
+    }
+}
+
+#[test]
+fn a_checksum_database_is_asked_only_where_go_asks_it() {
+    let catalogue = catalogue();
+    let sumdb = SumDb::new("sum.example.test", &catalogue);
+    let first = FaultProxy::builder(catalogue.clone())
+        .door(Door::Refuse)
+        .start()
+        .unwrap();
+    let second = FaultProxy::builder(catalogue).sumdb(sumdb).start().unwrap();
+    let sandbox = quick(Sandbox::new().requiring(&[(A, "v1.0.0")]))
+        .env("GOPROXY", first.url())
+        .env("GOSUMDB", second.gosumdb())
+        .env("GONOSUMDB", "example.com")
+        .env("GOFIX_ROUTES", format!("{};{}", first.url(), second.url()));
+    sandbox.go(&["mod", "download"]).output().expect_code(0);
+    let asked: Vec<String> = second
+        .requests()
+        .into_iter()
+        .map(|request| request.target)
+        .collect();
+    assert!(asked.iter().all(|target| !target.contains("sumdb")), "{asked:?}");
+}
+
+#[test]
+fn a_stalled_go_is_ended_and_says_so() {
+    let proxy = proxy_with([Rule::new(Fault::StallHeader).on(Kind::Mod)]);
+    let sandbox = to_download(&proxy).env("GOFIX_RETRY_COUNT", "1");
+    let outcome = sandbox.go(&["mod", "download"]).output().expect_code(124);
+    assert_eq!(attempts(&sandbox), 2, "{outcome}");
+    assert!(!outcome.gofix_lines().is_empty());
+    // Every connection of go's is gone.
+    assert!(proxy.wait_for(Duration::from_secs(30), |requests| {
+        requests.iter().all(|request| request.took.is_some())
+    }));
+}
+
+#[test]
+fn an_older_version_is_not_taken_for_the_answer() {
+    let healthy = go_mod_of_a_healthy_tidy();
+    let fault = Fault::Status {
+        code: 503,
+        retry_after: None,
+        body: None,
+    };
+    let proxy = proxy_with([Rule::new(fault.clone()).on(Kind::List).module(B).first(1)]);
+    let plain = to_tidy(&proxy);
+    plain.plain_go(&["mod", "tidy"]).output().expect_code(0);
+    assert!(
+        plain.read("go.mod").contains("example.com/b v1.0.0"),
+        "plain go takes the older one"
+    );
+
+    proxy.set_rules([Rule::new(fault.clone()).on(Kind::List).module(B).first(1)]);
+    let sandbox = to_tidy(&proxy);
+    let outcome = sandbox.go(&["mod", "tidy"]).output().expect_code(0);
+    assert_eq!(
+        (sandbox.read("go.mod"), sandbox.read("go.sum")),
+        healthy,
+        "{outcome}"
+    );
+
+    // The same bytes twice are the answer, with a word about it.
+    proxy.set_rules([Rule::new(fault).on(Kind::List).module(B)]);
+    let sandbox = to_tidy(&proxy);
+    let outcome = sandbox.go(&["mod", "tidy"]).output().expect_code(0);
+    assert!(sandbox.read("go.mod").contains("example.com/b v1.0.0"));
+    assert_eq!(attempts(&sandbox), 2, "{outcome}");
+    let lines = outcome.gofix_lines();
+    assert!(lines.iter().any(|line| line.contains(B)), "{outcome}");
+}
+
+#[test]
+fn an_answer_is_never_asked_for_again() {
+    for (fault, kind) in [
+        (
+            Fault::Status {
+                code: 404,
+                retry_after: None,
+                body: None,
+            },
+            Kind::Zip,
+        ),
+        (
+            Fault::Status {
+                code: 410,
+                retry_after: None,
+                body: None,
+            },
+            Kind::Mod,
+        ),
+        (
+            Fault::Status {
+                code: 403,
+                retry_after: None,
+                body: None,
+            },
+            Kind::Zip,
+        ),
+        (
+            Fault::Status {
+                code: 401,
+                retry_after: None,
+                body: None,
+            },
+            Kind::Info,
+        ),
+        (
+            Fault::Status {
+                code: 451,
+                retry_after: None,
+                body: None,
+            },
+            Kind::Zip,
+        ),
+    ] {
+        let proxy = proxy_with([Rule::new(fault.clone()).on(kind)]);
+        let second = proxy_with([]);
+        let routes = format!("{};{}", proxy.url(), second.url());
+        let sandbox = to_download(&proxy).env("GOFIX_ROUTES", routes);
+        let outcome = sandbox.go(&["mod", "download"]).output().expect_code(1);
+        assert_eq!(attempts(&sandbox), 1, "{fault:?}: {outcome}");
+        assert_eq!(second.requests().len(), 0, "{fault:?}");
+        assert_eq!(outcome.gofix_lines(), [""; 0], "{fault:?}: {outcome}");
+    }
+}
+
+#[test]
+fn the_users_own_mistakes_are_left_to_go() {
+    let proxy = proxy_with([]);
+    for (name, content) in [
+        ("go.mod", "module example.com/main\n\ngo 1.21\n\nbroken\n"),
+        ("main.go", "package main\n\nfunc main() { undefined() }\n"),
+    ] {
+        let sandbox = to_download(&proxy);
+        sandbox.write("main.go", "package main\n\nfunc main() {}\n");
+        sandbox.write(name, content);
+        let with = sandbox.go(&["build", "./..."]).output().expect_code(1);
+        let without = sandbox.plain_go(&["build", "./..."]).output().expect_code(1);
+        assert_eq!((with.stdout, with.stderr), (without.stdout, without.stderr));
+        assert_eq!(attempts(&sandbox), 1);
+    }
+}
+
+#[test]
+fn gofix_dies_of_what_go_died_of_and_leaves_nobody() {
+    for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT] {
+        let proxy = proxy_with([Rule::new(Fault::StallHeader).on(Kind::Mod)]);
+        let sandbox = to_download(&proxy).env("GOFIX_STALL_MS", "600000");
+        let running = sandbox.go(&["mod", "download"]).spawn();
+        assert!(proxy.wait_for(Duration::from_secs(60), |requests| !requests.is_empty()));
+        running.signal(signal);
+        let outcome = running.wait();
+        assert_eq!(outcome.signal(), Some(signal as i32), "{outcome}");
+        assert_eq!(attempts(&sandbox), 1);
+        assert!(proxy.wait_for(Duration::from_secs(60), |requests| {
+            requests.iter().all(|request| request.took.is_some())
+        }));
+    }
+}
+
+#[test]
+fn go_dies_with_gofix() {
+    let proxy = proxy_with([Rule::new(Fault::StallHeader).on(Kind::Mod)]);
+    let sandbox = to_download(&proxy).env("GOFIX_STALL_MS", "600000");
+    let running = sandbox.go(&["mod", "download"]).spawn();
+    assert!(proxy.wait_for(Duration::from_secs(60), |requests| !requests.is_empty()));
+    running.signal(Signal::SIGKILL);
+    assert_eq!(running.wait().signal(), Some(9));
+    assert!(proxy.wait_for(Duration::from_secs(60), |requests| {
+        requests.iter().all(|request| request.took.is_some())
+    }));
+}
+
+#[test]
+fn a_signal_during_the_wait_ends_it() {
+    let proxy = proxy_with([Rule::new(Fault::Status {
+        code: 429,
+        retry_after: None,
+        body: None,
+    })
+    .on(Kind::Mod)]);
+    let sandbox = to_download(&proxy);
+    let running = sandbox.go(&["mod", "download"]).spawn();
+    let report = sandbox.project().join(REPORT);
+    wait_until(|| fs::read_to_string(&report).is_ok_and(|text| text.contains("\"backoff\"")));
+    running.signal(Signal::SIGTERM);
+    let outcome = running.wait();
+    assert_eq!(outcome.signal(), Some(15), "{outcome}");
+    assert!(
+        outcome.stderr.contains("429"),
+        "go's own words are there: {outcome}"
+    );
+}
+
+/// Looks until it is so: there is nothing to wait on for a file.
+fn wait_until(mut is_so: impl FnMut() -> bool) {
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(std::time::Instant::now() < end, "it did not come to that");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_held_lock_is_named_and_waited_for_no_longer_than_the_budget() {
+    let proxy = proxy_with([]);
+    let sandbox = to_tidy(&proxy).env("GOFIX_BUDGET", "2s");
+    fs::create_dir_all(sandbox.modcache().join("cache")).unwrap();
+    let lock = File::create(sandbox.modcache().join("cache/lock")).unwrap();
+    lock.lock().unwrap();
+    let outcome = sandbox.go(&["mod", "tidy"]).output().expect_code(124);
+    let holder = std::process::id().to_string();
+    assert!(
+        outcome
+            .gofix_lines()
+            .iter()
+            .any(|line| line.contains("cache/lock") && line.contains(&holder)),
+        "{outcome}"
+    );
+}
+
+#[test]
+fn one_file_for_both_streams_keeps_the_order() {
+    let proxy = proxy_with([]);
+    let sandbox = to_download(&proxy);
+    sandbox.plain_go(&["mod", "download"]).output().expect_code(0);
+    let both = |run: Run| {
+        let path = sandbox.path("both");
+        let file = File::create(&path).unwrap();
+        let mut run = run;
+        run.command.stdout(file.try_clone().unwrap()).stderr(file);
+        let status = run.command.status().unwrap();
+        (status, fs::read_to_string(path).unwrap())
+    };
+    let args = &["list", "-deps", "./nosuch", "./...", "fmt"];
+    assert_eq!(both(sandbox.go(args)), both(sandbox.plain_go(args)));
+}
+
+/// A go of one's own: a script in a toolchain folder.
+fn scripted(sandbox: Sandbox, script: &str) -> Sandbox {
+    let dir = sandbox.path("scripted/bin");
+    fs::create_dir_all(&dir).unwrap();
+    fs::create_dir_all(sandbox.path("scripted/pkg/tool")).unwrap();
+    let go = dir.join("go");
+    fs::write(&go, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&go, fs::Permissions::from_mode(0o755)).unwrap();
+    sandbox.env("GOFIX_GO", go)
+}
+
+#[test]
+fn a_flood_goes_through_with_flat_memory() {
+    for (script, stream) in [
+        ("head -c 100000000 /dev/zero | tr '\\0' '\\n'", "stdout"),
+        ("head -c 100000000 /dev/zero | tr '\\0' '\\n' >&2", "stderr"),
+        ("head -c 100000000 /dev/zero >&2", "stderr without lines"),
+    ] {
+        // The last thing the child does is to look at its parent.
+        let script = format!("{script}; grep VmHWM /proc/$PPID/status > peak");
+        let proxy = proxy_with([]);
+        let sandbox = scripted(to_download(&proxy), &script);
+        let mut run = sandbox.go(&["list"]);
+        let sink = File::create(sandbox.path("sink")).unwrap();
+        let null = File::options().write(true).open("/dev/null").unwrap();
+        if stream == "stdout" {
+            run.command.stdout(sink).stderr(null);
+        } else {
+            run.command.stdout(null).stderr(sink);
+        }
+        assert!(run.command.status().unwrap().success());
+        assert_eq!(
+            fs::metadata(sandbox.path("sink")).unwrap().len(),
+            100_000_000,
+            "{stream}"
+        );
+        let peak: u64 = sandbox
+            .read("peak")
+            .split_ascii_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse()
+            .unwrap();
+        // In kB; a debug build is larger than what is shipped.
+        assert!(peak < 32 << 10, "{stream}: {peak} kB");
+    }
+}
+
+#[test]
+fn a_go_below_a_supervised_one_is_passed_through() {
+    let proxy = proxy_with([]);
+    let sandbox = to_download(&proxy);
+    let shim = sandbox.path("shims/go");
+    // The outer go is a script that calls the shim again.
+    let script = format!("exec 3>&1; echo outer; GOFIX_GO= {} list -m", shim.display());
+    let sandbox = scripted(sandbox, &script);
+    let outcome = sandbox.go(&["list"]).output().expect_code(0);
+    assert_eq!(outcome.stdout, "outer\nexample.com/main\n");
+    assert_eq!(attempts(&sandbox), 1, "{outcome}");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_it_as_it_ends_go() {
+    let proxy = proxy_with([]);
+    let sandbox = to_download(&proxy);
+    let closed = |mut run: Run| {
+        let (read_end, write_end) = nix::unistd::pipe().unwrap();
+        drop(read_end);
+        run.command.stdout(write_end);
+        let outcome = run.command.output().unwrap();
+        outcome.status
+    };
+    assert_eq!(
+        closed(sandbox.go(&["list", "-m"])),
+        closed(sandbox.plain_go(&["list", "-m"]))
+    );
+}
+
+#[test]
+fn a_full_or_closed_stderr_changes_nothing() {
+    let healthy = go_mod_of_a_healthy_tidy();
+    for closed in [false, true] {
+        let proxy = proxy_with([Rule::new(Fault::ResetBeforeHeader).on(Kind::Zip).first(1)]);
+        let sandbox = to_tidy(&proxy);
+        let mut run = sandbox.go(&["mod", "tidy"]);
+        if closed {
+            #[expect(unsafe_code, reason = "closing descriptors of the child")]
+            // SAFETY: close(2) only.
+            unsafe {
+                run.command.pre_exec(|| {
+                    for fd in 0..3 {
+                        libc::close(fd);
+                    }
+                    Ok(())
+                });
+            }
+        } else {
+            run.command
+                .stderr(File::options().write(true).open("/dev/full").unwrap());
+        }
+        assert!(run.command.status().unwrap().success());
+        assert_eq!((sandbox.read("go.mod"), sandbox.read("go.sum")), healthy);
+    }
+}
+
+#[test]
+fn a_full_disk_for_the_spool_loses_nothing() {
+    let proxy = proxy_with([]);
+    let sandbox = scripted(to_download(&proxy), "head -c 1000000 /dev/zero; exit 3")
+        .env("TMPDIR", "/nonexistent/folder");
+    let mut run = sandbox.go(&["list"]);
+    let sink: PathBuf = sandbox.path("sink");
+    run.command.stdout(File::create(&sink).unwrap());
+    assert_eq!(run.command.status().unwrap().code(), Some(3));
+    assert_eq!(fs::metadata(sink).unwrap().len(), 1_000_000);
+}
+
+#[test]
+fn carried_commands_fetch_first_and_run_once() {
+    let proxy = proxy_with([Rule::new(Fault::ResetBody { after: None }).on(Kind::Zip).first(1)]);
+    let sandbox = to_tidy(&proxy).shared_build_cache();
+    sandbox.write(
+        "go.mod",
+        "module example.com/main\n\ngo 1.21\n\nrequire example.com/b v1.1.0\n",
+    );
+    sandbox.write("go.sum", catalogue().go_sum());
+    sandbox.write(
+        "main.go",
+        "package main\n\nimport (\n\t\"os\"\n\t_ \"example.com/b\"\n)\n\nfunc main() {\n\tf, _ := os.OpenFile(os.Args[1], os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)\n\tf.WriteString(\"ran\\n\")\n\tprintln(\"dial tcp: connection refused\")\n\tos.Exit(7)\n}\n",
+    );
+    let outcome: Outcome = sandbox.go(&["run", ".", "ran.txt"]).output().expect_code(1);
+    assert_eq!(sandbox.read("ran.txt"), "ran\n", "{outcome}");
+    assert!(outcome.stderr.ends_with("exit status 7\n"), "{outcome}");
+    assert!(outcome.stderr.contains("connection refused"), "{outcome}");
+}
+
+#[test]
+fn inherited_descriptors_reach_go() {
+    let proxy = proxy_with([]);
+    let sandbox = scripted(
+        to_download(&proxy),
+        "echo through >&5; ls -1 /proc/self/fd | wc -l",
+    );
+    let file = File::create(sandbox.path("five")).unwrap();
+    let mut run = sandbox.go(&["list"]);
+    let fd = file.as_fd().as_raw_fd();
+    #[expect(unsafe_code, reason = "handing a descriptor on")]
+    // SAFETY: dup2(2) only.
+    unsafe {
+        run.command.pre_exec(move || {
+            if libc::dup2(fd, 5) < 0 {
+                Err(std::io::Error::last_os_error())
+            } else {
+                Ok(())
+            }
+        });
+    }
+    let outcome = run.output().expect_code(0);
+    assert_eq!(fs::read_to_string(sandbox.path("five")).unwrap(), "through\n");
+    // 0, 1, 2, 5 and the folder itself: nothing of gofix's own.
+    assert_eq!(outcome.stdout.trim(), "5", "{outcome}");
+}
