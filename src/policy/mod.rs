@@ -8,7 +8,9 @@
 //! 4. A fault that says nobody is there goes to the next route at once; every
 //!    route is asked once before any is asked twice.
 //! 5. A fault of a host that answers is tried again on its own route first.
-//! 6. Each route has its runs, and everything has one time budget.
+//! 6. Where only another route can deliver, the same one is asked at most once
+//!    more; never after a certificate that does not verify.
+//! 7. Each route has its runs, and everything has one time budget.
 
 pub mod backoff;
 pub mod presets;
@@ -66,6 +68,7 @@ pub struct Policy {
 struct RouteState {
     runs: u32,
     closed: bool,
+    turned_from: bool,
 }
 
 impl Policy {
@@ -152,10 +155,12 @@ impl Policy {
             self.http1 = true;
         }
         let certificate = faults.iter().any(|fault| fault.kind == FaultKind::Certificate);
-        if certificate || diagnosis.verdict == Verdict::Switch {
-            self.close(self.current);
+        let elsewhere = diagnosis.verdict == Verdict::Switch && !seen.stalled;
+        if certificate || elsewhere {
+            self.turn_from_current(certificate);
         }
-        let nobody = seen.stalled || (!faults.is_empty() && faults.iter().all(|fault| fault.nobody));
+        let nobody =
+            elsewhere || seen.stalled || (!faults.is_empty() && faults.iter().all(|fault| fault.nobody));
         let Some((route, fresh)) = self.choose(nobody) else {
             return Next::GiveUp(GaveUp::TriesSpent);
         };
@@ -173,9 +178,12 @@ impl Policy {
         self.run_within_budget(route, wait, now)
     }
 
-    fn close(&mut self, route: usize) {
-        if let Some(state) = self.routes.get_mut(route) {
-            state.closed = true;
+    /// Only another route can deliver: this one is closed for good, or has one
+    /// run left for when there is no other.
+    fn turn_from_current(&mut self, for_good: bool) {
+        if let Some(state) = self.routes.get_mut(self.current) {
+            state.closed = for_good || state.turned_from;
+            state.turned_from = true;
         }
     }
 
@@ -298,6 +306,15 @@ mod tests {
         let (runs, why) = walk(&mut Policy::new(2, 3, MINUTES_10), &certificate, Seen::default());
         assert_eq!(runs, [(0, 0), (1, 0)]);
         assert_eq!(why, GaveUp::TriesSpent);
+    }
+
+    #[test]
+    fn garbage_is_asked_for_once_more_where_there_is_no_other_route() {
+        let garbage = fault(FaultKind::Garbage, Verdict::Switch, false);
+        let (runs, _) = walk(&mut Policy::new(1, 3, MINUTES_10), &garbage, Seen::default());
+        assert_eq!(runs, [(0, 0), (0, 1)]);
+        let (runs, _) = walk(&mut Policy::new(2, 3, MINUTES_10), &garbage, Seen::default());
+        assert_eq!(runs, [(0, 0), (1, 0), (0, 1), (1, 2)]);
     }
 
     #[test]

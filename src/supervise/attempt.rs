@@ -16,7 +16,7 @@ use tokio::net::unix::pipe::Receiver;
 use super::{
     child::{Child, Plan, Sinks, reap_orphans},
     signals::{self, Arrived, Signals},
-    streams::{Gate, Kept, Mode, Spool, write_all},
+    streams::{Gate, Kept, Mode, Spool, read_now, write_all},
     watch::{Look, SAMPLE, StallClock, Waits, Watch},
 };
 
@@ -240,20 +240,12 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Takes all that stands in a pipe.
     fn drain(&mut self, stream: Stream) {
-        // The runtime learns late that there is something to read, and until then answers that there is not.
-        while self.take_by(stream, |receiver, buffer| {
-            Ok(nix::unistd::read(receiver, buffer)?)
-        }) {}
+        while self.take(stream) {}
     }
 
-    /// Takes what stands in a pipe that the runtime found readable. False where there is nothing, or no more.
+    /// Takes what stands in a pipe. False where there is nothing, or no more.
     fn take(&mut self, stream: Stream) -> bool {
-        self.take_by(stream, |receiver, buffer| receiver.try_read(buffer))
-    }
-
-    fn take_by(&mut self, stream: Stream, read: fn(&Receiver, &mut [u8]) -> io::Result<usize>) -> bool {
         let pipe = match stream {
             Stream::Stdout => &mut self.stdout,
             Stream::Stderr => &mut self.stderr,
@@ -262,7 +254,7 @@ impl Running<'_> {
             return false;
         };
         let mut buffer = std::mem::take(&mut self.buffer);
-        let count = match read(receiver, &mut buffer) {
+        let count = match read_now(receiver, &mut buffer) {
             Ok(0) => {
                 *pipe = None;
                 0

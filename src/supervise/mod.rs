@@ -427,11 +427,14 @@ impl<'a> Session<'a> {
             let (from, to) = (self.route_name(current), self.route_name(route));
             self.reporter.event(&Event::RouteSwitched { from, to });
         }
-        self.reporter.event(&Event::Backoff {
-            attempt: self.attempts + 1,
-            wait,
-            left: self.policy.left(route),
-        });
+        if !wait.is_zero() {
+            let left = self.policy.left(route);
+            self.reporter.event(&Event::Backoff {
+                attempt: self.attempts + 1,
+                wait,
+                left,
+            });
+        }
         match self.wait(wait).await {
             Some(signal) => Step::Signal(signal),
             None => Step::Run(route),

@@ -27,6 +27,8 @@ use nix::{
 };
 use tokio::net::unix::pipe::Receiver;
 
+use super::streams::read_now;
+
 /// One signal that arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Arrived {
@@ -194,7 +196,7 @@ impl Signals {
     /// A signal that has arrived already.
     pub(super) fn take(&self) -> io::Result<Option<Arrived>> {
         let mut bytes = [0u8; NOTE];
-        match self.notes.try_read(&mut bytes) {
+        match read_now(&self.notes, &mut bytes) {
             Ok(NOTE) => {
                 let field = |at: usize| {
                     let mut field = [0u8; 4];

@@ -15,6 +15,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::{errno::Errno, poll};
+use tokio::net::unix::pipe::Receiver;
+
 use super::signals;
 
 /// How much of stderr is held at most, in bytes.
@@ -259,6 +262,20 @@ fn write_counting(file: &mut File, bytes: &mut Vec<u8>) -> io::Result<()> {
     result
 }
 
+/// Reads what stands in a pipe now. tokio alone would not look where it was
+/// empty before and the loop has not turned since.
+pub(super) fn read_now(pipe: &Receiver, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match nix::unistd::read(pipe, buffer) {
+            Ok(count) => return Ok(count),
+            Err(Errno::EINTR) => {}
+            // Tells tokio, too, that it is empty.
+            Err(Errno::EAGAIN) => return pipe.try_read(buffer),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 /// Writes all of `bytes`, waiting where the descriptor does not block. Gives
 /// up where it hangs and the user has asked to stop.
 ///
@@ -266,7 +283,6 @@ fn write_counting(file: &mut File, bytes: &mut Vec<u8>) -> io::Result<()> {
 /// What write(2) says: `BrokenPipe` where the reader has gone, `StorageFull`
 /// where the disk is full.
 pub(super) fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
-    use nix::{errno::Errno, poll};
     while !bytes.is_empty() {
         match nix::unistd::write(fd, bytes) {
             Ok(count) => bytes = &bytes[count..],

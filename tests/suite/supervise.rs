@@ -133,10 +133,13 @@ fn tidy_survives_every_passing_fault_with_the_same_result() {
             healthy,
             "{fault:?}"
         );
-        assert_eq!(attempts(&sandbox), 2, "{fault:?}");
+        // Go itself asks again where a connection that it used before has ended.
+        let ends = matches!(fault, Fault::CloseBeforeHeader | Fault::ResetBeforeHeader);
+        let expected = if ends { 1..=2 } else { 2..=2 };
+        assert!(expected.contains(&attempts(&sandbox)), "{fault:?}: {outcome}");
         assert_eq!(
-            outcome.gofix_lines().last().map(|_| ()),
-            Some(()),
+            outcome.gofix_lines().is_empty(),
+            attempts(&sandbox) == 1,
             "{fault:?}: {outcome}"
         );
     }
@@ -238,8 +241,15 @@ fn an_error_that_heals_is_never_seen() {
 }
 
 #[test]
-fn a_dead_first_route_is_left_for_the_next_at_once() {
-    for door in [Door::Refuse, Door::Close, Door::Reset, Door::Stall] {
+fn a_dead_first_route_is_left_for_the_next() {
+    // Nobody there: the next route at once. A host that closes or resets may
+    // be asked again before.
+    for (door, expected) in [
+        (Door::Refuse, 2..=2),
+        (Door::Stall, 2..=2),
+        (Door::Close, 2..=5),
+        (Door::Reset, 2..=5),
+    ] {
         let dead = FaultProxy::builder(catalogue()).door(door).start().unwrap();
         let healthy = proxy_with([]);
         let routes = format!("{};{}", dead.url(), healthy.url());
@@ -248,7 +258,7 @@ fn a_dead_first_route_is_left_for_the_next_at_once() {
             .env("GOFIX_ROUTES", routes);
         let outcome = sandbox.go(&["mod", "tidy"]).output();
         assert_eq!(outcome.code(), Some(0), "{door:?}: {outcome}");
-        assert_eq!(attempts(&sandbox), 2, "{door:?}: {outcome}");
+        assert!(expected.contains(&attempts(&sandbox)), "{door:?}: {outcome}");
     }
 }
 
@@ -676,21 +686,27 @@ fn inherited_descriptors_reach_go() {
         "echo through >&5; ls -1 /proc/self/fd | wc -l",
     );
     let file = File::create(sandbox.path("five")).unwrap();
-    let mut run = sandbox.go(&["list"]);
     let fd = file.as_fd().as_raw_fd();
-    #[expect(unsafe_code, reason = "handing a descriptor on")]
-    // SAFETY: dup2(2) only.
-    unsafe {
-        run.command.pre_exec(move || {
-            if libc::dup2(fd, 5) < 0 {
-                Err(std::io::Error::last_os_error())
-            } else {
-                Ok(())
-            }
-        });
-    }
-    let outcome = run.output().expect_code(0);
-    assert_eq!(fs::read_to_string(sandbox.path("five")).unwrap(), "through\n");
-    // 0, 1, 2, 5 and the folder itself: nothing of gofix's own.
-    assert_eq!(outcome.stdout.trim(), "5", "{outcome}");
+    let with_five = |mut run: Run| {
+        #[expect(unsafe_code, reason = "handing a descriptor on")]
+        // SAFETY: dup2(2) only.
+        unsafe {
+            run.command.pre_exec(move || {
+                if libc::dup2(fd, 5) < 0 {
+                    Err(std::io::Error::last_os_error())
+                } else {
+                    Ok(())
+                }
+            });
+        }
+        run.output().expect_code(0).stdout
+    };
+    let with = with_five(sandbox.go(&["list"]));
+    let without = with_five(sandbox.run(sandbox.path("scripted/bin/go")));
+    assert_eq!(
+        fs::read_to_string(sandbox.path("five")).unwrap(),
+        "through\nthrough\n"
+    );
+    // As many as without gofix: nothing of its own goes on.
+    assert_eq!(with, without);
 }
