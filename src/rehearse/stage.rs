@@ -138,6 +138,7 @@ impl Stage {
             let path = self.path(dir);
             fs::create_dir(&path)?;
         }
+        switch_telemetry_off(&self.path("home"))?;
         let go_dir = real_go.parent().unwrap_or_else(|| Path::new("/usr/bin"));
         let path = [
             go_dir,
@@ -171,7 +172,6 @@ impl Stage {
         let fixed = [
             ("GOENV", "off"),
             ("GOTOOLCHAIN", "local"),
-            ("GOTELEMETRY", "off"),
             ("LC_ALL", "C"),
             // Whatever would leave this machine meets a closed port; loopback does not go this way.
             ("HTTP_PROXY", "http://127.0.0.1:9"),
@@ -339,6 +339,19 @@ impl Drop for Stage {
     fn drop(&mut self) {
         make_writable(self.root.path());
     }
+}
+
+/// Go's telemetry runs in a process that outlives go, and would write into a folder
+/// that is being removed.
+fn switch_telemetry_off(home: &Path) -> io::Result<()> {
+    // Linux and macOS look for their users' configuration in different places.
+    [".config", "Library/Application Support"]
+        .iter()
+        .try_for_each(|dir| {
+            let dir = home.join(dir).join("go/telemetry");
+            fs::create_dir_all(&dir)?;
+            fs::write(dir.join("mode"), "off")
+        })
 }
 
 /// Waits for the end; `None` if it had to be brought about.

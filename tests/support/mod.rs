@@ -118,6 +118,14 @@ impl Sandbox {
         for dir in ["home", "gopath", "gocache", "tmp", "shims", "project"] {
             fs::create_dir(sandbox.path(dir)).expect("a folder in the sandbox");
         }
+        // Go's telemetry runs in a process that outlives go; it is switched off in a file only.
+        for dir in [
+            "home/.config/go/telemetry",
+            "home/Library/Application Support/go/telemetry",
+        ] {
+            fs::create_dir_all(sandbox.path(dir)).expect("a folder in the sandbox");
+            fs::write(sandbox.path(dir).join("mode"), "off").expect("a file in the sandbox");
+        }
         symlink(shim_exe(), sandbox.path("shims/go")).expect("a link to the shim");
         symlink(gofix_exe(), sandbox.path("shims/gofix")).expect("a link to gofix");
         sandbox.with_default_env()
@@ -141,7 +149,6 @@ impl Sandbox {
             .env("GOTOOLCHAIN", "local")
             .env("GOPROXY", "off")
             .env("GOSUMDB", "off")
-            .env("GOTELEMETRY", "off")
             .env("__GOFIX_TEST_SYSTEM_DIR", etc)
             .env("LC_ALL", "C")
     }
