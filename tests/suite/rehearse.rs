@@ -57,6 +57,7 @@ fn a_name_that_is_none_is_refused_in_one_line() {
 #[test]
 fn what_is_declared_comes_to_pass() {
     let sandbox = Sandbox::new();
+    let home = tree(&sandbox.path("home"));
     let names = [
         "refused",
         "reset-body",
@@ -110,7 +111,6 @@ fn judged(names: &[&str], gofix: &Path) -> Vec<Report> {
 fn a_gofix_that_only_runs_go_does_not_pass() {
     let sandbox = Sandbox::new();
     let gofix = impostor(&sandbox, "shift; exec \"$GOFIX_GO\" \"$@\"");
-    let home = tree(&sandbox.path("home"));
     let names = ["refused", "cut-body", "silent-older-version", "truncated-zip"];
     for report in judged(&names, &gofix) {
         assert_eq!(report.declared, "win");
