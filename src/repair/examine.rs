@@ -482,8 +482,7 @@ impl Look<'_> {
         let content = match self.content(Part::Info)? {
             State::Absent => return Ok(()),
             State::Bad(why) => {
-                // go replaces a directory or an unreadable file by a rename or steps over it.
-                self.add(Part::Info, Cure::Itself, why);
+                self.add(Part::Info, Cure::Fetch, why);
                 return Ok(());
             }
             State::Good(content) => content,

@@ -4,6 +4,7 @@ mod faultproxy;
 mod people;
 mod rehearse;
 mod relay;
+mod repair;
 mod shim;
 mod startup;
 mod supervise;

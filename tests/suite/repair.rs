@@ -1,0 +1,330 @@
+//! The module cache, damaged in every way, and mended: by hand, under kill -9, beside
+//! running go processes, and never beyond what is proven bad.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use gofix::faultproxy::{Catalogue, FaultProxy, Module, SumDb};
+use serde_json::Value;
+
+use crate::support::{Outcome, Sandbox, tree};
+
+const MODULE: &str = "example.com/Upper/a";
+const VERSION: &str = "v1.2.0";
+
+fn catalogue() -> Catalogue {
+    Catalogue::new()
+        .with(
+            Module::new(MODULE, VERSION)
+                .file("sub/sub.go", "package sub\n\n// N is a number.\nconst N = 1\n")
+                .requires("example.com/b", "v1.0.0")
+                .ballast(3000),
+        )
+        .with(Module::new(MODULE, "v1.1.0"))
+        .with(Module::new("example.com/b", "v1.0.0").ballast(2000))
+        .with(Module::new("example.com/c", "v0.3.0"))
+}
+
+/// A project whose modules are all in the cache, and a copy of that cache.
+struct Cache {
+    sandbox: Sandbox,
+    proxy: FaultProxy,
+    seen: usize,
+}
+
+impl Cache {
+    /// With a checksum database, and with go.sum.
+    fn new() -> Self {
+        Self::with(true)
+    }
+
+    fn with(verified: bool) -> Self {
+        let catalogue = catalogue();
+        let mut builder = FaultProxy::builder(catalogue.clone());
+        if verified {
+            builder = builder.sumdb(SumDb::new("sum.example.test", &catalogue));
+        }
+        let proxy = builder.start().unwrap();
+        let sandbox = Sandbox::new()
+            .shared_build_cache()
+            .proxy(&proxy)
+            .requiring(&[(MODULE, VERSION), ("example.com/c", "v0.3.0")]);
+        sandbox.write(
+            "main.go",
+            format!("package main\n\nimport (\n\t_ \"{MODULE}\"\n\t_ \"{MODULE}/sub\"\n\t_ \"example.com/c\"\n)\n\nfunc main() {{}}\n"),
+        );
+        sandbox.plain_go(&["mod", "tidy"]).output().expect_code(0);
+        sandbox.plain_go(&["mod", "download"]).output().expect_code(0);
+        copy_tree(&sandbox.modcache(), &sandbox.path("pristine"));
+        let seen = proxy.requests().len();
+        Self { sandbox, proxy, seen }
+    }
+
+    /// The cache as it was, and an empty log.
+    fn reset(&mut self) {
+        remove_tree(&self.sandbox.modcache());
+        copy_tree(&self.sandbox.path("pristine"), &self.sandbox.modcache());
+        self.forget_requests();
+    }
+
+    fn forget_requests(&mut self) {
+        self.seen = self.proxy.requests().len();
+    }
+
+    /// `cache/download/…/@v/VERSION.SUFFIX` of the module that is damaged.
+    fn file(&self, suffix: &str) -> PathBuf {
+        let dir = self
+            .sandbox
+            .modcache()
+            .join("cache/download/example.com/!upper/a/@v");
+        dir.join(format!("{VERSION}.{suffix}"))
+    }
+
+    /// The extracted directory of the module that is damaged.
+    fn extracted(&self) -> PathBuf {
+        self.sandbox
+            .modcache()
+            .join(format!("example.com/!upper/a@{VERSION}"))
+    }
+
+    fn repair(&self) -> Outcome {
+        self.sandbox.gofix(&["cache", "repair"]).output()
+    }
+
+    /// Everything that a user does next works, with plain go, and changes nothing of the project.
+    #[track_caller]
+    fn expect_go_works(&self, case: &str) {
+        let before = (self.sandbox.read("go.mod"), self.sandbox.read("go.sum"));
+        for args in [
+            &["mod", "download"][..],
+            &["mod", "tidy"],
+            &["build", "-o", "/dev/null"],
+            &["mod", "verify"],
+        ] {
+            let run = self.sandbox.plain_go(args).output();
+            assert_eq!(run.code(), Some(0), "{case}: go {args:?}: {run}");
+        }
+        let after = (self.sandbox.read("go.mod"), self.sandbox.read("go.sum"));
+        assert_eq!(before, after, "{case}");
+    }
+
+    /// The modules that were asked for since the last reset.
+    fn asked(&self) -> BTreeSet<String> {
+        let requests = self.proxy.requests();
+        requests[self.seen..]
+            .iter()
+            .filter_map(|r| r.asked.module.clone())
+            .collect()
+    }
+
+    /// The pieces of the damaged module are what they were at first.
+    #[track_caller]
+    fn expect_pristine(&self, case: &str) {
+        for (path, _) in tree(&self.sandbox.path("pristine")) {
+            let name = path.to_string_lossy();
+            // Locks and lists are go's own business.
+            if name.ends_with(".lock") || name.ends_with("/list") || name.contains("/sumdb/") {
+                continue;
+            }
+            let [then, now] =
+                [self.sandbox.path("pristine"), self.sandbox.modcache()].map(|dir| look(&dir.join(&path)));
+            assert_eq!(then, now, "{case}: {name}");
+        }
+    }
+}
+
+/// Kind, mode and content of a file, without waiting at a pipe.
+fn look(path: &Path) -> Option<(u32, Vec<u8>)> {
+    let meta = fs::symlink_metadata(path).ok()?;
+    let content = if meta.is_file() {
+        fs::read(path).ok()?
+    } else {
+        Vec::new()
+    };
+    Some((meta.permissions().mode(), content))
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+    let mode = fs::metadata(from).unwrap().permissions();
+    fs::set_permissions(to, mode).unwrap();
+}
+
+fn remove_tree(dir: &Path) {
+    open_up(dir);
+    fs::remove_dir_all(dir).unwrap();
+}
+
+fn open_up(dir: &Path) {
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).unwrap();
+    for entry in fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            open_up(&entry.path());
+        }
+    }
+}
+
+fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// One way to damage a file.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Damage {
+    Cut,
+    Empty,
+    Nul,
+    Html,
+    BitFlip,
+    Swapped,
+    Missing,
+    Directory,
+    Pipe,
+    Mode,
+}
+
+const DAMAGES: [Damage; 10] = [
+    Damage::Cut,
+    Damage::Empty,
+    Damage::Nul,
+    Damage::Html,
+    Damage::BitFlip,
+    Damage::Swapped,
+    Damage::Missing,
+    Damage::Directory,
+    Damage::Pipe,
+    Damage::Mode,
+];
+
+impl Damage {
+    fn strike(self, file: &Path, other: &Path) {
+        let dir = file.parent().unwrap();
+        let mode = fs::metadata(dir).unwrap().permissions();
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
+        let mut content = fs::read(file).unwrap();
+        let file_mode = fs::metadata(file).unwrap().permissions();
+        fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
+        match self {
+            Self::Cut => content.truncate(content.len() / 2),
+            Self::Empty => content.clear(),
+            Self::Nul => content.fill(0),
+            Self::Html => content = b"<!DOCTYPE html>\n<html><body>Please log in</body></html>\n".to_vec(),
+            Self::BitFlip => {
+                let middle = content.len() / 2;
+                content[middle] ^= 1;
+            }
+            Self::Swapped => content = fs::read(other).unwrap(),
+            Self::Missing | Self::Directory | Self::Pipe => fs::remove_file(file).unwrap(),
+            Self::Mode => {}
+        }
+        match self {
+            Self::Missing => {}
+            Self::Directory => fs::create_dir(file).unwrap(),
+            Self::Pipe => nix::unistd::mkfifo(file, nix::sys::stat::Mode::from_bits_truncate(0o644)).unwrap(),
+            Self::Mode => fs::set_permissions(file, fs::Permissions::from_mode(0o000)).unwrap(),
+            _ => {
+                fs::write(file, content).unwrap();
+                fs::set_permissions(file, file_mode).unwrap();
+            }
+        }
+        fs::set_permissions(dir, mode).unwrap();
+    }
+}
+
+/// Damages one piece in every way, mends by hand, and goes on with plain go.
+fn damage_in_every_way(verified: bool, pieces: &[&str]) {
+    let mut cache = Cache::with(verified);
+    let mut failures = Vec::new();
+    for piece in pieces {
+        for damage in DAMAGES {
+            for with_tree in [true, false] {
+                // Modes keep nothing from root.
+                if (piece.starts_with("tree:") && !with_tree) || (damage == Damage::Mode && is_root()) {
+                    continue;
+                }
+                cache.reset();
+                let case = format!("{piece} {damage:?}, extracted: {with_tree}");
+                let (file, other) = match piece.strip_prefix("tree:") {
+                    Some(name) => (cache.extracted().join(name), cache.extracted().join("a.go")),
+                    None => (
+                        cache.file(piece),
+                        cache
+                            .sandbox
+                            .modcache()
+                            .join(format!("cache/download/example.com/b/@v/v1.0.0.{piece}")),
+                    ),
+                };
+                if !with_tree {
+                    remove_tree(&cache.extracted());
+                }
+                damage.strike(&file, &other);
+                let repair = cache.repair();
+                if repair.code() != Some(0) {
+                    failures.push(format!("{case}: {repair}"));
+                    continue;
+                }
+                let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    cache.expect_go_works(&case);
+                    cache.expect_pristine(&case);
+                    let asked = cache.asked();
+                    assert!(asked.iter().all(|module| module == MODULE), "{case}: {asked:?}");
+                    let verify = cache.sandbox.gofix(&["cache", "verify"]).output();
+                    assert_eq!(verify.code(), Some(0), "{case}: {verify}");
+                }));
+                if let Err(panic) = result {
+                    let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+                    failures.push(format!("{text}\nrepair said: {repair}"));
+                }
+            }
+        }
+    }
+    assert!(
+        failures.is_empty(),
+        "{} failed:\n{}",
+        failures.len(),
+        failures.join("\n\n")
+    );
+}
+
+#[test]
+fn every_damage_of_a_zip_is_mended() {
+    damage_in_every_way(true, &["zip"]);
+}
+
+#[test]
+fn every_damage_of_a_ziphash_is_mended() {
+    damage_in_every_way(true, &["ziphash"]);
+}
+
+#[test]
+fn every_damage_of_a_go_mod_is_mended() {
+    damage_in_every_way(true, &["mod"]);
+}
+
+#[test]
+fn every_damage_of_an_info_is_mended() {
+    damage_in_every_way(true, &["info"]);
+}
+
+#[test]
+fn every_damage_of_an_extracted_file_is_mended() {
+    damage_in_every_way(true, &["tree:a.go", "tree:sub/sub.go"]);
+}
+
+#[test]
+fn files_prove_each_other_where_no_database_does() {
+    damage_in_every_way(false, &["zip", "ziphash", "tree:a.go"]);
+}
