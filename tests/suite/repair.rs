@@ -3,12 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use gofix::faultproxy::{Catalogue, FaultProxy, Module, SumDb};
-use serde_json::Value;
 
 use crate::support::{Outcome, Sandbox, tree};
 
@@ -88,6 +86,13 @@ impl Cache {
         self.sandbox
             .modcache()
             .join(format!("example.com/!upper/a@{VERSION}"))
+    }
+
+    /// A build cache of its own, in which go has listed no module yet.
+    fn own_build_cache(&mut self) {
+        let gocache = self.sandbox.path("gocache");
+        let sandbox = std::mem::replace(&mut self.sandbox, Sandbox::new());
+        self.sandbox = sandbox.env("GOCACHE", gocache);
     }
 
     fn repair(&self) -> Outcome {
@@ -327,4 +332,91 @@ fn every_damage_of_an_extracted_file_is_mended() {
 #[test]
 fn files_prove_each_other_where_no_database_does() {
     damage_in_every_way(false, &["zip", "ziphash", "tree:a.go"]);
+}
+
+#[test]
+fn a_supervised_go_mends_by_itself() {
+    let mut cache = Cache::new();
+    let mut failures = Vec::new();
+    let content = [
+        Damage::Cut,
+        Damage::Empty,
+        Damage::Nul,
+        Damage::Html,
+        Damage::BitFlip,
+        Damage::Swapped,
+        Damage::Missing,
+    ];
+    let commands = [
+        &["mod", "download"][..],
+        &["mod", "tidy"],
+        &["build", "-o", "/dev/null"],
+    ];
+    for piece in ["zip", "ziphash", "mod", "info"] {
+        for (i, damage) in content.into_iter().enumerate() {
+            cache.reset();
+            // Where the directory is whole, go looks at none of the others.
+            remove_tree(&cache.extracted());
+            let other = cache
+                .sandbox
+                .modcache()
+                .join(format!("cache/download/example.com/b/@v/v1.0.0.{piece}"));
+            damage.strike(&cache.file(piece), &other);
+            let args = commands[i % commands.len()];
+            let run = cache.sandbox.go(args).output();
+            let asked = cache.asked();
+            if run.code() != Some(0) || asked.iter().any(|module| module != MODULE) {
+                failures.push(format!("{piece} {damage:?}, go {args:?}, asked {asked:?}: {run}"));
+            }
+        }
+    }
+    assert!(
+        failures.is_empty(),
+        "{} failed:\n{}",
+        failures.len(),
+        failures.join("\n\n")
+    );
+}
+
+#[test]
+fn a_directory_that_lost_a_package_is_mended_with_what_go_remembers_of_it() {
+    let mut cache = Cache::new();
+    cache.own_build_cache();
+    let lost = cache.extracted().join("sub");
+    open_up(&cache.extracted());
+    remove_tree(&lost);
+    let list = ["list", "./..."];
+    let deps = ["list", "-deps", "./..."];
+    let plain = cache.sandbox.plain_go(&deps).output().expect_code(1);
+    assert!(plain.stderr.contains("no required module provides"), "{plain}");
+    // The directory alone, as by hand: go still remembers what was not there.
+    fs::remove_dir_all(cache.extracted()).unwrap();
+    cache
+        .sandbox
+        .plain_go(&["mod", "download"])
+        .output()
+        .expect_code(0);
+    assert!(lost.is_dir());
+    let stale = cache.sandbox.plain_go(&deps).output().expect_code(1);
+    assert!(stale.stderr.contains("no required module provides"), "{stale}");
+    cache.forget_requests();
+    let mended = cache.sandbox.go(&deps).output().expect_code(0);
+    assert!(mended.stderr.contains("module index"), "{mended}");
+    assert!(cache.asked().is_empty(), "{:?}", cache.asked());
+    cache.sandbox.plain_go(&deps).output().expect_code(0);
+    cache.sandbox.plain_go(&list).output().expect_code(0);
+
+    // And both at once.
+    open_up(&cache.extracted());
+    remove_tree(&lost);
+    let index: Vec<_> = fs::read_dir(cache.sandbox.path("gocache")).unwrap().collect();
+    assert!(!index.is_empty());
+    remove_tree(&cache.sandbox.path("gocache"));
+    fs::create_dir(cache.sandbox.path("gocache")).unwrap();
+    cache.sandbox.plain_go(&deps).output().expect_code(1);
+    let mended = cache.sandbox.go(&deps).output().expect_code(0);
+    assert!(mended.stderr.contains("extracted directory"), "{mended}");
+    assert!(cache.asked().is_empty(), "{:?}", cache.asked());
+    cache.sandbox.plain_go(&deps).output().expect_code(0);
+    cache.expect_pristine("index");
 }
