@@ -97,12 +97,10 @@ fn headline(story: &Story, command: &str) -> String {
     let Some((why, _)) = story.gave_up else {
         return recovered(story, command, took);
     };
-    let cause = story.leading().map_or_else(String::new, |l| {
-        format!(
-            "; likely cause: {}",
-            phrase::cause(why, l.kind, l.origin, l.host.as_deref(), story.hosts())
-        )
-    });
+    let cause = story
+        .leading()
+        .and_then(|l| phrase::cause(why, l.kind, l.origin, l.host.as_deref(), story.hosts()))
+        .map_or_else(String::new, |cause| format!("; likely cause: {cause}"));
     let attempts = count(story.tries.len() as u64, "attempt");
     format!(
         "{command} failed after {attempts} in {}: {}{cause}",

@@ -101,7 +101,7 @@ impl Page {
             self.add("<p>No run is recorded in these files.</p>");
             return;
         }
-        self.add("<section><h2>Runs</h2><div class=\"scroll\"><table><thead><tr><th>started<th>command<th class=\"n\">attempts<th class=\"n\">took<th>outcome</tr></thead><tbody>");
+        self.add("<section><h2>Runs</h2><div class=\"scroll\"><table class=\"stack\"><thead><tr><th>started<th>command<th class=\"n\">attempts<th class=\"n\">took<th>outcome</tr></thead><tbody>");
         for (i, run) in runs.iter().take(MAX_ROWS).enumerate() {
             let started = run.start.map_or_else(String::new, second);
             let command = if run.command.is_empty() {
@@ -117,7 +117,7 @@ impl Page {
             };
             let took = duration(Duration::from_millis(run.took_ms()));
             self.add(&format!(
-                "<tr><td class=\"nowrap\">{}<td>{command}<td class=\"n\">{}<td class=\"n\">{took}<td>{}</tr>",
+                "<tr><td class=\"nowrap\">{}<td>{command}<td class=\"n\" data-of=\"attempts\">{}<td class=\"n\" data-of=\"took\">{took}<td>{}</tr>",
                 esc(&started),
                 run.attempts.len(),
                 badge(run)
@@ -147,10 +147,10 @@ impl Page {
             .max(1);
         self.add("<section><h2>Servers: success and latency</h2>");
         self.add("<p class=\"remark\">Success and latency are those of the relay's requests; without the relay only the faults that go reported are known. The bar of latency ends at the median, the thin line at 95 % of the requests.</p>");
-        self.add("<div class=\"scroll\"><table><thead><tr><th>server<th class=\"n\">requests<th class=\"wide\">success<th class=\"wide\">latency<th class=\"n\">received<th class=\"n\">faults seen by go</tr></thead><tbody>");
+        self.add("<div class=\"scroll\"><table class=\"stack\"><thead><tr><th>server<th class=\"n\">requests<th class=\"wide\">success<th class=\"wide\">latency<th class=\"n\">received<th class=\"n\">faults seen by go</tr></thead><tbody>");
         for (host, server) in servers.iter().take(100) {
             self.add(&format!(
-                "<tr><th scope=\"row\">{}<td class=\"n\">{}<td>{}<td>{}<td class=\"n nowrap\">{}<td class=\"n\">{}</tr>",
+                "<tr><th scope=\"row\">{}<td class=\"n\" data-of=\"requests\">{}<td>{}<td>{}<td class=\"n nowrap\" data-of=\"received\">{}<td class=\"n\" data-of=\"faults seen by go\">{}</tr>",
                 esc(host),
                 server.requests,
                 success(server),
@@ -183,10 +183,10 @@ impl Page {
         if totals.is_empty() {
             return;
         }
-        self.add("<section><h2>Routes</h2><div class=\"scroll\"><table><thead><tr><th class=\"n\">route<th>list<th class=\"n\">attempts<th class=\"n\">went through</tr></thead><tbody>");
+        self.add("<section><h2>Routes</h2><div class=\"scroll\"><table class=\"stack\"><thead><tr><th class=\"n\">route<th>list<th class=\"n\">attempts<th class=\"n\">went through</tr></thead><tbody>");
         for total in totals {
             self.add(&format!(
-                "<tr><td class=\"n\">{}<td><code>{}</code><td class=\"n\">{}<td class=\"n\">{}</tr>",
+                "<tr><td class=\"n\" data-of=\"route\">{}<td><code>{}</code><td class=\"n\" data-of=\"attempts\">{}<td class=\"n\" data-of=\"went through\">{}</tr>",
                 total.number,
                 esc(&total.list),
                 total.attempts,

@@ -190,19 +190,22 @@ pub(super) fn why(why: GaveUp) -> &'static str {
     }
 }
 
-/// The likely cause of the faults that were seen most.
+/// What stands for a cause where there is no guess.
+pub(super) const UNKNOWN_CAUSE: &str = "see go's own words above";
+
+/// The likely cause of the faults that were seen most, where the kind tells one.
 pub(super) fn cause(
     why: GaveUp,
     kind: FaultKind,
     origin: Origin,
     host: Option<&str>,
     hosts: usize,
-) -> String {
+) -> Option<String> {
     if why == GaveUp::Offline {
-        return "this machine is offline: no name resolves and no address can be reached".to_owned();
+        return Some("this machine is offline: no name resolves and no address can be reached".to_owned());
     }
     let host = host.map_or_else(|| "the server".to_owned(), safe);
-    match kind {
+    Some(match kind {
         FaultKind::Dns if hosts > 1 => {
             "name resolution does not work here (resolver, VPN or container network)".to_owned()
         }
@@ -246,8 +249,8 @@ pub(super) fn cause(
         FaultKind::Sumdb => "the checksum database, or the proxy in front of it, does not answer".to_owned(),
         FaultKind::Cache => "a file in the module cache is damaged".to_owned(),
         FaultKind::Disk => "the disk is full, or a folder may not be written".to_owned(),
-        _ => "see go's own words above".to_owned(),
-    }
+        _ => return None,
+    })
 }
 
 fn is_loopback(host: &str) -> bool {

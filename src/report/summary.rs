@@ -103,13 +103,19 @@ pub(super) fn outcome_words(run: &Run) -> String {
         Outcome::Recovered if run.failed_requests > 0 && run.attempts.len() <= 1 => {
             Some(format!("{} made again", count(run.failed_requests, "request")))
         }
-        Outcome::Recovered => run.attempts.iter().flat_map(|a| &a.faults).next().map(|fault| {
-            if fault.host.is_empty() {
-                fault.kind.clone()
-            } else {
-                format!("{} at {}", fault.kind, fault.host)
-            }
-        }),
+        Outcome::Recovered => run
+            .attempts
+            .iter()
+            .flat_map(|attempt| &attempt.faults)
+            .next()
+            .map(|fault| {
+                let kind = fault.kind.replace('_', " ");
+                if fault.host.is_empty() {
+                    kind
+                } else {
+                    format!("{kind} at {}", fault.host)
+                }
+            }),
         Outcome::Fine | Outcome::Failed | Outcome::NoEnd => None,
     };
     why.map_or_else(
@@ -248,13 +254,11 @@ fn write_table(table: &[Vec<String>], out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// A time without its fraction.
+/// A time to the second: `2026-01-02 03:04:05Z`.
 pub(super) fn second(time: jiff::Timestamp) -> String {
     let text = time.to_string();
-    match text.split_once('.') {
-        Some((whole, _)) => format!("{whole}Z"),
-        None => text,
-    }
+    let whole = text.split(['.', 'Z']).next().unwrap_or(&text);
+    format!("{}Z", whole.replace('T', " "))
 }
 
 /// The same for a program.

@@ -15,6 +15,8 @@ use crate::report::text::{count, duration, fit, safe};
 const MAX_ROWS: usize = 10;
 /// Routes that the give-up screen spells out.
 const MAX_ROUTES: usize = 4;
+/// A shorter wait is over before anybody has read of it.
+const SHOWN_WAIT: Duration = Duration::from_millis(50);
 /// Back to the first column, and the rest of the line away.
 const ERASE: &str = "\r\x1b[K";
 /// Reads the columns of the terminal behind the view, where it has any.
@@ -84,6 +86,9 @@ impl Terminal {
     }
 
     fn backoff(&mut self, wait: Duration, left: u32, story: &Story, now: Duration) {
+        if wait < SHOWN_WAIT {
+            return;
+        }
         let Some(last) = story.tries.last() else { return };
         let words = last.words();
         if self.live && self.log != Log::Quiet {
@@ -323,13 +328,10 @@ fn last_lines(story: &Story, why: GaveUp, advice: &str, command: &str) -> Vec<St
     let mut lines = Vec::new();
     let leading = story.leading();
     if let Some(leading) = leading {
-        let cause = phrase::cause(
-            why,
-            leading.kind,
-            leading.origin,
-            leading.host.as_deref(),
-            story.hosts(),
-        );
+        let (kind, host) = (leading.kind, leading.host.as_deref());
+        let cause = phrase::cause(why, kind, leading.origin, host, story.hosts())
+            .or_else(|| (!advice.is_empty()).then(|| safe(advice)))
+            .unwrap_or_else(|| phrase::UNKNOWN_CAUSE.to_owned());
         lines.push(format!("likely cause: {cause}"));
         lines.push(format!("read from: {}", safe(&leading.line)));
     } else if story.tries.iter().any(|t| t.stalled.is_some()) {
@@ -337,9 +339,6 @@ fn last_lines(story: &Story, why: GaveUp, advice: &str, command: &str) -> Vec<St
     }
     if story.routes().len() == 1 && why == GaveUp::TriesSpent {
         lines.push("no other route is configured or allowed; `gofix routes add LIST` adds one".to_owned());
-    }
-    if !advice.is_empty() && advice.len() <= 200 {
-        lines.push(format!("advice: {}", safe(advice)));
     }
     lines.push(format!(
         "next: {}",
