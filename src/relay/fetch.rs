@@ -29,6 +29,10 @@ use super::wanted::{Kind, Wanted};
 const ANSWER_TEXT: usize = 64 << 10;
 /// A broken body that brought this much is no failed try: it is resumed.
 const PROGRESS: u64 = 64 << 10;
+/// A gzip body that unpacks to more than this, and to more than so many times
+/// its own size, is a bomb: a zip hardly shrinks, and text not that much.
+const BOMB: u64 = 1 << 20;
+const BOMB_RATIO: u64 = 100;
 /// A clock that struck is doubled for the next try, up to this often.
 const DOUBLINGS: u32 = 3;
 
@@ -798,6 +802,9 @@ fn decoded(spool: Spool, encoding: Option<&str>, wanted: &Wanted, rules: &Rules)
             return Ok(plain.finish());
         }
         plain.push(&buffer[..read]).map_err(|err| spool_trouble(&err))?;
+        if plain.len() > BOMB && plain.len() / BOMB_RATIO > body.len() {
+            return Err(Trouble::new(FaultKind::Garbage, "gzip: more than a module unpacks to").in_body());
+        }
         if plain.len() >= limit {
             return cut(plain, wanted, limit).map(Spool::finish);
         }
