@@ -48,7 +48,10 @@ pub(super) fn run(asked: &args::Routes, settings: &Settings) -> i32 {
 struct Overview {
     own: Result<ProxyList, String>,
     own_layer: Layer,
+    /// The routes behind it, from number 2 on.
     routes: Vec<RouteSpec>,
+    /// Those that say what a route before them says: they are left out.
+    repeated: Vec<RouteSpec>,
     /// Why the routes behind the first are not used, where they are not.
     narrow: Option<Narrow>,
     checksum_database: String,
@@ -67,10 +70,21 @@ impl Overview {
             .as_ref()
             .ok()
             .and_then(|own| may_widen(own, *config.widen, PUBLIC_PROXIES, &lists).err());
+        let mut known: Vec<&ProxyList> = own.iter().collect();
+        let (mut routes, mut repeated) = (Vec::new(), Vec::new());
+        for route in &config.routes {
+            if known.contains(&&route.list) {
+                repeated.push(route.clone());
+            } else {
+                known.push(&route.list);
+                routes.push(route.clone());
+            }
+        }
         Self {
             own,
             own_layer,
-            routes: config.routes.clone(),
+            routes,
+            repeated,
             narrow,
             checksum_database: go.text("GOSUMDB"),
         }
@@ -176,22 +190,29 @@ fn list(settings: &Settings, json: bool) -> i32 {
     OK
 }
 
-fn lines(overview: &Overview) -> Vec<(usize, String, String)> {
+fn lines(overview: &Overview) -> Vec<(String, String, String)> {
     let own = match &overview.own {
         Ok(list) => list.redacted(),
         Err(complaint) => format!("(GOPROXY: {})", safe(complaint)),
     };
     let mut lines = vec![(
-        1,
+        "1".to_owned(),
         safe(&own),
         format!("your own GOPROXY, from {}", where_go_has_it(overview.own_layer)),
     )];
+    let from = |route: &RouteSpec| match route.preset {
+        Some(preset) => format!("preset {preset}, from {}", route.origin),
+        None => route.origin.to_string(),
+    };
     for (index, route) in overview.routes.iter().enumerate() {
-        let from = match route.preset {
-            Some(preset) => format!("preset {preset}, from {}", route.origin),
-            None => route.origin.to_string(),
-        };
-        lines.push((index + 2, safe(&route.list.redacted()), from));
+        lines.push(((index + 2).to_string(), safe(&route.list.redacted()), from(route)));
+    }
+    for route in &overview.repeated {
+        lines.push((
+            "-".to_owned(),
+            safe(&route.list.redacted()),
+            format!("left out, it is there already; {}", from(route)),
+        ));
     }
     lines
 }
@@ -426,7 +447,10 @@ impl RoutesFile {
 
     fn remove(&mut self, entry: &str) -> bool {
         let array = self.array();
-        let Some(at) = array.iter().position(|value| value.as_str() == Some(entry)) else {
+        let Some(at) = array
+            .iter()
+            .position(|value| value.as_str().is_some_and(|written| same(written, entry)))
+        else {
             return false;
         };
         let removed = array.remove(at);
@@ -535,6 +559,11 @@ impl RoutesFile {
     }
 }
 
+/// Two ways to write one route.
+fn same(a: &str, b: &str) -> bool {
+    a == b || ProxyList::parse(a).is_ok_and(|a| ProxyList::parse(b) == Ok(a))
+}
+
 /// White space and comments as written.
 fn raw(text: Option<&RawString>) -> String {
     text.and_then(RawString::as_str).unwrap_or_default().to_owned()
@@ -591,7 +620,7 @@ fn add(lists: &[String], first: bool) -> Result<String, String> {
     let mut said = Vec::new();
     for (index, typed) in lists.iter().enumerate() {
         let entry = checked(typed, true)?;
-        if file.entries().contains(&entry) {
+        if file.entries().iter().any(|known| same(known, &entry)) {
             said.push(format!("{} is there already", safe(&redact_entry(&entry))));
             continue;
         }
@@ -643,7 +672,8 @@ fn entry_of(typed: &str, config: &Config) -> Result<String, String> {
     if number == 1 {
         return Err("route 1 is your own GOPROXY; change it with: go env -w GOPROXY=LIST".to_owned());
     }
-    let route = number.checked_sub(2).and_then(|index| config.routes.get(index));
+    let overview = Overview::of(config);
+    let route = number.checked_sub(2).and_then(|index| overview.routes.get(index));
     let route = route.ok_or_else(|| format!("there is no route {number}; see: gofix routes"))?;
     if !matches!(route.origin, Origin::UserFile(..)) {
         return Err(format!(

@@ -362,7 +362,7 @@ fn routes_say_who_learns_module_names_and_when_not() {
     for line in [
         "1  https://proxy.golang.org,direct",
         "2  https://goproxy.cn,direct",
-        "5  https://***@proxy.office.example",
+        "@proxy.office.example  ",
         "  https://goproxy.cn\n      the goproxy.cn project, at Qiniu Cloud; only after a fault of route 1\n",
         "      not one of the public proxies that gofix knows; only after a fault of route 4\n",
         "  direct\n      the servers that the modules themselves come from (github.com and others); for what those before it do not have",
@@ -402,6 +402,31 @@ fn routes_say_who_learns_module_names_and_when_not() {
             .expect_code(0);
         assert!(wide.stdout.contains("Qiniu"), "{wide}");
     }
+}
+
+#[test]
+fn a_route_counts_once_however_it_is_written() {
+    let sandbox = Sandbox::new().env("GOPROXY", "https://proxy.golang.org,direct");
+    write_config(&sandbox, "routes = [\"preset:global\", \"goproxy.cn,direct\"]\n");
+    let list = sandbox.gofix(&["routes"]).output().expect_code(0);
+    for line in [
+        "1  https://proxy.golang.org,direct",
+        "2  https://goproxy.io,direct",
+        "3  https://goproxy.cn,direct",
+        "-  https://proxy.golang.org,direct",
+    ] {
+        assert!(list.stdout.contains(line), "{line}\n{list}");
+    }
+    let again = sandbox
+        .gofix(&["routes", "add", "https://goproxy.cn,direct"])
+        .output()
+        .expect_code(0);
+    assert!(again.stdout.contains("is there already"), "{again}");
+    sandbox.gofix(&["routes", "remove", "3"]).output().expect_code(0);
+    assert_eq!(
+        fs::read_to_string(config_file(&sandbox)).unwrap(),
+        "routes = [\"preset:global\"]\n"
+    );
 }
 
 #[test]
