@@ -103,8 +103,13 @@ impl Plan {
     }
 
     fn later_routes(&mut self, config: &Config) {
-        for (i, spec) in config.routes.iter().enumerate() {
-            let number = i + 2;
+        let mut number = 1;
+        for spec in &config.routes {
+            // As the supervisor counts: what is there already is no further route.
+            if self.routes.iter().any(|route| route.list == spec.list) {
+                continue;
+            }
+            number += 1;
             let from = match spec.preset {
                 Some(preset) => format!("route {number}, preset:{preset} ({})", spec.origin),
                 None => format!("route {number} ({})", spec.origin),
