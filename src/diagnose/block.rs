@@ -2,7 +2,7 @@
 
 use super::gotext::{self, Request};
 use super::matcher::{RuleSet, weight};
-use super::rules::{MendKind, Part, Rule};
+use super::rules::{MendKind, Part, Rule, Weight};
 use super::{Fault, FaultKind, Mend, Origin, Verdict};
 
 /// How many lines and bytes of one block are kept.
@@ -49,6 +49,25 @@ impl Block {
     #[must_use]
     pub(super) fn last(&self) -> &str {
         self.lines.last().map_or("", String::as_str)
+    }
+
+    /// Takes up a line that a tool wrapped: behind `reading`, or behind a URL and
+    /// its colon. True where it did.
+    pub(super) fn unwrap_line(&mut self, text: &str) -> bool {
+        let Some(last) = self.lines.last_mut() else {
+            return false;
+        };
+        let before_url = last.ends_with(" reading") || last.ends_with(" Get");
+        let before_cause =
+            last.ends_with(':') && gotext::request(last).is_some_and(|request| request.cause.is_empty());
+        let begins = text.trim_start_matches('"').starts_with("http");
+        let joins = (before_url && begins) || (before_cause && !text.starts_with("server response"));
+        if joins && last.len() + text.len() < BLOCK_BYTES / 4 {
+            last.push(' ');
+            last.push_str(text);
+            return true;
+        }
+        false
     }
 
     /// Whether a line of the block holds a whole message already, so that a
@@ -139,12 +158,12 @@ fn split(block: &Block) -> Parts<'_> {
         } else if let Some(words) = text.strip_prefix("server response:") {
             in_response = true;
             append(&mut parts.response, words);
-        } else if let Some(command) = vcs_command(line) {
+        } else if let Some((before, command, said)) = vcs_command(line) {
             in_vcs = true;
             parts.command = command;
-            parts.vcs_line = index + 1;
-            append(&mut parts.answer, &line[..line.len() - command.len()]);
-            append(&mut parts.vcs, signal_of(command));
+            parts.vcs_line = if said.is_empty() { index + 1 } else { index };
+            append(&mut parts.answer, before);
+            append(&mut parts.vcs, said);
         } else if (in_vcs && (indented || is_boilerplate(text))) || is_vcs_line(text) {
             if parts.vcs.is_empty() {
                 parts.vcs_line = index;
@@ -172,36 +191,52 @@ fn append(text: &mut String, line: &str) {
     text.push_str(line);
 }
 
-/// The command of `…: git ls-remote -q URL in DIR: exit status 128:`, with its end.
-fn vcs_command(line: &str) -> Option<&str> {
-    let trimmed = line.trim_end();
-    let ended = trimmed
-        .rfind(": exit status ")
-        .or_else(|| trimmed.rfind(": signal: "))?;
-    let tail = &trimmed[ended + 2..];
-    if tail.len() > 40 {
-        return None;
-    }
-    ["git ", "hg ", "svn ", "bzr ", "fossil "]
+/// What stands before a VCS's command, the command, and what stands behind its
+/// exit status: nothing as a rule, `signal: killed`, or (where a tool has made
+/// one line of many) what the VCS said.
+fn vcs_command(line: &str) -> Option<(&str, &str, &str)> {
+    let status = line.find(": exit status ").map(|at| (at, ": exit status "));
+    let signal = line.find(": signal: ").map(|at| (at, ": "));
+    let (ended, word) = status.or(signal)?;
+    let start = ["git ", "hg ", "svn ", "bzr ", "fossil "]
         .iter()
         .filter_map(|name| {
-            let at = trimmed[..ended].find(&format!(": {name}")).map(|at| at + 2);
-            at.or_else(|| trimmed.starts_with(name).then_some(0))
+            let inner = line[..ended].find(&format!(": {name}")).map(|at| at + 2);
+            inner.or_else(|| line.starts_with(name).then_some(0))
         })
-        .min()
-        .map(|at| &line[at..])
-}
-
-/// `signal: killed` behind a command; an exit status says nothing by itself.
-fn signal_of(command: &str) -> &str {
-    command.rfind("signal: ").map_or("", |at| &command[at..])
+        .min()?;
+    let said = line[ended + word.len()..]
+        .trim_start_matches(|c: char| c.is_ascii_digit() || c == ':')
+        .trim();
+    Some((&line[..start], &line[start..ended], said))
 }
 
 /// Lines that git, ssh and hg print, whatever stands around them.
 #[must_use]
 pub(super) fn is_vcs_line(text: &str) -> bool {
     const HEADS: &[&str] = &[
-        "fatal: ",
+        "fatal: unable to ",
+        "fatal: Could not read ",
+        "fatal: could not read ",
+        "fatal: couldn't find remote ",
+        "fatal: repository ",
+        "fatal: remote ",
+        "fatal: the remote end ",
+        "fatal: The remote end ",
+        "fatal: Remote branch ",
+        "fatal: early EOF",
+        "fatal: index-pack ",
+        "fatal: fetch-pack",
+        "fatal: expected flush",
+        "fatal: protocol error",
+        "fatal: Authentication failed",
+        "fatal: bad config",
+        "fatal: bad object",
+        "fatal: not a git repository",
+        "fatal: detected dubious ownership",
+        "fatal: unexpected line in ",
+        "fatal: http",
+        "fatal: read error: ",
         "error: RPC failed",
         "error: remote",
         "error: git-remote",
@@ -230,7 +265,9 @@ pub(super) fn is_vcs_line(text: &str) -> bool {
     ];
     HEADS.iter().any(|head| text.starts_with(head))
         || (text.starts_with("error: ") && text.ends_with("bytes of body are still expected"))
-        || text.contains("Permission denied (")
+        || text.contains("Permission denied (publickey")
+        // Git in another language: its URL stays in quotes, with the cause behind it.
+        || (text.starts_with("fatal: ") && text.contains("'http") && text.contains("': "))
 }
 
 /// Lines without indentation that belong to the message above them.
@@ -247,13 +284,23 @@ pub(super) fn is_boilerplate(text: &str) -> bool {
         "go.sum database server misbehavior",
         "note:",
         "tree:",
+        "module declares its path as:",
+        "but was required as:",
         "and the repository exists.",
         "Please make sure you have the correct access rights",
         "server response:",
     ];
     HEADS.iter().any(|head| text.starts_with(head))
-        || (text.starts_with("go.mod:") && text.as_bytes().get(7).is_some_and(u8::is_ascii_digit))
-        || (text.starts_with("go.work:") && text.as_bytes().get(8).is_some_and(u8::is_ascii_digit))
+}
+
+/// `/path/go.mod:5:2: …`: a place in a go.mod or go.work.
+pub(super) fn is_place(text: &str) -> bool {
+    ["go.mod:", "go.work:"].iter().any(|file| {
+        text.find(file).is_some_and(|at| {
+            let number = text.as_bytes().get(at + file.len());
+            number.is_some_and(u8::is_ascii_digit)
+        })
+    })
 }
 
 /// What stands behind the last `M@V: ` (or `module M: `) of a line.
@@ -285,6 +332,7 @@ fn candidates<'a>(block: &Block, parts: &Parts<'a>, rules: RuleSet<'_>) -> Vec<C
     }
     if let Some(rule) = rules.answer(&parts.answer)
         && (rule.alone || is_go || names_module(&parts.answer))
+        && (rule.id != "security" || parts.answer.contains("SECURITY ERROR"))
     {
         found.push(Candidate {
             rule,
@@ -292,7 +340,7 @@ fn candidates<'a>(block: &Block, parts: &Parts<'a>, rules: RuleSet<'_>) -> Vec<C
             request: None,
         });
     }
-    if found.iter().all(|c| c.rule.weak)
+    if found.iter().all(|c| c.rule.weight < Weight::Strong)
         && let Some((line, cause)) = parts.bare
         && let Some(rule) = rules.cause(cause, false)
     {
@@ -315,6 +363,11 @@ fn of_request<'a>(
     rules: RuleSet<'_>,
 ) -> Option<Candidate<'a>> {
     let mut rule = rules.cause(request.cause, true)?;
+    // `# get URL: 200 OK`: a trace of `-x`, and no fault.
+    let fine = matches!(gotext::status(request.cause), Some(100..400));
+    if fine && request.before.trim_end().ends_with('#') {
+        return None;
+    }
     let not_found = matches!(gotext::status(request.cause), Some(404 | 410));
     if not_found && let Some(hidden) = rules.response(&parts.response) {
         rule = hidden;
@@ -362,6 +415,11 @@ fn answer_line(block: &Block, rule: &Rule) -> usize {
     let super::rules::Pattern::Words(words) = rule.pattern else {
         return 0;
     };
+    if rule.kind == FaultKind::Security
+        && let Some(line) = block.lines.iter().position(|l| l.contains("verifying "))
+    {
+        return line;
+    }
     block
         .lines
         .iter()
@@ -423,6 +481,7 @@ fn is_go_request(request: &Request<'_>) -> bool {
 /// import's place together with a file that could not be used.
 fn names_module(answer: &str) -> bool {
     gotext::module_version(answer).is_some()
+        || gotext::module_word(answer).is_some()
         || gotext::cache_path(answer).is_some()
         || (gotext::file_position(answer).is_some() && gotext::is_path_error(answer))
 }
@@ -502,6 +561,10 @@ fn is_rename(block: &Block) -> bool {
     let (Some(declared), Some(required)) = (value("declares its path as:"), value("required as:")) else {
         return true;
     };
+    // A name that no server could deliver (`go-eth`) stands in the module's own go.mod.
+    if !declared.split('/').next().unwrap_or("").contains('.') {
+        return true;
+    }
     let elements = |path: &str| -> Vec<String> {
         let (host, rest) = path.split_once('/').unwrap_or((path, ""));
         let host = host.rsplit_once('.').map_or("", |(name, _)| name);

@@ -384,6 +384,7 @@ pub fn git_status(line: &str) -> Option<u16> {
         "HTTP Error ",
         "Unexpected HTTP status ",
         "HTTP ",
+        "return value (",
     ] {
         if let Some(at) = line.rfind(word)
             && let Some(found) = status(&line[at + word.len()..])

@@ -237,6 +237,7 @@ fn one_prefix(line: &str) -> Option<&str> {
         .or_else(|| bracketed(line))
         .or_else(|| frame(line))
         .or_else(|| compose(line))
+        .or_else(|| cloud_build(line))
         .or_else(|| workflow_command(line))
 }
 
@@ -389,6 +390,24 @@ fn compose(line: &str) -> Option<&str> {
     bare.strip_prefix("| ")
 }
 
+/// `Step #0: text`, `Step #1 - "build": text`, `stdout: text`.
+fn cloud_build(line: &str) -> Option<&str> {
+    if let Some(rest) = line
+        .strip_prefix("stdout: ")
+        .or_else(|| line.strip_prefix("stderr: "))
+    {
+        return Some(rest);
+    }
+    let rest = line.strip_prefix("Step #")?;
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    let rest = &rest[digits..];
+    let rest = match rest.strip_prefix(" - \"") {
+        Some(named) => named.split_once('"')?.1,
+        None => rest,
+    };
+    rest.strip_prefix(": ")
+}
+
 /// `##[error]text`, `::error::text`, `::error file=…::text`.
 fn workflow_command(line: &str) -> Option<&str> {
     if let Some(rest) = line.strip_prefix("##[") {
@@ -486,6 +505,8 @@ mod tests {
             ("2026/09/01 12:00:00 go: x", "go: x"),
             ("12:00:00 go: x", "go: x"),
             ("remote:        go: x", "go: x"),
+            ("Step #0: \tgo.sum: h1", "\tgo.sum: h1"),
+            ("Step #1 - \"build\": go: x", "go: x"),
             ("go: x  ", "go: x"),
             ("\tm: y", "\tm: y"),
         ] {

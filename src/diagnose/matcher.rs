@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
 
 use super::gotext::{self, NetShape};
-use super::rules::{Part, Pattern, RULES, Rule, Shape};
+use super::rules::{Part, Pattern, RULES, Rule, Shape, Weight};
 use super::{FaultKind, Verdict};
 
 /// The automaton, and which of its words each rule needs.
@@ -149,7 +149,7 @@ impl RuleSet<'_> {
             .map(|(_, rule)| rule)
     }
 
-    /// Strong before weak, then the weightier verdict, then the earlier row.
+    /// By weight, then by verdict, then the earlier row.
     fn heaviest(&self, part: Part, fits: impl Fn(usize, &Rule) -> bool) -> Option<&'static Rule> {
         let mut best: Option<&'static Rule> = None;
         for (index, rule) in self.rules(part) {
@@ -163,7 +163,7 @@ impl RuleSet<'_> {
 
 /// How much a rule counts against others of the same block.
 #[must_use]
-pub(super) fn weight(rule: &Rule) -> u8 {
+pub(super) fn weight(rule: &Rule) -> (Weight, u8) {
     let verdict = match (rule.verdict, rule.kind) {
         (Verdict::Final, FaultKind::Security) => 6,
         (Verdict::Repair, FaultKind::Security) => 5,
@@ -172,7 +172,7 @@ pub(super) fn weight(rule: &Rule) -> u8 {
         (Verdict::Switch, _) => 2,
         (Verdict::Retry | Verdict::Unknown, _) => 1,
     };
-    if rule.weak { verdict } else { verdict + 10 }
+    (rule.weight, verdict)
 }
 
 fn fits_shape(shape: Shape, cause: &str, net: Option<NetShape>, whole: bool) -> bool {

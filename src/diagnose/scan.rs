@@ -160,6 +160,11 @@ impl Reader {
             return;
         }
         self.found.program |= is_program_failure(trimmed);
+        if let Some(block) = &mut self.block
+            && block.unwrap_line(trimmed)
+        {
+            return;
+        }
         match &mut self.block {
             Some(block) if continues(block, trimmed, indented) => block.push(text),
             _ => {
@@ -358,6 +363,13 @@ fn continues(block: &Block, text: &str, indented: bool) -> bool {
     if block::is_boilerplate(text) {
         return true;
     }
+    // `errors parsing go.mod:` and then, without indentation, the places in it.
+    if block.head().trim_end().ends_with(':')
+        && block.head().contains("errors parsing")
+        && block::is_place(text)
+    {
+        return true;
+    }
     if !indented {
         return false;
     }
@@ -388,17 +400,28 @@ fn is_progress(text: &str) -> bool {
 
 /// Lines of compilers, tests and programs that failed.
 fn is_program_failure(text: &str) -> bool {
-    (text.starts_with("# ") && !text.contains(": ") && !text.starts_with("# get "))
+    (text.starts_with("# ") && !text.contains(": ") && !text.contains("; ") && !text.starts_with("# get "))
         || text.starts_with("exit status ")
         || text.starts_with("vet: ")
 }
 
 /// The command behind a shell's or CI system's echo of it.
 fn command_of(text: &str) -> Option<&str> {
-    for mark in ["##[group]Run ", "Run ", "+ ", "$ ", "> "] {
+    for mark in ["##[group]Run ", "Run ", "+ ", "$ ", "> ", "# "] {
         if let Some(command) = text.strip_prefix(mark) {
-            return is_go_command(command).then_some(command);
+            return (is_go_command(command) && !command.contains(": ")).then_some(command);
         }
+    }
+    // A shell's prompt: `user@host:~$ go …`, `C:\\src>go …`.
+    let prompted = [" # go ", "]# go ", "$ go ", ">go ", "> go "]
+        .iter()
+        .filter_map(|mark| text.find(mark).map(|at| (at, at + mark.len() - 3)))
+        .min();
+    if let Some((at, start)) = prompted
+        && at < 80
+        && !text[..at].contains(": ")
+    {
+        return is_go_command(&text[start..]).then_some(&text[start..]);
     }
     let at = text.find("RUN ")?;
     let command = text[at + 4..].trim_end_matches(':');
