@@ -420,3 +420,251 @@ fn a_directory_that_lost_a_package_is_mended_with_what_go_remembers_of_it() {
     cache.sandbox.plain_go(&deps).output().expect_code(0);
     cache.expect_pristine("index");
 }
+
+/// Whatever was damaged stays a damage that `cache repair` mends, however a repair ended.
+#[test]
+fn a_repair_killed_at_any_step_leaves_a_cache_that_go_can_use() {
+    let mut cache = Cache::new();
+    // Before the first file has moved, plain go meets what it would have met anyway.
+    let early = ["set-made", "partial-made", "index-forgotten"];
+    let steps = [
+        "zip-aside",
+        "extracted-directory-aside",
+        "ziphash-aside",
+        "go.mod-aside",
+        "info-aside",
+        "done",
+    ];
+    let everything: &[&str] = &["zip", "ziphash", "mod", "info"];
+    let cases: [(&str, &[&str], bool); 5] = [
+        ("zip and tree", &["zip"], true),
+        ("tree", &[], true),
+        ("zip", &["zip"], false),
+        ("ziphash", &["ziphash"], false),
+        ("everything", everything, true),
+    ];
+    let mut killed_at = BTreeSet::new();
+    for (case, files, tree_too) in cases {
+        for step in early.iter().chain(&steps) {
+            cache.reset();
+            for suffix in files {
+                let other = cache
+                    .sandbox
+                    .modcache()
+                    .join(format!("cache/download/example.com/b/@v/v1.0.0.{suffix}"));
+                let damage = if *suffix == "zip" {
+                    Damage::Cut
+                } else {
+                    Damage::Swapped
+                };
+                damage.strike(&cache.file(suffix), &other);
+            }
+            if tree_too {
+                Damage::Missing.strike(&cache.extracted().join("sub/sub.go"), Path::new(""));
+            }
+            let run = cache
+                .sandbox
+                .gofix(&["cache", "repair"])
+                .env("__GOFIX_TEST_CHECKPOINT", step)
+                .output();
+            if run.signal().is_none() {
+                // This case has no such step.
+                run.expect_code(0);
+                continue;
+            }
+            killed_at.insert(*step);
+            let case = format!("{case}, killed at {step}");
+            if early.contains(step) || files.len() > 1 {
+                let again = cache.repair();
+                assert_eq!(again.code(), Some(0), "{case}: {again}");
+            }
+            cache.expect_go_works(&case);
+            let again = cache.repair();
+            assert_eq!(again.code(), Some(0), "{case}: {again}");
+            cache.expect_go_works(&case);
+            cache.expect_pristine(&case);
+        }
+    }
+    let all: BTreeSet<&str> = early.into_iter().chain(steps).collect();
+    assert_eq!(killed_at, all, "a step that no case reaches");
+}
+
+/// Sets aside, shows, and puts back.
+#[test]
+fn what_is_set_aside_can_be_put_back() {
+    let mut cache = Cache::new();
+    cache.reset();
+    let damaged = b"<html>";
+    fs::write(cache.file("mod"), damaged).unwrap();
+    Damage::Missing.strike(&cache.extracted().join("sub/sub.go"), Path::new(""));
+    let before = tree(&cache.extracted());
+    cache.repair().expect_code(0);
+    assert!(!cache.file("mod").exists());
+    assert!(!cache.extracted().exists());
+    let list = cache
+        .sandbox
+        .gofix(&["cache", "list", "--json"])
+        .output()
+        .expect_code(0);
+    let list: serde_json::Value = serde_json::from_str(&list.stdout).unwrap();
+    let set = &list["kept"][0];
+    assert_eq!(set["module"], serde_json::json!([MODULE, VERSION]));
+    assert_eq!(set["items"].as_array().unwrap().len(), 2);
+    let id = set["id"].as_str().unwrap();
+
+    // Something stands there now: that stays, the rest comes back.
+    fs::write(cache.file("mod"), "new").unwrap();
+    let restore = cache
+        .sandbox
+        .gofix(&["cache", "restore", id])
+        .output()
+        .expect_code(1);
+    assert!(restore.stdout.contains("left aside"), "{restore}");
+    assert_eq!(fs::read(cache.file("mod")).unwrap(), b"new");
+    assert_eq!(tree(&cache.extracted()), before);
+    fs::remove_file(cache.file("mod")).unwrap();
+    cache.sandbox.gofix(&["cache", "restore"]).output().expect_code(0);
+    assert_eq!(fs::read(cache.file("mod")).unwrap(), damaged);
+    let list = cache.sandbox.gofix(&["cache", "list"]).output().expect_code(0);
+    assert_eq!(list.stdout, "nothing is set aside\n");
+    for bad in ["../../etc", "2026-01-01/none", "x"] {
+        cache
+            .sandbox
+            .gofix(&["cache", "restore", bad])
+            .output()
+            .expect_code(1);
+    }
+}
+
+#[test]
+fn a_dry_run_changes_nothing() {
+    let mut cache = Cache::new();
+    cache.reset();
+    fs::write(cache.file("zip"), "<html>").unwrap();
+    let before = tree(&cache.sandbox.modcache());
+    let run = cache
+        .sandbox
+        .gofix(&["cache", "repair", "--dry-run", "--json"])
+        .output()
+        .expect_code(0);
+    let said: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(said["repairs"][0]["module"], format!("{MODULE}@{VERSION}"));
+    assert_eq!(tree(&cache.sandbox.modcache()), before);
+    let verify = cache
+        .sandbox
+        .gofix(&["cache", "verify", "--json"])
+        .output()
+        .expect_code(1);
+    let said: serde_json::Value = serde_json::from_str(&verify.stdout).unwrap();
+    assert_eq!(said["problems"][0]["what"], "zip");
+    assert_eq!(tree(&cache.sandbox.modcache()), before);
+    // Another module is not looked at, and a name that is none is refused.
+    cache
+        .sandbox
+        .gofix(&["cache", "verify", "example.com/b"])
+        .output()
+        .expect_code(0);
+    cache
+        .sandbox
+        .gofix(&["cache", "verify", &format!("{MODULE}@{VERSION}")])
+        .output()
+        .expect_code(1);
+    cache
+        .sandbox
+        .gofix(&["cache", "repair", "../../etc@v1.0.0"])
+        .output()
+        .expect_code(2);
+    cache
+        .sandbox
+        .gofix(&["cache", "repair", "example.com/b@v1.0.0/../x"])
+        .output()
+        .expect_code(2);
+}
+
+/// Without a network nothing is taken that only the network could bring back.
+#[test]
+fn with_goproxy_off_only_what_the_cache_holds_is_mended() {
+    let mut cache = Cache::new();
+    cache.reset();
+    Damage::Missing.strike(&cache.extracted().join("sub/sub.go"), Path::new(""));
+    let off = |cache: &Cache| {
+        cache
+            .sandbox
+            .gofix(&["cache", "repair"])
+            .env("GOPROXY", "off")
+            .output()
+    };
+    off(&cache).expect_code(0);
+    let plain = cache
+        .sandbox
+        .plain_go(&["build", "-o", "/dev/null"])
+        .env("GOPROXY", "off");
+    plain.output().expect_code(0);
+    fs::write(cache.file("zip"), "<html>").unwrap();
+    let refused = off(&cache).expect_code(1);
+    assert!(refused.stderr.contains("GOPROXY=off"), "{refused}");
+    assert!(cache.file("zip").exists());
+}
+
+/// The cache as somebody else might leave it for root to fall over.
+#[test]
+fn planted_links_are_neither_followed_nor_touched() {
+    let mut cache = Cache::new();
+    let treasure = cache.sandbox.path("treasure");
+    fs::create_dir(&treasure).unwrap();
+    for name in ["v1.2.0.zip", "v1.2.0.ziphash", "v1.2.0.mod", "v1.2.0.lock", "f"] {
+        fs::write(treasure.join(name), "precious").unwrap();
+    }
+    let mut locked = fs::metadata(&treasure).unwrap().permissions();
+    locked.set_mode(0o555);
+    fs::set_permissions(&treasure, locked).unwrap();
+    let before = tree(&treasure);
+    let link = |from: &Path| {
+        if from.is_dir() {
+            remove_tree(from);
+        } else {
+            fs::remove_file(from).ok();
+        }
+        std::os::unix::fs::symlink(&treasure, from).unwrap();
+    };
+    let at_v = cache.file("zip").parent().unwrap().to_path_buf();
+    let tree_above = cache.extracted().parent().unwrap().to_path_buf();
+    for place in ["zip", "ziphash", "mod", "lock"] {
+        cache.reset();
+        Damage::Missing.strike(&cache.extracted().join("sub/sub.go"), Path::new(""));
+        fs::remove_file(cache.file(place)).unwrap();
+        std::os::unix::fs::symlink(treasure.join(format!("v1.2.0.{place}")), cache.file(place)).unwrap();
+        cache.repair();
+        assert_eq!(tree(&treasure), before, "{place}");
+        let read = fs::read_link(cache.file(place));
+        assert!(read.is_ok(), "{place}: the link itself is left alone");
+    }
+    for place in [
+        at_v,
+        cache.extracted(),
+        tree_above,
+        cache.sandbox.modcache().join("cache/gofix"),
+    ] {
+        cache.reset();
+        fs::write(cache.file("mod"), "<html>").unwrap();
+        link(&place);
+        cache.repair();
+        cache.sandbox.gofix(&["cache", "verify"]).output();
+        cache.sandbox.gofix(&["cache", "restore"]).output();
+        assert_eq!(tree(&treasure), before, "{}", place.display());
+        fs::remove_file(&place).unwrap();
+        fs::create_dir_all(&place).unwrap();
+    }
+    // Inside the extracted tree: the tree goes, what the link points to stays.
+    cache.reset();
+    let inner = cache.extracted().join("sub");
+    open_up(&cache.extracted());
+    remove_tree(&inner);
+    std::os::unix::fs::symlink(&treasure, &inner).unwrap();
+    cache.repair().expect_code(0);
+    cache.expect_go_works("link in a tree");
+    assert_eq!(tree(&treasure), before);
+    let kept = cache.sandbox.modcache().join("cache/gofix");
+    assert!(kept.is_dir());
+    open_up(&treasure);
+}
