@@ -82,16 +82,21 @@ fn players() -> io::Result<Players> {
 }
 
 /// A version manager's shim needs the user's environment; the go in its GOROOT does not.
+/// It is asked only where the path does not tell, since go writes into HOME as it runs.
 fn go_of_goroot(found: &Path) -> PathBuf {
+    let resolved = found.canonicalize().unwrap_or_default();
+    let is_goroot = |dir: &Path| dir.join("VERSION").is_file() && dir.join("pkg/tool").is_dir();
+    if resolved.parent().and_then(Path::parent).is_some_and(is_goroot) {
+        return resolved;
+    }
     let output = Command::new(found)
         .args(["env", "GOROOT"])
         .env("GOTOOLCHAIN", "local")
         .output();
     let goroot = output
         .ok()
-        .and_then(|output| String::from_utf8(output.stdout).ok())
-        .unwrap_or_default();
-    let go = Path::new(goroot.trim()).join("bin/go");
+        .and_then(|output| String::from_utf8(output.stdout).ok());
+    let go = Path::new(goroot.unwrap_or_default().trim()).join("bin/go");
     if go.is_file() { go } else { found.to_owned() }
 }
 

@@ -118,14 +118,6 @@ impl Sandbox {
         for dir in ["home", "gopath", "gocache", "tmp", "shims", "project"] {
             fs::create_dir(sandbox.path(dir)).expect("a folder in the sandbox");
         }
-        // Go's telemetry runs in a process that outlives go; it is switched off in a file only.
-        for dir in [
-            "home/.config/go/telemetry",
-            "home/Library/Application Support/go/telemetry",
-        ] {
-            fs::create_dir_all(sandbox.path(dir)).expect("a folder in the sandbox");
-            fs::write(sandbox.path(dir).join("mode"), "off").expect("a file in the sandbox");
-        }
         symlink(shim_exe(), sandbox.path("shims/go")).expect("a link to the shim");
         symlink(gofix_exe(), sandbox.path("shims/gofix")).expect("a link to gofix");
         sandbox.with_default_env()
@@ -151,6 +143,17 @@ impl Sandbox {
             .env("GOSUMDB", "off")
             .env("__GOFIX_TEST_SYSTEM_DIR", etc)
             .env("LC_ALL", "C")
+    }
+
+    /// Switches Go's telemetry off, which a file in HOME alone can do. It runs in a process
+    /// that outlives go and would write into a sandbox that is being removed. What runs go
+    /// in a test calls this by itself.
+    pub(crate) fn switch_telemetry_off(&self) {
+        for dir in ["home/.config", "home/Library/Application Support"] {
+            let dir = self.path(dir).join("go/telemetry");
+            fs::create_dir_all(&dir).expect("a folder in the sandbox");
+            fs::write(dir.join("mode"), "off").expect("a file in the sandbox");
+        }
     }
 
     /// Sets a variable for everything that runs in the sandbox.
@@ -201,6 +204,7 @@ impl Sandbox {
     /// Writes a program that imports these packages, and a go.mod that requires
     /// nothing yet: what `go mod tidy` is for.
     pub(crate) fn importing(self, packages: &[&str]) -> Self {
+        self.switch_telemetry_off();
         let imports: String = packages
             .iter()
             .map(|package| format!("\t_ \"{package}\"\n"))
@@ -230,11 +234,13 @@ impl Sandbox {
 
     /// `go ARGS`, found in PATH as a user's shell finds it: the shim.
     pub(crate) fn go(&self, args: &[&str]) -> Run {
+        self.switch_telemetry_off();
         self.run(self.path("shims/go")).args(args)
     }
 
     /// `go ARGS` without gofix.
     pub(crate) fn plain_go(&self, args: &[&str]) -> Run {
+        self.switch_telemetry_off();
         self.run(real_go()).args(args)
     }
 
