@@ -541,3 +541,255 @@ fn millis(d: Duration) -> String {
 fn day(t: Timestamp) -> String {
     t.to_string().split('T').next().unwrap_or_default().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::probe::Handshake;
+    use crate::relay::url::Url;
+
+    fn target(url: &str, role: Role) -> Target {
+        let (shown, from) = (url.to_owned(), "GOPROXY (environment)".to_owned());
+        Target {
+            role,
+            url: Url::parse(url).unwrap(),
+            shown,
+            from,
+            routes: vec![1],
+        }
+    }
+
+    fn dialled(address: &str, errno: Option<i32>) -> Dialled {
+        let refusal = errno.map(|errno| {
+            let error = std::io::Error::from_raw_os_error(errno);
+            (Refusal::of(&error), super::super::words::io(&error))
+        });
+        Dialled {
+            address: SocketAddr::new(address.parse().unwrap(), 443),
+            refusal,
+        }
+    }
+
+    /// A server of which nothing but the connection attempts is known.
+    fn unconnected(attempts: Vec<Dialled>) -> Measured {
+        let addresses = attempts.iter().map(|d| d.address).collect();
+        let resolved = Some(Ok((addresses, Duration::from_millis(5))));
+        Measured {
+            resolved,
+            dialled: attempts,
+            done: true,
+            ..Measured::default()
+        }
+    }
+
+    /// One that works in every step.
+    fn good(attempts: Vec<Dialled>) -> Measured {
+        let ms = Duration::from_millis(20);
+        Measured {
+            connect: Some(Ok(((), ms))),
+            handshake: Some(Ok((
+                Handshake {
+                    version: "TLS 1.3",
+                    http2: true,
+                },
+                ms,
+            ))),
+            info: Some(Ok((Answer::Good, ms))),
+            go_mod: Some(Ok((Answer::Good, ms))),
+            zip: Some(Ok((Answer::Good, ms))),
+            ..unconnected(attempts)
+        }
+    }
+
+    fn judged(measured: &Measured) -> Vec<Row> {
+        let now = "2026-01-02T00:00:00Z".parse().unwrap();
+        rows(&target("https://proxy.example", Role::Proxy), measured, now)
+    }
+
+    #[track_caller]
+    fn first(measured: &Measured, grade: Grade, text: &str) -> Row {
+        let row = judged(measured).remove(0);
+        assert!(row.grade == grade && row.found.contains(text), "{row:?}");
+        row
+    }
+
+    #[test]
+    fn what_keeps_a_connection_from_coming_about_is_told_apart() {
+        let cases = [
+            (libc::ECONNREFUSED, "refuses connections"),
+            (libc::ETIMEDOUT, "does not react to connection attempts"),
+            (libc::ENETUNREACH, "there is no way to"),
+            (libc::EHOSTUNREACH, "there is no way to"),
+            (libc::EADDRNOTAVAIL, "no free local port (EADDRNOTAVAIL)"),
+            (libc::EMFILE, "may open no more files (EMFILE)"),
+            (libc::EPERM, "this machine itself forbids"),
+            (libc::ECONNRESET, "connection reset by peer"),
+        ];
+        for (errno, text) in cases {
+            first(
+                &unconnected(vec![dialled("192.0.2.1", Some(errno))]),
+                Grade::Broken,
+                text,
+            );
+        }
+    }
+
+    #[test]
+    fn of_several_addresses_the_most_telling_refusal_is_shown() {
+        let attempts = vec![
+            dialled("2001:db8::1", Some(libc::ENETUNREACH)),
+            dialled("192.0.2.1", Some(libc::ETIMEDOUT)),
+        ];
+        first(&unconnected(attempts), Grade::Broken, "does not react");
+    }
+
+    #[test]
+    fn dead_ipv6_is_a_warning_and_absent_ipv6_is_nothing() {
+        let working = || dialled("192.0.2.1", None);
+        let dead = judged(&good(vec![
+            working(),
+            dialled("2001:db8::1", Some(libc::ETIMEDOUT)),
+        ]));
+        assert_eq!(dead[0].grade, Grade::Fine);
+        assert_eq!(dead[1].grade, Grade::Warning);
+        assert!(
+            dead[1]
+                .found
+                .starts_with("IPv6 is announced and dead: 2001:db8::1"),
+            "{dead:?}"
+        );
+        let absent = judged(&good(vec![
+            working(),
+            dialled("2001:db8::1", Some(libc::ENETUNREACH)),
+        ]));
+        assert_eq!(absent.len(), 1, "{absent:?}");
+        let one_of_two = judged(&good(vec![
+            working(),
+            dialled("192.0.2.2", Some(libc::ECONNREFUSED)),
+        ]));
+        assert_eq!(
+            one_of_two[1].found,
+            "1 of 2 addresses do not work: 192.0.2.2: connection refused"
+        );
+    }
+
+    #[test]
+    fn whatever_step_hangs_is_named() {
+        let mut hung = Measured {
+            doing: "looking up proxy.example".into(),
+            ..Measured::default()
+        };
+        first(
+            &hung,
+            Grade::Broken,
+            "it hangs before its name was resolved (looking up proxy.example)",
+        );
+        hung = Measured {
+            doing: "connecting".into(),
+            done: false,
+            ..unconnected(vec![])
+        };
+        first(&hung, Grade::Broken, "it hangs before a connection came about");
+        hung = Measured {
+            info: None,
+            done: false,
+            ..good(vec![dialled("192.0.2.1", None)])
+        };
+        first(&hung, Grade::Broken, "it hangs before it answered a request");
+        hung = Measured {
+            zip: None,
+            done: false,
+            ..good(vec![dialled("192.0.2.1", None)])
+        };
+        first(
+            &hung,
+            Grade::Broken,
+            "small answers come, the zip does not: it hangs",
+        );
+    }
+
+    #[test]
+    fn an_answer_that_fails_is_graded_by_what_it_says() {
+        let with = |answer: Answer| Measured {
+            info: Some(Ok((answer, Duration::from_millis(1)))),
+            ..good(vec![dialled("192.0.2.1", None)])
+        };
+        first(
+            &with(Answer::Status(401, String::new())),
+            Grade::Broken,
+            "refuses access with 401",
+        );
+        first(&with(Answer::Status(410, String::new())), Grade::Note, "(410)");
+        first(
+            &with(Answer::Status(502, "bad \x1b".into())),
+            Grade::Broken,
+            "502: bad \u{fffd}",
+        );
+        first(
+            &with(Answer::Garbage("a web page".into())),
+            Grade::Broken,
+            "captive portal",
+        );
+        let slow = Measured {
+            info: Some(Ok((Answer::Good, Duration::from_secs(3)))),
+            ..good(vec![dialled("192.0.2.1", None)])
+        };
+        first(&slow, Grade::Warning, "answers late");
+    }
+
+    #[test]
+    fn a_sumdb_that_fails_behind_a_proxy_is_a_warning() {
+        let ms = Duration::from_millis(1);
+        let with = |step: Step<Answer>| Measured {
+            sumdb: Some(step),
+            ..good(vec![dialled("192.0.2.1", None)])
+        };
+        assert_eq!(
+            judged(&with(Ok((Answer::Status(404, String::new()), ms)))).len(),
+            1
+        );
+        let broken = judged(&with(Ok((Answer::Status(503, String::new()), ms))));
+        assert_eq!(broken[1].grade, Grade::Warning);
+        assert!(broken[1].found.contains("its checksum database answers 503"));
+    }
+
+    #[test]
+    fn interception_shows_in_the_issuer_even_where_it_is_trusted() {
+        let certificate = |issuer: &str, until: &str| crate::doctor::der::Certificate {
+            issuer: issuer.into(),
+            subject: "proxy".into(),
+            not_before: "2025-01-01T00:00:00Z".parse().unwrap(),
+            not_after: until.parse().unwrap(),
+        };
+        let with = |host: &str, issuer: &str, until: &str| {
+            let measured = Measured {
+                certificate: Some(certificate(issuer, until)),
+                ..good(vec![dialled("192.0.2.1", None)])
+            };
+            let now = "2026-01-02T00:00:00Z".parse().unwrap();
+            let rows = rows(&target(host, Role::Proxy), &measured, now);
+            rows.get(1).map(|row| row.found.clone())
+        };
+        let later = "2026-06-01T00:00:00Z";
+        assert_eq!(with("https://goproxy.example", "Some CA", later), None);
+        assert!(
+            with("https://goproxy.example", "Fortinet Ltd.", later)
+                .unwrap()
+                .contains("intercepted")
+        );
+        assert!(
+            with("https://proxy.golang.org", "Some CA", later)
+                .unwrap()
+                .contains("intercepted")
+        );
+        assert_eq!(
+            with("https://proxy.golang.org", "Google Trust Services, WR2", later),
+            None
+        );
+        assert!(
+            with("https://goproxy.example", "Some CA", "2026-01-05T00:00:00Z")
+                .unwrap()
+                .contains("ends on 2026-01-05")
+        );
+    }
+}

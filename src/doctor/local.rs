@@ -529,7 +529,7 @@ pub(super) fn read_small(path: &Path) -> Option<String> {
 }
 
 /// `/proc` files say that their size is 0.
-fn proc_file(path: &str) -> Option<String> {
+pub(super) fn read_proc(path: &str) -> Option<String> {
     std::fs::read(path)
         .ok()
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -537,10 +537,10 @@ fn proc_file(path: &str) -> Option<String> {
 
 /// Local ports in use against those there are: EADDRNOTAVAIL.
 fn ports() -> Option<Row> {
-    let range = proc_file("/proc/sys/net/ipv4/ip_local_port_range")?;
+    let range = read_proc("/proc/sys/net/ipv4/ip_local_port_range")?;
     let mut ends = range.split_whitespace().filter_map(|n| n.parse::<u64>().ok());
     let total = (1 + ends.next_back()?).saturating_sub(ends.next()?);
-    let used = sockets(&proc_file("/proc/net/sockstat")?)?;
+    let used = sockets(&read_proc("/proc/net/sockstat")?)?;
     if total == 0 || used * 10 < total * 8 {
         return None;
     }
@@ -570,7 +570,7 @@ fn descriptors() -> Vec<Row> {
         let found = format!("a process may open {soft} files (at most {hard}): soon \"too many open files\"");
         rows.push(Row::new(Grade::Warning, "descriptors", found, "ulimit -n").mend("ulimit -n 4096"));
     }
-    if let Some((used, max)) = proc_file("/proc/sys/fs/file-nr").as_deref().and_then(file_nr)
+    if let Some((used, max)) = read_proc("/proc/sys/fs/file-nr").as_deref().and_then(file_nr)
         && used * 10 >= max * 9
     {
         let found = format!("{used} of {max} files of the whole machine are open");

@@ -17,6 +17,7 @@ mod http;
 mod judge;
 mod local;
 mod net;
+mod network;
 mod probe;
 mod row;
 mod show;
@@ -34,8 +35,8 @@ use jiff::Timestamp;
 
 use crate::config::Config;
 use crate::goenv::{GoEnv, Layer, Lookup};
-use crate::policy::presets;
-use crate::policy::route::{Element, ProxyList};
+use crate::policy::presets::{self, PUBLIC_PROXIES};
+use crate::policy::route::{Element, ProxyList, Widen, may_widen};
 use crate::relay::credentials::{Credentials, GoAuth};
 use crate::relay::proxy_env::{ProxyRules, ProxyVars};
 use crate::report::safe;
@@ -82,6 +83,8 @@ pub struct Server {
     pub routes: Vec<usize>,
     /// True where a module could be had.
     pub works: bool,
+    /// True where nobody answered at all: blocked, down, or no network.
+    pub unreachable: bool,
     /// From request to answer.
     pub latency: Option<Duration>,
     /// Bytes a second of a transfer.
@@ -108,6 +111,7 @@ impl Server {
             role: probe.target.role,
             routes: probe.target.routes.clone(),
             works,
+            unreachable: measured.is_unreachable(),
             latency: measured.latency(),
             speed: measured.speed.map(|(n, took)| judge::per_second(n, took)),
             http2: measured
@@ -210,7 +214,12 @@ pub fn examine(subject: &Subject<'_>, progress: &mut dyn FnMut(&str)) -> std::io
         servers.push(Server::new(probe, &measured));
     }
     rows.extend(unused_routes(&plan));
-    Ok(conclude(subject, rows, servers, start))
+    let states: Vec<Measured> = probes.iter().map(Probe::measured).collect();
+    let local_cause = network::rows(&states);
+    let reaches_network = local_cause.is_empty();
+    // In front of everything else that is broken: it is the reason.
+    rows.splice(0..0, local_cause);
+    Ok(conclude(subject, rows, servers, reaches_network, start))
 }
 
 fn tools(subject: &Subject<'_>, plan: &Plan) -> Tools {
@@ -394,7 +403,13 @@ fn unused_routes(plan: &Plan) -> Option<Row> {
     Some(Row::new(Grade::Note, "routes", found, "widen").mend("gofix config show"))
 }
 
-fn conclude(subject: &Subject<'_>, mut rows: Vec<Row>, servers: Vec<Server>, start: Instant) -> Examination {
+fn conclude(
+    subject: &Subject<'_>,
+    mut rows: Vec<Row>,
+    servers: Vec<Server>,
+    reaches_network: bool,
+    start: Instant,
+) -> Examination {
     // Stable: among equals the order of the checks stays.
     rows.sort_by_key(|row| std::cmp::Reverse(row.grade));
     let mut order: Vec<Server> = servers
@@ -403,7 +418,12 @@ fn conclude(subject: &Subject<'_>, mut rows: Vec<Row>, servers: Vec<Server>, sta
         .cloned()
         .collect();
     order.sort_by_key(cost);
-    let (advice, commands) = recommend(subject, &servers, &order);
+    // Where no network is reached at all no other proxy can help.
+    let (advice, commands) = if reaches_network {
+        recommend(subject, &servers, &order)
+    } else {
+        (None, Vec::new())
+    };
     Examination {
         rows,
         servers,
@@ -430,7 +450,7 @@ fn recommend(subject: &Subject<'_>, servers: &[Server], order: &[Server]) -> (Op
     };
     let (value, layer) = subject.goenv.get("GOPROXY");
     let Some(best) = order.first() else {
-        return nothing_works(layer);
+        return nothing_works(first, &value.to_string_lossy(), layer);
     };
     let list = reordered(&value.to_string_lossy(), order);
     let mut commands: Vec<String> = list.map(|list| set_goproxy(&list, layer)).into_iter().collect();
@@ -484,14 +504,17 @@ fn by_routes(config: &Config, order: &[Server]) -> Option<String> {
     Some(format!("gofix routes use {}", lists.join(" ")))
 }
 
-/// Where no proxy that may be asked works: the presets, and who learns what.
-fn nothing_works(layer: Layer) -> (Option<String>, Vec<String>) {
-    let Some(preset) = presets::find("cn") else {
-        return (None, Vec::new());
+/// Where a public proxy is out of reach and nothing else may be asked: the presets,
+/// and who learns what. A private proxy being down is no reason to ask a public one.
+fn nothing_works(first: &Server, value: &str, layer: Layer) -> (Option<String>, Vec<String>) {
+    let public =
+        ProxyList::parse(value).is_ok_and(|list| may_widen(&list, Widen::Auto, PUBLIC_PROXIES, &[]).is_ok());
+    let Some(preset) = presets::find("cn").filter(|_| public && first.unreachable) else {
+        return (Some("No proxy that you allow works.".to_owned()), Vec::new());
     };
     let list = preset.lists.first().copied().unwrap_or_default();
     let text = format!(
-        "No proxy that you allow works. Others were not asked. If you want to allow some ({}), they learn the names of your modules:",
+        "No proxy that you allow works; others were not asked. There are more, for {}. Whoever uses them tells them the names of its modules:",
         preset.about
     );
     (

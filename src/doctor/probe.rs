@@ -109,6 +109,16 @@ impl Measured {
         matches!(self.info, Some(Ok((Answer::Good, _)))) || matches!(self.go_mod, Some(Ok((Answer::Good, _))))
     }
 
+    /// True where nobody answered: no name, no connection, no handshake, no answer.
+    /// A certificate that does not verify is an answer, and so is a status.
+    pub(super) fn is_unreachable(&self) -> bool {
+        let answered = [&self.info, &self.sumdb]
+            .into_iter()
+            .any(|step| matches!(step, Some(Ok(_))));
+        let refused = self.certificate_refused.is_some() || matches!(self.connect, Some(Err(_)));
+        !answered && !refused
+    }
+
     /// From nothing to the first answer, where there was one.
     pub(super) fn latency(&self) -> Option<Duration> {
         let (_, answer) = self.info.as_ref()?.as_ref().ok()?;

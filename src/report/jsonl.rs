@@ -143,7 +143,7 @@ fn details(stamp: &Stamp<'_>, event: &Event) -> Value {
 
 fn fault_value(fault: &Fault) -> Value {
     json!({
-        "kind": phrase::kind_word(fault.kind),
+        "kind": fault.kind.as_str(),
         "verdict": fault.verdict.as_str(),
         "origin": phrase::origin_word(fault.origin),
         "module": fault.module.as_ref().map(safe),

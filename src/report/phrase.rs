@@ -137,36 +137,6 @@ pub(super) fn kind_phrase(kind: FaultKind) -> &'static str {
     }
 }
 
-/// The word for a kind of fault in the JSON report.
-pub(super) fn kind_word(kind: FaultKind) -> &'static str {
-    match kind {
-        FaultKind::Dns => "dns",
-        FaultKind::Connect => "connect",
-        FaultKind::Timeout => "timeout",
-        FaultKind::TlsHandshake => "tls_handshake",
-        FaultKind::Certificate => "certificate",
-        FaultKind::Reset => "reset",
-        FaultKind::Eof => "eof",
-        FaultKind::Http2 => "http2",
-        FaultKind::RateLimit => "rate_limit",
-        FaultKind::ServerError => "server_error",
-        FaultKind::Garbage => "garbage",
-        FaultKind::ProxyConnect => "proxy_connect",
-        FaultKind::Vcs => "vcs",
-        FaultKind::Auth => "auth",
-        FaultKind::NotFound => "not_found",
-        FaultKind::Refused => "refused",
-        FaultKind::Security => "security",
-        FaultKind::Sumdb => "sumdb",
-        FaultKind::Cache => "cache",
-        FaultKind::Disk => "disk",
-        FaultKind::Config => "config",
-        FaultKind::Toolchain => "toolchain",
-        FaultKind::User => "user",
-        FaultKind::Unknown => "unknown",
-    }
-}
-
 /// Whom a fault speaks of, as a word of the JSON report.
 pub(super) fn origin_word(origin: Origin) -> &'static str {
     match origin {

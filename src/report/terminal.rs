@@ -430,7 +430,7 @@ fn debug(event: &Event) -> String {
 fn debug_fault(fault: &Fault) -> String {
     format!(
         "{} ({}): {}",
-        phrase::kind_word(fault.kind),
+        fault.kind.as_str(),
         fault.verdict,
         safe(&fault.line)
     )
