@@ -19,7 +19,7 @@ use crate::config::{Flag, Flags};
     about = "Makes the go command survive a bad network",
     long_about = None,
     styles = STYLES,
-    help_template = "{about}\n\n{usage-heading} {usage}\n\n{before-help}{options}{after-help}",
+    help_template = "{about}\n\n{usage-heading} {usage}{after-help}\n\n{before-help}Settings, before the command (else variables, then files):\n{options}",
     subcommand_value_name = "COMMAND",
     arg_required_else_help = true,
     args_override_self = true,
@@ -175,7 +175,12 @@ pub enum Command {
 
 /// The arguments of a go command; go reads them, not gofix.
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
+#[command(
+    disable_help_flag = true,
+    after_help = "\
+go reads these arguments itself, so `gofix tidy -h` shows go's own help. Settings of gofix stand before the command:
+  gofix --budget 3m tidy -v"
+)]
 pub struct GoArgs {
     /// Arguments for go
     #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true, value_hint = ValueHint::AnyPath)]

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -344,7 +344,6 @@ fn the_last_route_takes_the_file_with_it_if_nothing_else_is_in_it() {
     );
     sandbox.gofix(&["routes", "remove", "2"]).output().expect_code(0);
     assert!(!file.exists());
-    fs::remove_dir(sandbox.path("home/.config")).unwrap();
     assert_eq!(tree(&sandbox.path("home")), before);
 }
 
@@ -505,6 +504,12 @@ fn without_shim() -> Sandbox {
     Sandbox::new().env("PATH", path)
 }
 
+/// The sandbox's own home holds settings of go.
+fn empty_home(sandbox: &Sandbox) {
+    fs::remove_dir_all(sandbox.path("home")).unwrap();
+    fs::create_dir(sandbox.path("home")).unwrap();
+}
+
 fn gofix(sandbox: &Sandbox, args: &[&str]) -> Run {
     sandbox.run(gofix_exe()).args(args)
 }
@@ -561,13 +566,14 @@ fn the_shim_comes_and_goes_without_a_trace() {
 #[test]
 fn an_empty_home_is_empty_again() {
     let sandbox = without_shim();
+    empty_home(&sandbox);
     gofix(&sandbox, &["shim", "install", "--routes", "global"])
         .env("SHELL", "/usr/bin/fish")
         .output()
         .expect_code(0);
     assert!(sandbox.path("home/.config/fish/conf.d/gofix.fish").exists());
     gofix(&sandbox, &["shim", "uninstall"]).output().expect_code(0);
-    assert_eq!(tree(&sandbox.path("home")), tree(&sandbox.path("nowhere")));
+    assert!(tree(&sandbox.path("home")).is_empty());
 }
 
 #[test]
@@ -623,6 +629,7 @@ fn every_shell_finds_the_shim_first_and_once() {
 #[test]
 fn print_edits_no_file_and_can_be_evaluated() {
     let sandbox = without_shim();
+    empty_home(&sandbox);
     let printed = gofix(&sandbox, &["shim", "install", "--print=bash"])
         .output()
         .expect_code(0);
@@ -659,6 +666,7 @@ fn in_github_actions_the_folder_goes_into_the_file_for_it() {
 #[test]
 fn a_go_that_is_not_gofixs_is_never_replaced() {
     let sandbox = without_shim();
+    empty_home(&sandbox);
     let dir = sandbox.path("bin");
     fs::create_dir(&dir).unwrap();
     symlink(real_go(), dir.join("go")).unwrap();
@@ -712,6 +720,60 @@ fn gofix_may_lie_beside_the_real_go() {
 }
 
 #[test]
+fn a_shim_that_does_not_prove_itself_changes_nothing() {
+    let sandbox = without_shim();
+    let before = tree(&sandbox.path("home"));
+    let refused = gofix(&sandbox, &["shim", "install"])
+        .env("TMPDIR", "/nowhere")
+        .output()
+        .expect_code(1);
+    assert!(refused.stderr.contains("nothing was changed"), "{refused}");
+    // A go that never says the same twice.
+    sandbox.write("go", "#!/bin/sh\necho $$\n");
+    fs::set_permissions(sandbox.project().join("go"), fs::Permissions::from_mode(0o755)).unwrap();
+    let run = gofix(&sandbox, &["shim", "install"]).env("GOFIX_GO", sandbox.project().join("go"));
+    let refused = run.output().expect_code(1);
+    assert!(
+        refused.stderr.contains("`go version` through the shim differs"),
+        "{refused}"
+    );
+    assert_eq!(tree(&sandbox.path("home")), before);
+}
+
+#[test]
+fn when_gofix_is_gone_every_shell_steps_over_the_shim() {
+    let sandbox = without_shim();
+    let moved = sandbox.path("away/gofix");
+    fs::create_dir(sandbox.path("away")).unwrap();
+    fs::copy(gofix_exe(), &moved).unwrap();
+    sandbox
+        .run(&moved)
+        .args(["shim", "install", "--dir"])
+        .args([sandbox.path("dir")])
+        .output()
+        .expect_code(0);
+    fs::remove_file(&moved).unwrap();
+    let path = std::env::join_paths([
+        &sandbox.path("dir"),
+        real_go().parent().unwrap(),
+        Path::new("/bin"),
+    ])
+    .unwrap();
+    let version = sandbox
+        .run("sh")
+        .args(["-c", "go version"])
+        .env("PATH", path)
+        .output()
+        .expect_code(0);
+    assert_eq!(version.stdout, sandbox.plain_go(&["version"]).output().stdout);
+    gofix(&sandbox, &["shim", "uninstall", "--dir"])
+        .args([sandbox.path("dir")])
+        .output()
+        .expect_code(0);
+    assert!(!sandbox.path("dir").exists());
+}
+
+#[test]
 fn a_file_behind_a_link_is_named_and_not_edited() {
     let sandbox = without_shim();
     fs::write(sandbox.path("dotprofile"), "# kept elsewhere\n").unwrap();
@@ -731,6 +793,7 @@ fn a_file_behind_a_link_is_named_and_not_edited() {
 #[test]
 fn the_whole_machine_gets_files_of_its_own() {
     let sandbox = without_shim();
+    empty_home(&sandbox);
     let root = sandbox.path("root");
     fs::create_dir_all(root.join("etc/fish")).unwrap();
     let before = tree(&root);

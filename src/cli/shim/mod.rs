@@ -476,3 +476,37 @@ fn take_routes(place: &Place, said: &mut Vec<String>) -> Result<Option<PathBuf>,
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_program_that_runs_the_go_behind_it_is_a_shim() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+            path
+        };
+        // What a program for another C library looks like to the kernel: its loader is not there.
+        let foreign = try_out(&program("foreign", "#!/lib/ld-nowhere.so.1\n")).unwrap_err();
+        assert!(
+            foreign.contains("cannot be the shim here: it does not start: No such file"),
+            "{foreign}"
+        );
+        let other = try_out(&program("other", "#!/bin/sh\necho go version\n")).unwrap_err();
+        assert!(other.contains("it does not run the go behind it"), "{other}");
+        let noisy = program("noisy", "#!/bin/sh\necho hello; exec \"$GOFIX_GO\" \"$@\"\n");
+        assert!(
+            try_out(&noisy)
+                .unwrap_err()
+                .contains("it does not run the go behind it")
+        );
+        assert_eq!(
+            try_out(&program("shim", "#!/bin/sh\nexec \"$GOFIX_GO\" \"$@\"\n")),
+            Ok(())
+        );
+    }
+}
