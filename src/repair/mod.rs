@@ -43,6 +43,7 @@ mod lock;
 mod mend;
 mod modfile;
 mod module;
+mod stamp;
 mod sumdb;
 mod vcs;
 pub mod verify;
@@ -467,6 +468,20 @@ fn checkpoint(name: &str) {
         && std::env::var_os("__GOFIX_TEST_CHECKPOINT").is_some_and(|wanted| wanted == name)
     {
         let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
+    }
+}
+
+/// Removes a file that was not there before a run of go, if it still holds
+/// what that run wrote.
+///
+/// # Errors
+/// A file that cannot be read or removed.
+pub fn remove_written(path: &Path, written: &[u8]) -> io::Result<()> {
+    match std::fs::read(path) {
+        Ok(now) if now == written => std::fs::remove_file(path),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

@@ -186,6 +186,11 @@ impl Reporter {
         self.story.has_trouble()
     }
 
+    /// True where a view shows the requests of the relay that went well, too.
+    pub fn wants_requests(&self) -> bool {
+        self.report.is_some() || self.settings.log == Log::Debug
+    }
+
     /// Takes one event and shows it.
     pub fn event(&mut self, event: &Event) {
         let now = self.clock.elapsed();

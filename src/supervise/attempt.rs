@@ -11,22 +11,19 @@ use std::{
 
 use gofix_shim::{RealGo, StartState};
 use nix::{fcntl::OFlag, sys::signal::Signal, unistd::pipe2};
-use tokio::net::unix::pipe::Receiver;
+use tokio::{net::unix::pipe::Receiver, sync::mpsc::UnboundedReceiver};
+
+use crate::{
+    relay::{Relay, Rewriter},
+    report::Event,
+};
 
 use super::{
     child::{Child, Plan, Sinks, reap_orphans},
-    signals::{self, Arrived, Signals},
+    signals::{Arrived, Signals},
     streams::{Gate, Kept, Mode, Spool, read_now, write_all},
     watch::{Look, SAMPLE, StallClock, Waits, Watch},
 };
-
-/// Puts the words of the relay back into the user's own, piece by piece.
-pub(super) trait Rewrite {
-    /// Takes bytes and returns those that are settled.
-    fn push(&mut self, bytes: &[u8]) -> Vec<u8>;
-    /// All that is left.
-    fn finish(&mut self) -> Vec<u8>;
-}
 
 /// What an attempt needs to know.
 pub(super) struct Setting<'a> {
@@ -41,12 +38,14 @@ pub(super) struct Setting<'a> {
     pub(super) stall: Option<Duration>,
     /// When a wait for a lock is ended.
     pub(super) deadline: Instant,
-    /// For stderr and stdout, where the relay is in between.
-    pub(super) rewrite: [Option<Box<dyn Rewrite>>; 2],
+    /// Puts the words of the relay back into the user's own, on stderr and stdout.
+    pub(super) rewrite: [Option<Rewriter>; 2],
+    /// The relay in between, and what it tells.
+    pub(super) relay: Option<(&'a Relay, &'a mut UnboundedReceiver<Event>)>,
     /// Ends go as soon as stderr says something that satisfies this.
     pub(super) enough: Option<fn(&[u8]) -> bool>,
-    /// Called once for a lock that go waits for.
-    pub(super) on_lock: &'a mut dyn FnMut(String, Option<i32>),
+    /// Told of what happens while go runs.
+    pub(super) on_event: &'a mut dyn FnMut(&Event),
 }
 
 /// How an attempt ended, and what of it has not been shown yet.
@@ -95,7 +94,7 @@ pub(super) async fn run(plan: &Plan, setting: Setting<'_>) -> io::Result<Outcome
     let child = Child::start(
         setting.go,
         plan,
-        sinks,
+        Some(sinks),
         setting.start,
         setting.signals.sigchld_before(),
     )?;
@@ -177,6 +176,11 @@ impl Running<'_> {
             self.watch.end_leftovers();
         }
         reap_orphans();
+        if let Some((_, events)) = self.setting.relay.as_mut() {
+            while let Ok(event) = events.try_recv() {
+                (self.setting.on_event)(&event);
+            }
+        }
         Ok(Outcome {
             status,
             stalled: self.stalled,
@@ -198,6 +202,7 @@ impl Running<'_> {
             Readable(Stream),
             Due,
             Sample,
+            Told(Event),
         }
         let due = self.gate.due();
         let sample = self.sampled + self.clock.as_ref().map_or(SAMPLE, StallClock::period);
@@ -207,6 +212,7 @@ impl Running<'_> {
             () = readable(self.stderr.as_ref()) => Happened::Readable(Stream::Stderr),
             () = at(due) => Happened::Due,
             () = at(Some(sample)) => Happened::Sample,
+            event = told(self.setting.relay.as_mut()) => Happened::Told(event),
         };
         match happened {
             Happened::Signal(arrived) => self.signalled(arrived)?,
@@ -218,6 +224,7 @@ impl Running<'_> {
                 self.show(&show);
             }
             Happened::Sample => self.sample(),
+            Happened::Told(event) => (self.setting.on_event)(&event),
         }
         Ok(())
     }
@@ -226,18 +233,7 @@ impl Running<'_> {
         if arrived.ends() {
             self.interrupted = Some(arrived.signal);
         }
-        match arrived.signal {
-            Signal::SIGCHLD => {}
-            Signal::SIGTSTP => {
-                if !arrived.from_terminal {
-                    self.child.signal(Signal::SIGTSTP);
-                }
-                signals::stop_as(Signal::SIGTSTP)?;
-            }
-            _ if arrived.from_terminal => {}
-            signal => self.child.signal(signal),
-        }
-        Ok(())
+        self.child.signalled(arrived)
     }
 
     fn drain(&mut self, stream: Stream) {
@@ -286,7 +282,11 @@ impl Running<'_> {
             Stream::Stdout => &mut self.setting.rewrite[1],
         };
         let bytes = match slot {
-            Some(rewrite) => Cow::Owned(rewrite.push(bytes)),
+            Some(rewrite) => {
+                let mut settled = Vec::with_capacity(bytes.len());
+                rewrite.push(bytes, &mut settled);
+                Cow::Owned(settled)
+            }
             None => Cow::Borrowed(bytes),
         };
         self.settled(stream, &bytes);
@@ -294,8 +294,11 @@ impl Running<'_> {
 
     fn finish_rewrites(&mut self) {
         for (at, stream) in [Stream::Stderr, Stream::Stdout].into_iter().enumerate() {
-            let rest = self.setting.rewrite[at].as_mut().map(|rewrite| rewrite.finish());
-            self.settled(stream, &rest.unwrap_or_default());
+            let mut rest = Vec::new();
+            if let Some(rewrite) = &mut self.setting.rewrite[at] {
+                rewrite.finish(&mut rest);
+            }
+            self.settled(stream, &rest);
         }
     }
 
@@ -355,7 +358,14 @@ impl Running<'_> {
             return;
         };
         self.other_child |= other_child;
+        // The relay has clocks of its own for what go waits for there.
+        let relayed = self
+            .setting
+            .relay
+            .as_ref()
+            .is_some_and(|(relay, _)| relay.is_busy());
         match waits {
+            Waits::No if relayed => self.rest_clock(),
             Waits::No => {
                 self.lock_wait = Duration::ZERO;
                 let struck = self.clock.as_mut().and_then(|clock| clock.sample(took, bytes));
@@ -373,7 +383,7 @@ impl Running<'_> {
                     && self.lock_wait >= LOCK_PATIENCE.min(self.setting.deadline - self.sampled)
                 {
                     self.lock_said = true;
-                    (self.setting.on_lock)(path, holder);
+                    (self.setting.on_event)(&Event::LockWait { path, pid: holder });
                 }
                 if now >= self.setting.deadline && self.stalled.is_none() {
                     self.stalled = Some(self.lock_wait);
@@ -406,4 +416,13 @@ async fn at(instant: Option<Instant>) {
         Some(instant) => tokio::time::sleep_until(instant.into()).await,
         None => std::future::pending().await,
     }
+}
+
+async fn told(relay: Option<&mut (&Relay, &mut UnboundedReceiver<Event>)>) -> Event {
+    if let Some((_, events)) = relay
+        && let Some(event) = events.recv().await
+    {
+        return event;
+    }
+    std::future::pending().await
 }

@@ -17,7 +17,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::signals;
+use super::signals::{self, Arrived};
 
 /// What one run of go differs in from what the user typed.
 #[derive(Debug, Clone, Default)]
@@ -35,7 +35,7 @@ pub(super) struct Child {
     ended: Option<ExitStatus>,
 }
 
-/// Where go's stdout and stderr go.
+/// Where go's stdout and stderr go, if not where gofix's own do.
 pub(super) struct Sinks {
     pub(super) stdout: OwnedFd,
     pub(super) stderr: OwnedFd,
@@ -45,16 +45,19 @@ impl Child {
     pub(super) fn start(
         go: &RealGo,
         plan: &Plan,
-        sinks: Sinks,
+        sinks: Option<Sinks>,
         start: &StartState,
         sigchld: libc::sighandler_t,
     ) -> io::Result<Self> {
         let mut command: Command = go.command();
         command
             .args(&plan.args)
-            .envs(plan.changes.iter().map(|(name, value)| (name, value)))
-            .stdout(Stdio::from(sinks.stdout))
-            .stderr(Stdio::from(sinks.stderr));
+            .envs(plan.changes.iter().map(|(name, value)| (name, value)));
+        if let Some(sinks) = sinks {
+            command
+                .stdout(Stdio::from(sinks.stdout))
+                .stderr(Stdio::from(sinks.stderr));
+        }
         start.restore_in(&mut command);
         let me = nix::unistd::getpid();
         #[expect(unsafe_code, reason = "what std has no word for between fork and exec")]
@@ -79,6 +82,23 @@ impl Child {
         if self.ended.is_none() {
             let _ = kill(self.pid, signal);
         }
+    }
+
+    /// Sees to a signal that has reached this process: what the terminal sent
+    /// has reached go already, the rest is passed on.
+    pub(super) fn signalled(&self, arrived: Arrived) -> io::Result<()> {
+        match arrived.signal {
+            Signal::SIGCHLD => {}
+            Signal::SIGTSTP => {
+                if !arrived.from_terminal {
+                    self.signal(Signal::SIGTSTP);
+                }
+                signals::stop_as(Signal::SIGTSTP)?;
+            }
+            _ if arrived.from_terminal => {}
+            signal => self.signal(signal),
+        }
+        Ok(())
     }
 
     /// Reaps whatever has ended and says how go did, once it has.

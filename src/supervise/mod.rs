@@ -13,6 +13,7 @@ mod attempt;
 mod child;
 mod mending;
 mod prefetch;
+mod relaying;
 mod routes;
 mod signals;
 mod streams;
@@ -39,6 +40,7 @@ pub use self::routes::Routes;
 use self::{
     attempt::{Outcome, Setting},
     child::Plan,
+    relaying::Relaying,
     signals::Signals,
     streams::{Mode, write_all},
     tidy::Snapshot,
@@ -47,7 +49,7 @@ use crate::{
     config::{Config, Flags, Warning},
     diagnose::{Diagnosis, Fault, FaultKind, Input, Verdict, diagnose},
     goenv::GoEnv,
-    policy::{Next, Policy, Seen},
+    policy::{Next, Policy, Seen, route::ProxyList},
     report::{Event, GaveUp, Reporter, Settings},
 };
 
@@ -83,7 +85,8 @@ pub fn run(invocation: &Invocation, go: &RealGo, flags: &Flags, start: &StartSta
     if invocation.treatment == Treatment::Pass || routes.lists.first().is_none_or(|own| own.is_off()) {
         return go.exec(&invocation.args, start);
     }
-    if invocation.treatment == Treatment::Carried && !prefetch::is_needed(invocation, &env) {
+    let accompanied = *config.relay == crate::config::Relay::On;
+    if invocation.treatment == Treatment::Carried && !accompanied && !prefetch::is_needed(invocation, &env) {
         return go.exec(&invocation.args, start);
     }
     let ended = match Session::open(invocation, go, start, config, &warnings, env, routes, began) {
@@ -141,6 +144,7 @@ struct Session<'a> {
     mended: Vec<crate::diagnose::Mend>,
     /// The signal that ended a repair.
     interrupted: Option<Signal>,
+    relaying: Option<Relaying>,
 }
 
 impl<'a> Session<'a> {
@@ -204,6 +208,7 @@ impl<'a> Session<'a> {
             doubted: None,
             mended: Vec::new(),
             interrupted: None,
+            relaying: None,
         })
     }
 
@@ -211,8 +216,11 @@ impl<'a> Session<'a> {
         let Some(runtime) = self.runtime.take() else {
             return End::Exec;
         };
+        if *self.config.relay != crate::config::Relay::Off {
+            self.use_relay();
+        }
         let ended = match self.invocation.treatment {
-            Treatment::Carried => runtime.block_on(self.prefetch()),
+            Treatment::Carried => runtime.block_on(self.carry()),
             Treatment::Supervised | Treatment::Pass => runtime.block_on(self.to_its_end()),
         };
         self.reporter.finish();
@@ -227,6 +235,15 @@ impl<'a> Session<'a> {
         })
     }
 
+    /// Puts the relay between go and the proxies. It walks the later routes
+    /// itself, so that for the runs of go one route is left.
+    fn use_relay(&mut self) {
+        self.relaying = self.start_relay(false);
+        if self.relaying.is_some() {
+            self.policy = Policy::new(1, *self.config.retry_count, self.budget);
+        }
+    }
+
     /// The loop: run, diagnose, mend, decide, wait, run again.
     async fn to_its_end(&mut self) -> io::Result<End> {
         let mut route = 0;
@@ -238,7 +255,7 @@ impl<'a> Session<'a> {
                 Err(error) => return Err(error),
             };
             if outcome.ok() {
-                match self.accept(outcome)? {
+                match self.accept(outcome) {
                     Accepted::Done(end) => return Ok(end),
                     Accepted::Doubted => {}
                 }
@@ -273,7 +290,9 @@ impl<'a> Session<'a> {
             args,
             changes: Vec::new(),
         };
-        if route > 0
+        if let Some(relaying) = &self.relaying {
+            plan.changes.push(("GOPROXY", relaying.relay.goproxy()));
+        } else if route > 0
             && let Some(list) = self.routes.lists.get(route)
         {
             plan.changes.push(("GOPROXY", list.to_string().into()));
@@ -300,12 +319,21 @@ impl<'a> Session<'a> {
         self.reporter.event(&Event::AttemptStarted {
             attempt: self.attempts,
             route: self.route_name(route),
-            changes: shown_changes(plan),
+            changes: self.shown_changes(plan),
         });
         let reporter = &mut self.reporter;
-        let mut on_lock = |path: String, pid| reporter.event(&Event::LockWait { path, pid });
+        let mut on_event = |event: &Event| reporter.event(event);
         let (mode, one_file) = stream_mode(self.invocation, enough.is_some());
         let stall = *self.config.stall * 2u32.saturating_pow(self.policy.stalls().min(16));
+        let json = self.invocation.switch("json");
+        let rewrite = self
+            .relaying
+            .as_ref()
+            .map_or([None, None], |relaying| relaying.rewriters(json));
+        let relay = self.relaying.as_mut().map(|relaying| {
+            relaying.relay.forget_faults();
+            (&relaying.relay, &mut relaying.events)
+        });
         let setting = Setting {
             go: self.go,
             start: self.start,
@@ -314,9 +342,10 @@ impl<'a> Session<'a> {
             one_file,
             stall: (!stall.is_zero()).then_some(stall),
             deadline: self.began + self.budget,
-            rewrite: [None, None],
+            rewrite,
+            relay,
             enough,
-            on_lock: &mut on_lock,
+            on_event: &mut on_event,
         };
         attempt::run(plan, setting).await
     }
@@ -334,39 +363,87 @@ impl<'a> Session<'a> {
     }
 
     /// An exit status of 0: the answer, unless tidy is doubted.
-    fn accept(&mut self, mut outcome: Outcome) -> io::Result<Accepted> {
-        if let Some(missing) = self.doubt(&outcome)? {
-            let again = self.files.as_ref().and_then(Snapshot::again);
-            let same = self.doubted.is_some() && self.doubted == again;
-            let may_run =
-                self.began.elapsed() < self.budget && outcome.interrupted.is_none() && !outcome.committed;
-            if !same
-                && may_run
-                && let (Some(before), Some(after)) = (&self.files, again)
-            {
-                let deadline = Instant::now() + LOCK_TIME;
-                if before.put_back(&after, &self.env, deadline).is_ok() {
-                    self.doubted = Some(after);
-                    return Ok(Accepted::Doubted);
-                }
+    fn accept(&mut self, mut outcome: Outcome) -> Accepted {
+        if self.files.is_some() && outcome.interrupted.is_none() && !outcome.committed {
+            let faults = self.relay_faults();
+            if !faults.is_empty() && self.take_back() {
+                return Accepted::Done(self.refuse(outcome, faults));
             }
-            let names = missing.join(", ");
-            let text = format!("go mod tidy could not look up {names}; a newer version may exist");
-            self.reporter.event(&Event::Warning { text });
+            if let Some(accepted) = self.doubt(&outcome) {
+                return accepted;
+            }
         }
         let status = outcome.status;
         let delivered = self.deliver(&mut outcome);
         self.finished(status, true);
-        Ok(Accepted::Done(delivered.unwrap_or(End::of(status))))
+        Accepted::Done(delivered.unwrap_or(End::of(status)))
     }
 
-    /// The packages that a tidy which ended well did not find, if any.
-    fn doubt(&self, outcome: &Outcome) -> io::Result<Option<Vec<String>>> {
-        if self.files.is_none() {
-            return Ok(None);
-        }
+    /// A tidy that looked for a package and did not find it has its files put
+    /// back and runs again; the same bytes twice are the answer.
+    fn doubt(&mut self, outcome: &Outcome) -> Option<Accepted> {
         let missing = tidy::not_found(&outcome.text);
-        Ok((!missing.is_empty()).then_some(missing))
+        if missing.is_empty() || self.sees_every_lookup() {
+            return None;
+        }
+        let written = self.files.as_ref().and_then(Snapshot::again);
+        let same = self.doubted.is_some() && self.doubted == written;
+        if !same && self.began.elapsed() < self.budget && self.take_back() {
+            self.doubted = written;
+            return Some(Accepted::Doubted);
+        }
+        let names = missing.join(", ");
+        let text = format!("go mod tidy could not look up {names}; a newer version may exist");
+        self.reporter.event(&Event::Warning { text });
+        None
+    }
+
+    /// True where go asks nobody but the relay, so that a lookup without a
+    /// fault was answered. A checksum database may always be asked past it.
+    fn sees_every_lookup(&self) -> bool {
+        let own = self.routes.lists.first();
+        let relayed = own.is_some_and(|list| {
+            list.entries()
+                .iter()
+                .all(|(element, _)| element.proxy_url().is_some())
+        });
+        self.relaying.is_some() && relayed && self.env.text("GOSUMDB") == "off"
+    }
+
+    /// Puts the files back as they stood before the first run. False where
+    /// that cannot be done; then they stay as go wrote them.
+    fn take_back(&self) -> bool {
+        let Some(before) = &self.files else { return false };
+        let deadline = Instant::now() + LOCK_TIME;
+        before
+            .again()
+            .is_some_and(|written| before.put_back(&written, &self.env, deadline).is_ok())
+    }
+
+    /// Lookups ended in faults that outlast every try, so what tidy wrote is
+    /// not what it would write in a good network.
+    fn refuse(&mut self, mut outcome: Outcome, faults: Vec<Fault>) -> End {
+        let advice =
+            "go.mod and go.sum are as they were; `GOFIX_RELAY=off gofix tidy` takes the result as it is";
+        let diagnosis = Diagnosis {
+            verdict: Verdict::Retry,
+            faults,
+            advice: advice.to_owned(),
+            needs: None,
+        };
+        self.deliver(&mut outcome);
+        for fault in &diagnosis.faults {
+            self.reporter.event(&Event::Fault {
+                attempt: self.attempts,
+                fault: fault.clone(),
+            });
+        }
+        self.reporter.event(&Event::GaveUp {
+            why: GaveUp::Doubted,
+            diagnosis: Some(diagnosis),
+        });
+        self.finished(outcome.status, false);
+        End::Code(1)
     }
 
     /// Reads what an attempt said.
@@ -405,12 +482,20 @@ impl<'a> Session<'a> {
         diagnosis
     }
 
+    /// The requests that the relay has spent its tries on in vain.
+    fn relay_faults(&self) -> Vec<Fault> {
+        self.relaying
+            .as_ref()
+            .map(|relaying| relaying.relay.faults())
+            .unwrap_or_default()
+    }
+
     async fn seen(&mut self, outcome: &Outcome, diagnosis: &Diagnosis) -> Seen {
         Seen {
             stalled: outcome.stalled.is_some(),
             repaired: diagnosis.verdict == Verdict::Repair && self.mend(diagnosis).await,
             no_default_route: watch::no_default_route(),
-            spent_by_relay: false,
+            spent_by_relay: !self.relay_faults().is_empty(),
         }
     }
 
@@ -511,6 +596,19 @@ impl<'a> Session<'a> {
         });
     }
 
+    /// What a run differs in, fit to show: neither credentials nor the relay's secret.
+    fn shown_changes(&self, plan: &Plan) -> Vec<String> {
+        let shown = |(name, value): &(&str, OsString)| match *name {
+            "GOPROXY" if self.relaying.is_some() => "GOPROXY=(relay)".to_owned(),
+            "GOPROXY" => ProxyList::parse(&value.to_string_lossy()).map_or_else(
+                |_| (*name).to_owned(),
+                |list| format!("{name}={}", list.redacted()),
+            ),
+            _ => format!("{name}={}", value.to_string_lossy()),
+        };
+        plan.changes.iter().map(shown).collect()
+    }
+
     fn route_name(&self, route: usize) -> (usize, String) {
         (
             route + 1,
@@ -590,20 +688,6 @@ fn same_file() -> bool {
     let one = nix::sys::stat::fstat(io::stdout().as_fd());
     let two = nix::sys::stat::fstat(io::stderr().as_fd());
     matches!((one, two), (Ok(one), Ok(two)) if (one.st_dev, one.st_ino) == (two.st_dev, two.st_ino))
-}
-
-fn shown_changes(plan: &Plan) -> Vec<String> {
-    let shown = plan.changes.iter().map(|(name, value)| {
-        let value = value.to_string_lossy();
-        match *name {
-            "GOPROXY" => crate::policy::route::ProxyList::parse(&value).map_or_else(
-                |_| (*name).to_owned(),
-                |list| format!("{name}={}", list.redacted()),
-            ),
-            _ => format!("{name}={value}"),
-        }
-    });
-    shown.collect()
 }
 
 /// The diagnosis of an attempt that the stall clock ended.

@@ -127,11 +127,7 @@ impl Snapshot {
 fn put_back(path: &Path, before: Option<&[u8]>, after: Option<&[u8]>, deadline: Instant) -> io::Result<()> {
     let Some(before) = before else {
         // It was not there before the run that wrote it.
-        return if read(path)?.as_deref() == after {
-            fs::remove_file(path)
-        } else {
-            Ok(())
-        };
+        return crate::repair::remove_written(path, after.unwrap_or_default());
     };
     let mut file = File::options()
         .read(true)

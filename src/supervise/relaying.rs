@@ -1,0 +1,57 @@
+//! The relay for one invocation: whether there is one, and what it is told.
+
+use std::io;
+
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::Session;
+use crate::{
+    relay::{Environment, Quoting, Relay, Rewriter, Setup},
+    report::Event,
+};
+
+/// A relay that runs, and what it tells.
+pub(super) struct Relaying {
+    pub(super) relay: Relay,
+    pub(super) events: UnboundedReceiver<Event>,
+}
+
+impl Relaying {
+    /// The rewriters for stderr and stdout. Where both are one file only one
+    /// stream is read, and it is plain text.
+    pub(super) fn rewriters(&self, json: bool) -> [Option<Rewriter>; 2] {
+        let stdout = if json { Quoting::Json } else { Quoting::Plain };
+        [
+            Some(self.relay.rewriter(Quoting::Plain)),
+            Some(self.relay.rewriter(stdout)),
+        ]
+    }
+}
+
+impl Session<'_> {
+    /// Starts the relay. `None` where there is nothing to relay, or where it
+    /// cannot be had: then go goes without it, as it would without gofix.
+    pub(super) fn start_relay(&mut self, in_front: bool) -> Option<Relaying> {
+        let (tell, events) = unbounded_channel();
+        let all = self.reporter.wants_requests();
+        let mut setup = Setup::new(self.routes.lists.clone(), Environment::from_go(&self.env));
+        setup.in_front = in_front;
+        setup.connect_timeout = *self.config.connect_timeout;
+        setup.stall = *self.config.stall;
+        setup.deadline = Some(self.began + self.budget);
+        setup.retry_count = *self.config.retry_count;
+        setup.max_fails = *self.config.max_fails;
+        setup.fail_timeout = *self.config.fail_timeout;
+        setup.listener = Some(Box::new(move |event| {
+            let failed = matches!(&event, Event::UpstreamRequest { error: Some(_), .. });
+            if all || failed {
+                drop(tell.send(event));
+            }
+        }));
+        let started: io::Result<Option<Relay>> = Relay::start(setup);
+        Some(Relaying {
+            relay: started.ok()??,
+            events,
+        })
+    }
+}
