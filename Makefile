@@ -3,7 +3,7 @@
 CARGO ?= cargo
 WITH_GO := scripts/with-go
 
-.PHONY: build rehearse test lint deny bench conformance conformance-quick
+.PHONY: build rehearse test lint deny bench bench-relay fault-proof test-real conformance conformance-quick
 
 # Both executables, go and gofix, into target/debug.
 build:
@@ -37,3 +37,12 @@ conformance: build
 # The part of it that CI has time for: what has to do with modules.
 conformance-quick: build
 	$(WITH_GO) go run scripts/conformance/main.go -run '^(mod_(tidy|download|vendor|get|why|graph|verify|e$$|proxy|sum)|work_(sync|vendor|why)|list_|chdir|env_)' $(CONFORMANCE)
+
+# What the relay costs, brings and needs: ratios of one run. Writes docs/relay-measured.md.
+bench-relay:
+	BENCH_WRITE=1 $(WITH_GO) $(CARGO) bench --locked --bench relay $(if $(BENCH),-- $(BENCH))
+
+# Whole go commands through the relay, every fault on every request, 20 seeds. Writes docs/relay-measured.md.
+fault-proof: build
+	BENCH_WRITE=1 __GOFIX_TEST_FAULT_SEEDS=$(or $(SEEDS),20) $(WITH_GO) \
+		$(CARGO) test --locked --test suite fault_proof -- --nocapture

@@ -17,12 +17,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
+#[path = "../tests/support/measured.rs"]
+mod measured;
+
 use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Framing, Module, Rule, When};
 use gofix::policy::route::ProxyList;
 use gofix::relay::{Environment, Relay, Setup};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 
+/// A zip just below the 500 MiB that go takes.
+const LARGE: usize = 490 << 20;
 /// One bench is one of these words; `all` where none is given.
 const WORDS: &str = "healthy | faults | memory | all [PAIRS] [MODULES]";
 
@@ -203,13 +208,14 @@ struct Project {
 impl Project {
     fn new(count: usize, size: usize) -> Self {
         let root = tempfile::tempdir().expect("a folder");
-        let catalogue = modules(count, size);
+        if size < LARGE {
+            fs::write(root.path().join("go.sum"), modules(count, size).go_sum()).expect("go.sum");
+        }
         let requires: String = (0..count)
             .map(|n| format!("\texample.com/m{n:04} v1.0.0\n"))
             .collect();
         let go_mod = format!("module example.com/main\n\ngo 1.21\n\nrequire (\n{requires})\n");
         fs::write(root.path().join("go.mod"), go_mod).expect("go.mod");
-        fs::write(root.path().join("go.sum"), catalogue.go_sum()).expect("go.sum");
         Self { root, go: real_go() }
     }
 
@@ -400,13 +406,9 @@ fn healthy(pairs: usize, count: usize) {
             one.costs.push(project.run(one.subject, &server.url));
         }
     }
-    say(&format!(
-        "\n`go mod download` of {count} modules, no faults, {pairs} interleaved pairs:\n\n{HEAD}"
-    ));
     let against = (series[0].wall(), series[0].cpu());
-    for one in &series {
-        say(&one.line(against));
-    }
+    let head = format!("`go mod download` of {count} modules, no faults, {pairs} interleaved runs:");
+    publish("healthy", &table(&head, &series, against));
 }
 
 fn faults(pairs: usize, count: usize) {
@@ -417,6 +419,7 @@ fn faults(pairs: usize, count: usize) {
         (0..pairs).for_each(|_| series[0].costs.push(project.run(Subject::Gofix, &server.url)));
         (series[0].wall(), series[0].cpu())
     };
+    let mut text = String::new();
     for chance in [0.05, 0.2] {
         let subjects = [Subject::Gofix, Subject::Plain, Subject::PlainTwice, Subject::Loop];
         let mut series = Series::of(&subjects);
@@ -426,32 +429,45 @@ fn faults(pairs: usize, count: usize) {
                 one.costs.push(project.run(one.subject, &server.url));
             }
         }
-        say(&format!(
-            "\n`go mod download` of {count} modules, {:.0} % faults, {pairs} seeds; ratios to gofix without faults ({:.3} s):\n\n{HEAD}",
+        let head = format!(
+            "`go mod download` of {count} modules, {:.0} % faults, {pairs} seeds; ratios to gofix without faults ({:.3} s):",
             chance * 100.0,
             clean.0.as_secs_f64()
-        ));
-        for one in &series {
-            say(&one.line(clean));
-        }
+        );
+        text.push_str(&table(&head, &series, clean));
+        text.push('\n');
     }
+    publish("faults", &text);
 }
 
 fn memory() {
-    say("\ngofix's largest resident size:\n\n| what | resident |\n|---|---|");
-    for (count, size) in [(10, 4000), (100, 4000), (1000, 4000), (1, 490 << 20)] {
+    let mut text = String::from("| what | resident |\n|---|---|\n");
+    for (count, size) in [(10, 4000), (100, 4000), (1000, 4000), (1, LARGE)] {
         let server = Server::start(count, size, 0.0, 0);
         let project = Project::new(count, size);
         let cost = project.run(Subject::Gofix, &server.url);
-        let what = if count == 1 {
-            format!("one zip of {} MiB", size >> 20)
-        } else {
-            format!("{count} modules")
+        let what = match size {
+            LARGE => format!("one zip of {} MiB", LARGE >> 20),
+            _ => format!("{count} modules"),
         };
         let failed = if cost.ok { "" } else { " (the download failed)" };
-        say(&format!(
-            "| {what}{failed} | {:.1} MiB |",
+        text.push_str(&format!(
+            "| {what}{failed} | {:.1} MiB |\n",
             cost.resident_kib as f64 / 1024.0
         ));
+    }
+    publish("memory", &text);
+}
+
+fn table(head: &str, series: &[Series], against: (Duration, Duration)) -> String {
+    let lines: String = series.iter().map(|one| one.line(against) + "\n").collect();
+    format!("{head}\n\n{HEAD}\n{lines}")
+}
+
+/// Prints a table and, with `BENCH_WRITE` set, puts it into docs/.
+fn publish(name: &str, text: &str) {
+    say(&format!("\n{text}"));
+    if std::env::var_os("BENCH_WRITE").is_some() {
+        measured::write(name, text);
     }
 }

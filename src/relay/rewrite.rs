@@ -24,7 +24,8 @@ const URL_LIMIT: usize = 8 << 10;
 /// How the text is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Quoting {
-    /// As it is.
+    /// As it is, but for lines that begin as JSON does: `go mod download -json
+    /// 2>&1` mixes both.
     #[default]
     Plain,
     /// Inside the strings of JSON: what is put in is escaped as Go escapes.
@@ -48,6 +49,9 @@ pub struct Rewriter {
     names: Arc<Names>,
     quoting: Quoting,
     held: Vec<u8>,
+    /// The first byte of the current line that is no blank, as far as the line
+    /// has gone on already.
+    lead: Option<u8>,
 }
 
 impl Rewriter {
@@ -56,6 +60,7 @@ impl Rewriter {
             names,
             quoting,
             held: Vec::new(),
+            lead: None,
         }
     }
 
@@ -64,11 +69,13 @@ impl Rewriter {
         if self.held.is_empty() {
             let used = self.scan(bytes, false, out);
             self.held.extend_from_slice(&bytes[used..]);
+            self.lead = self.lead_at(&bytes[..used]);
             return;
         }
         let mut text = std::mem::take(&mut self.held);
         text.extend_from_slice(bytes);
         let used = self.scan(&text, false, out);
+        self.lead = self.lead_at(&text[..used]);
         text.drain(..used);
         self.held = text;
     }
@@ -77,6 +84,17 @@ impl Rewriter {
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         let text = std::mem::take(&mut self.held);
         self.scan(&text, true, out);
+        self.lead = self.lead_at(&text);
+    }
+
+    /// The first byte that is no blank of the line in which `text`, gone on
+    /// from what came before it, ends.
+    fn lead_at(&self, text: &[u8]) -> Option<u8> {
+        let first = |line: &[u8]| line.trim_ascii_start().first().copied();
+        match memchr::memrchr(b'\n', text) {
+            Some(newline) => first(&text[newline + 1..]),
+            None => self.lead.or_else(|| first(text)),
+        }
     }
 
     /// A whole text at once.
@@ -151,7 +169,7 @@ impl Rewriter {
             Read::More => None,
             Read::No => {
                 let mut put = text[start..at].to_vec();
-                put.extend_from_slice(self.quoted(&url).as_bytes());
+                put.extend_from_slice(self.quoted(&url, &text[..start]).as_bytes());
                 Some(Place {
                     text: put,
                     end: url_end,
@@ -167,7 +185,7 @@ impl Rewriter {
                     words
                 };
                 Some(Place {
-                    text: self.quoted(&put).into_bytes(),
+                    text: self.quoted(&put, &text[..start]).into_bytes(),
                     end,
                 })
             }
@@ -215,8 +233,10 @@ impl Rewriter {
         }
     }
 
-    fn quoted(&self, text: &str) -> String {
-        if self.quoting == Quoting::Plain {
+    /// `text` as it stands behind `before`.
+    fn quoted(&self, text: &str, before: &[u8]) -> String {
+        let json = self.quoting == Quoting::Json || matches!(self.lead_at(before), Some(b'"' | b'{'));
+        if !json {
             return text.to_owned();
         }
         let json = serde_json::Value::from(text).to_string();
@@ -351,6 +371,13 @@ mod tests {
         check(
             "# get OWN/0/m/@v/v1.0.0.mod: 599 relay fault 0 (0.123s)\nnext\n",
             &format!("# get https://proxy.example/go/m/@v/v1.0.0.mod: {words}\nnext\n"),
+        );
+        // `-json` and stderr in one file.
+        let escaped = words.replace('"', "\\\"");
+        check(
+            "\t\"Error\": \"reading OWN/0/m/@v/v1.0.0.mod: 599 relay fault 0\"\n\
+             reading OWN/0/m/@v/v1.0.0.mod: 599 relay fault 0\n",
+            &format!("\t\"Error\": \"{escaped}\"\n{words}\n"),
         );
         // A fault that is not known is not invented.
         check(
