@@ -7,6 +7,7 @@
 //! fetched again; a bad zip without a ziphash would be an error for ever), and
 //! what go remembers of a directory goes before and after the directory.
 
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -377,47 +378,38 @@ pub(crate) fn mend_repository(
     Ok(Some(report))
 }
 
-/// Tiles of every checksum database.
-pub(crate) fn tiles(cache: &ModCache, ctx: &RunContext<'_>) -> Result<Outcome, RepairError> {
+/// Lookups and tiles of every checksum database in the cache.
+pub(crate) fn checksum_databases(cache: &ModCache, ctx: &RunContext<'_>) -> Result<Outcome, RepairError> {
     let mut outcome = Outcome::default();
     for database in sumdb::databases(&cache.dir, &cache.settings.gosumdb)? {
-        let head = tree_head(cache, &database.name);
-        let bad = database.bad_tiles(head.as_ref())?;
-        outcome.add(sumdb_files(cache, &database.name, "tiles", &bad, ctx));
+        let bad = bad_pieces(cache, &database)?;
+        outcome.add(sumdb_files(cache, &database.name, &bad, ctx));
     }
     Ok(outcome)
 }
 
+/// What is bad in one database's cached pieces; each file once.
+pub(crate) fn bad_pieces(
+    cache: &ModCache,
+    database: &sumdb::Database,
+) -> Result<Vec<sumdb::Bad>, RepairError> {
+    let mut bad = database.bad_lookups()?;
+    bad.extend(database.bad_tiles(tree_head(cache, &database.name).as_ref())?);
+    bad.sort();
+    bad.dedup_by(|a, b| a.path == b.path);
+    Ok(bad)
+}
+
 /// The signed tree head that this user has seen last, if it can be read.
-pub(crate) fn tree_head(cache: &ModCache, database: &str) -> Option<sumdb::TreeHead> {
+fn tree_head(cache: &ModCache, database: &str) -> Option<sumdb::TreeHead> {
     let dir = Dir::root(cache.settings.sumdb_dir.as_deref()?, false).ok()?;
     let note = sumdb::read(&dir.sub(database).ok()?, "latest".as_ref()).ok()?;
     sumdb::tree_head(&note, None).ok()
 }
 
-/// Lookups of one module version, or all. Their tiles are looked at as well.
-pub(crate) fn lookups(
-    cache: &ModCache,
-    module: Option<&ModuleVersion>,
-    ctx: &RunContext<'_>,
-) -> Result<Outcome, RepairError> {
-    let mut outcome = Outcome::default();
-    for database in sumdb::databases(&cache.dir, &cache.settings.gosumdb)? {
-        let mut bad = database.bad_lookups(module)?;
-        if module.is_some() {
-            bad.extend(database.bad_tiles(tree_head(cache, &database.name).as_ref())?);
-        }
-        bad.sort();
-        bad.dedup_by(|a, b| a.path == b.path);
-        outcome.add(sumdb_files(cache, &database.name, "records", &bad, ctx));
-    }
-    Ok(outcome)
-}
-
 fn sumdb_files(
     cache: &ModCache,
     database: &str,
-    noun: &str,
     bad: &[sumdb::Bad],
     ctx: &RunContext<'_>,
 ) -> Result<Option<RepairReport>, RepairError> {
@@ -425,8 +417,9 @@ fn sumdb_files(
         return Ok(None);
     };
     let what = format!(
-        "{} cached {noun} of {database} bad ({}: {}); go fetches them again",
+        "{database}: {} cached {} bad ({}: {}); go fetches it again",
         bad.len(),
+        if bad.len() == 1 { "piece" } else { "pieces" },
         first.path,
         first.why
     );
@@ -565,4 +558,95 @@ fn one_latest(
     report.kept_in = Some(set.path().to_owned());
     report.moved.push(Path::new(&path).to_owned());
     Ok(Some(report))
+}
+
+/// A file where go must have a directory, or a directory where it must have a
+/// file: `path` is what go's text names, and what is in the way stands at it or above it.
+pub(crate) fn in_the_way(
+    cache: &ModCache,
+    path: &Path,
+    ctx: &RunContext<'_>,
+) -> Result<Option<RepairReport>, RepairError> {
+    let path = super::clean(path);
+    let Ok(below) = path.strip_prefix(cache.path()) else {
+        return Ok(None);
+    };
+    let owned = cache.dir.owned()?;
+    let Some((above, name, kind)) = obstacle(&owned, below)? else {
+        return Ok(None);
+    };
+    let place = above.path().join(&name);
+    let wanted = if kind == Kind::Dir {
+        "a file"
+    } else {
+        "a directory"
+    };
+    let what = format!(
+        "{}: it is {} where go wants {wanted}; go makes it again",
+        super::shown(&place),
+        kind.words()
+    );
+    let mut report = RepairReport {
+        what: crate::report::safe(&what),
+        module: None,
+        findings: Vec::new(),
+        moved: Vec::new(),
+        kept_in: None,
+        fetches: false,
+    };
+    if ctx.dry_run {
+        return Ok(Some(report));
+    }
+    let relative = place.strip_prefix(cache.path()).unwrap_or(below);
+    let manifest = Manifest {
+        what: report.what.clone(),
+        module: None,
+        at: String::new(),
+        items: vec![Item {
+            root: Root::ModCache,
+            path: relative.to_string_lossy().into_owned(),
+            name: String::new(),
+            bytes: above.size_of(&name),
+        }],
+    };
+    let set = Aside::make(&owned, manifest)?;
+    if set.take(0, &above)? {
+        report.moved.push(place);
+    }
+    report.kept_in = Some(set.path().to_owned());
+    Ok(Some(report))
+}
+
+/// The first thing on the way that is of the wrong kind. Only names that go
+/// itself gives decide: all of `cache/download` are directories down to `@v`,
+/// and there the files of versions.
+fn obstacle(owned: &Dir, below: &Path) -> Result<Option<(Dir, OsString, Kind)>, RepairError> {
+    const FILES: [&str; 5] = ["zip", "ziphash", "mod", "info", "lock"];
+    let names: Vec<&OsStr> = below.iter().collect();
+    let downloads = below.starts_with("cache/download") && !below.starts_with(sumdb::CACHED);
+    let mut dir = owned.walk("")?;
+    for (i, name) in names.iter().enumerate() {
+        let Some(meta) = dir.meta(name)? else {
+            return Ok(None);
+        };
+        let last = i + 1 == names.len();
+        let inside = downloads && i > 1 && names[i - 1] == "@v";
+        let wrong = match meta.kind {
+            Kind::File => !last || (downloads && !inside),
+            Kind::Dir => {
+                let suffix = Path::new(name).extension().and_then(OsStr::to_str);
+                last && inside && suffix.is_some_and(|suffix| FILES.contains(&suffix))
+            }
+            Kind::Link => return Ok(None),
+            Kind::Other => true,
+        };
+        if wrong {
+            return Ok(Some((dir, (*name).to_owned(), meta.kind)));
+        }
+        if last {
+            break;
+        }
+        dir = dir.sub(name)?;
+    }
+    Ok(None)
 }

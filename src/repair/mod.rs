@@ -425,14 +425,12 @@ pub fn mend(cache: &ModCache, suspect: &Mend, ctx: &RunContext<'_>) -> Outcome {
             let module = module.as_ref().map(|(module, _)| module.as_str());
             outcome.add_all(mend::repositories(cache, hash, module, ctx));
         }
-        Mend::SumdbTile => outcome.add_all(mend::tiles(cache, ctx)),
-        Mend::SumdbLookup { module } => {
-            let module = module.as_ref().and_then(|(m, v)| named(m, v));
-            outcome.add_all(mend::lookups(cache, module.as_ref(), ctx));
+        // One text can come from either of the three, and each is judged by proof alone.
+        Mend::SumdbTile | Mend::SumdbLookup { .. } | Mend::SumdbLatest => {
+            outcome.add_all(mend::latest(cache, ctx));
+            outcome.add_all(mend::checksum_databases(cache, ctx));
         }
-        Mend::SumdbLatest => outcome.add_all(mend::latest(cache, ctx)),
-        // Somebody put something else there on purpose or by accident: nothing that go can fetch again.
-        Mend::Path { .. } => {}
+        Mend::Path { path } => outcome.add(mend::in_the_way(cache, Path::new(path), ctx)),
     }
     outcome
 }

@@ -212,18 +212,16 @@ impl Database {
         read(&dir, OsStr::new(last)).ok()
     }
 
-    /// The lookups that are bad: of one module version, or all.
-    pub(crate) fn bad_lookups(&self, module: Option<&ModuleVersion>) -> Result<Vec<Bad>, RepairError> {
+    /// The lookups that are bad.
+    pub(crate) fn bad_lookups(&self) -> Result<Vec<Bad>, RepairError> {
         let Some(dir) = self.dir.find("lookup")? else {
             return Ok(Vec::new());
         };
-        let only = module.map(lookup_name);
         let mut bad = Vec::new();
         dir.visit(
             &mut |here, name, path, kind| {
                 let path = String::from_utf8_lossy(path).into_owned();
-                if kind == Kind::Dir || kind == Kind::Link || only.as_ref().is_some_and(|only| *only != path)
-                {
+                if kind == Kind::Dir || kind == Kind::Link {
                     return Ok(());
                 }
                 let trouble = match read(here, name) {

@@ -9,7 +9,6 @@
 //! Memory is flat: a worker holds one module's list of names and two buffers.
 //! What looks bad while another process holds the module's lock is not judged.
 
-use std::collections::HashSet;
 use std::fs::TryLockError;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -25,6 +24,9 @@ use super::{ModCache, Outcome, RepairError, RunContext, known, mend, sumdb, vcs}
 
 /// Temporary files younger than this may have a living writer.
 const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// [`Problem::what`] for something of the wrong kind.
+const IN_THE_WAY: &str = "path";
 
 /// What to look at.
 #[derive(Debug, Clone, Default)]
@@ -307,10 +309,10 @@ fn list(
 fn in_the_way(path: PathBuf, kind: Kind) -> Problem {
     Problem {
         module: None,
-        what: "path",
+        what: IN_THE_WAY,
         path,
         why: format!("it is {} where go wants a directory", kind.words()),
-        cure: Cure::Hand,
+        cure: Cure::Recompute,
     }
 }
 
@@ -352,10 +354,7 @@ fn one_database(
     database: &sumdb::Database,
     found: &mut Verified,
 ) -> Result<(), RepairError> {
-    let mut bad = database.bad_lookups(None)?;
-    bad.extend(database.bad_tiles(mend::tree_head(cache, &database.name).as_ref())?);
-    let mut seen = HashSet::new();
-    for bad in bad.into_iter().filter(|bad| seen.insert(bad.path.clone())) {
+    for bad in mend::bad_pieces(cache, database)? {
         found.problems.push(Problem {
             module: None,
             what: "checksum database",
@@ -447,9 +446,11 @@ pub fn repair(
             outcome.add(mend::mend_wholly(cache, &module, ctx));
         }
     }
+    for problem in found.problems.iter().filter(|problem| problem.what == IN_THE_WAY) {
+        outcome.add(mend::in_the_way(cache, &problem.path, ctx));
+    }
     if selection.module.is_none() {
-        outcome.add_all(mend::lookups(cache, None, ctx));
-        outcome.add_all(mend::tiles(cache, ctx));
+        outcome.add_all(mend::checksum_databases(cache, ctx));
         outcome.add_all(mend::latest(cache, ctx));
         outcome.add_all(mend::repositories(cache, None, None, ctx));
     }

@@ -668,3 +668,277 @@ fn planted_links_are_neither_followed_nor_touched() {
     assert!(kept.is_dir());
     open_up(&treasure);
 }
+
+/// Modules enough for a full tile, a partial one and one above.
+fn database() -> (Sandbox, FaultProxy) {
+    let catalogue = Catalogue::new()
+        .with_all((0..300).map(|n| Module::new(format!("example.com/m{n:03}"), "v1.0.0")))
+        .with(Module::new("example.com/a", "v1.0.0"));
+    let database = SumDb::new("sum.example.test", &catalogue);
+    let proxy = FaultProxy::builder(catalogue).sumdb(database).start().unwrap();
+    let modules = ["example.com/a", "example.com/m007", "example.com/m270"].map(|path| (path, "v1.0.0"));
+    let sandbox = Sandbox::new()
+        .shared_build_cache()
+        .proxy(&proxy)
+        .requiring(&modules);
+    sandbox.plain_go(&["mod", "tidy"]).output().expect_code(0);
+    (sandbox, proxy)
+}
+
+/// Regular files below a folder.
+fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = tree(dir)
+        .into_keys()
+        .map(|path| dir.join(path))
+        .filter(|p| p.is_file())
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn damaged_pieces_of_a_checksum_database_are_fetched_again() {
+    let (sandbox, _proxy) = database();
+    let top = sandbox.modcache().join("cache/download/sumdb");
+    let latest = sandbox.path("gopath/pkg/sumdb/sum.example.test/latest");
+    let pristine = sandbox.path("pristine");
+    copy_tree(&top, &pristine);
+    let head = fs::read(&latest).unwrap();
+    let sums = sandbox.read("go.sum");
+    let mut files = files_below(&top);
+    assert!(
+        files.iter().any(|file| file.ends_with("tile/8/1/000.p/1")),
+        "{files:?}"
+    );
+    files.push(latest.clone());
+    let mut failures = Vec::new();
+    let damages = [
+        Damage::Cut,
+        Damage::Nul,
+        Damage::Html,
+        Damage::BitFlip,
+        Damage::Swapped,
+        Damage::Empty,
+    ];
+    for (n, file) in files.iter().enumerate() {
+        let other = files[(n + 1) % files.len()].clone();
+        for damage in damages {
+            remove_tree(&top);
+            copy_tree(&pristine, &top);
+            fs::write(&latest, &head).unwrap();
+            damage.strike(file, &other);
+            fs::remove_file(sandbox.project().join("go.sum")).ok();
+            let case = format!("{} {damage:?}", file.display());
+            let repair = sandbox.gofix(&["cache", "repair"]).output();
+            let tidy = sandbox.plain_go(&["mod", "tidy"]).output();
+            if repair.code() != Some(0) || tidy.code() != Some(0) || sandbox.read("go.sum") != sums {
+                failures.push(format!("{case}: {repair}\n{tidy}"));
+            }
+        }
+    }
+    assert!(
+        failures.is_empty(),
+        "{} failed:\n{}",
+        failures.len(),
+        failures.join("\n\n")
+    );
+}
+
+#[test]
+fn a_tree_head_that_can_be_read_is_never_touched() {
+    let (sandbox, _proxy) = database();
+    let latest = sandbox.path("gopath/pkg/sumdb/sum.example.test/latest");
+    let before = fs::read(&latest).unwrap();
+    let ino = std::os::unix::fs::MetadataExt::ino(&fs::metadata(&latest).unwrap());
+    sandbox.gofix(&["cache", "repair"]).output().expect_code(0);
+    // Nor one of a database whose key is not known, as long as it can be read.
+    let other = sandbox.path("gopath/pkg/sumdb/sum.other.test");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("latest"), &before).unwrap();
+    sandbox.gofix(&["cache", "repair"]).output().expect_code(0);
+    assert_eq!(fs::read(other.join("latest")).unwrap(), before);
+    assert_eq!(fs::read(&latest).unwrap(), before);
+    assert_eq!(
+        std::os::unix::fs::MetadataExt::ino(&fs::metadata(&latest).unwrap()),
+        ino
+    );
+}
+
+#[test]
+fn a_supervised_go_mends_its_copy_of_the_checksum_database() {
+    let (sandbox, _proxy) = database();
+    let latest = sandbox.path("gopath/pkg/sumdb/sum.example.test/latest");
+    let top = sandbox.modcache().join("cache/download/sumdb/sum.example.test");
+    let sums = sandbox.read("go.sum");
+    let lookup = top.join("lookup/example.com/m007@v1.0.0");
+    let tile = top.join("tile/8/0/000");
+    for (file, damage) in [
+        (&latest, Damage::Html),
+        (&lookup, Damage::Html),
+        (&lookup, Damage::Cut),
+        (&tile, Damage::Cut),
+        (&tile, Damage::Html),
+    ] {
+        damage.strike(file, Path::new(""));
+        fs::remove_file(sandbox.project().join("go.sum")).unwrap();
+        let run = sandbox.go(&["mod", "tidy"]).output();
+        assert_eq!(run.code(), Some(0), "{} {damage:?}: {run}", file.display());
+        assert_eq!(sandbox.read("go.sum"), sums);
+        assert!(
+            !run.gofix_lines().is_empty(),
+            "{} {damage:?}: {run}",
+            file.display()
+        );
+    }
+}
+
+/// A module that comes straight from a git repository on this disk.
+struct Direct {
+    sandbox: Sandbox,
+}
+
+impl Direct {
+    /// `None` where there is no git.
+    fn new() -> Option<Self> {
+        let sandbox = Sandbox::new()
+            .shared_build_cache()
+            .env("GOPROXY", "direct")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .requiring(&[("example.test/repo.git", "v1.0.0")]);
+        let repo = sandbox.path("repo");
+        fs::create_dir(&repo).unwrap();
+        fs::write(repo.join("go.mod"), "module example.test/repo.git\n\ngo 1.21\n").unwrap();
+        fs::write(repo.join("r.go"), "package repo\n").unwrap();
+        let config = format!(
+            "[user]\n\tname = t\n\temail = t@example.test\n[init]\n\tdefaultBranch = main\n\
+             [url \"{}\"]\n\tinsteadOf = https://example.test/repo\n[gc]\n\tauto = 0\n",
+            repo.display()
+        );
+        fs::write(sandbox.path("home/.gitconfig"), config).unwrap();
+        let commands: [&[&str]; 4] = [
+            &["init", "-q"],
+            &["add", "."],
+            &["commit", "-q", "-m", "one"],
+            &["tag", "v1.0.0"],
+        ];
+        for args in commands {
+            let mut git = sandbox.run("git").args(args).dir(&repo);
+            match git.command.output() {
+                Ok(output) => assert!(output.status.success(), "{output:?}"),
+                Err(_) => return None,
+            }
+        }
+        sandbox.plain_go(&["mod", "tidy"]).output().expect_code(0);
+        Some(Self { sandbox })
+    }
+
+    fn repository(&self) -> PathBuf {
+        let vcs = self.sandbox.modcache().join("cache/vcs");
+        let entries = fs::read_dir(vcs).unwrap().map(|entry| entry.unwrap().path());
+        entries
+            .filter(|path| path.is_dir())
+            .max_by_key(|path| files_below(path).len())
+            .unwrap()
+    }
+
+    /// Forgets the module and keeps the repository.
+    fn forget_module(&self) {
+        remove_tree(&self.sandbox.modcache().join("cache/download/example.test"));
+        remove_tree(&self.sandbox.modcache().join("example.test"));
+    }
+}
+
+#[test]
+fn broken_repositories_are_fetched_again() {
+    let Some(direct) = Direct::new() else { return };
+    let sandbox = &direct.sandbox;
+    let repository = direct.repository();
+    sandbox.gofix(&["cache", "verify"]).output().expect_code(0);
+    let pristine = sandbox.path("pristine");
+    copy_tree(&sandbox.modcache().join("cache/vcs"), &pristine);
+    let info = repository.with_extension("info");
+    let in_repository = |name: &str| repository.join(name);
+    let objects: Vec<PathBuf> = files_below(&repository.join("objects"));
+    assert!(!objects.is_empty());
+    let cases: Vec<(&str, Box<dyn Fn()>)> = vec![
+        (
+            "HEAD",
+            Box::new(|| fs::write(in_repository("HEAD"), "<html>").unwrap()),
+        ),
+        (
+            "config",
+            Box::new(|| fs::write(in_repository("config"), "\0\0\0\0").unwrap()),
+        ),
+        (
+            "no remote",
+            Box::new(|| fs::write(in_repository("config"), "[core]\n\tbare = true\n").unwrap()),
+        ),
+        (
+            "packed-refs",
+            Box::new(|| fs::write(in_repository("packed-refs"), "<html>\n").unwrap()),
+        ),
+        (
+            "info",
+            Box::new(|| fs::write(&info, "git3:https://example.test/other").unwrap()),
+        ),
+        (
+            "objects lost",
+            Box::new(|| {
+                for object in &objects {
+                    fs::set_permissions(object, fs::Permissions::from_mode(0o644)).unwrap();
+                    fs::remove_file(object).unwrap();
+                }
+            }),
+        ),
+        (
+            "objects damaged",
+            Box::new(|| {
+                for object in &objects {
+                    Damage::BitFlip.strike(object, Path::new(""));
+                }
+            }),
+        ),
+    ];
+    let whole = tree(&sandbox.modcache().join("example.test"));
+    for (name, damage) in &cases {
+        for supervised in [false, true] {
+            remove_tree(&sandbox.modcache().join("cache/vcs"));
+            copy_tree(&pristine, &sandbox.modcache().join("cache/vcs"));
+            direct.forget_module();
+            damage();
+            if supervised {
+                let run = sandbox.go(&["mod", "download"]).output();
+                assert_eq!(run.code(), Some(0), "{name}: {run}");
+            } else {
+                let repair = sandbox.gofix(&["cache", "repair"]).output();
+                assert_eq!(repair.code(), Some(0), "{name}: {repair}");
+                assert!(repair.stdout.contains("bad repository"), "{name}: {repair}");
+                let run = sandbox.plain_go(&["mod", "download"]).output();
+                assert_eq!(run.code(), Some(0), "{name}: {run}");
+            }
+            assert_eq!(tree(&sandbox.modcache().join("example.test")), whole, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_healthy_repository_stays_where_it_is_when_a_revision_is_unknown() {
+    let Some(direct) = Direct::new() else { return };
+    let before = tree(&direct.repository());
+    let run = direct
+        .sandbox
+        .go(&["mod", "download", "example.test/repo.git@v9.9.9"])
+        .output()
+        .expect_code(1);
+    assert!(run.stderr.contains("unknown revision"), "{run}");
+    let kept = direct.sandbox.gofix(&["cache", "list"]).output();
+    assert_eq!(kept.stdout, "nothing is set aside\n");
+    for (path, content) in before {
+        assert_eq!(
+            tree(&direct.repository()).get(&path),
+            Some(&content),
+            "{}",
+            path.display()
+        );
+    }
+}
