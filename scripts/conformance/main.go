@@ -245,7 +245,7 @@ type results struct {
 
 // scripts runs the script tests whose names match, through gofix or not.
 func (p *place) scripts(label, pattern string, gofix bool) (*results, error) {
-	args := []string{"-test.v=test2json", "-test.run=^TestScript$/" + pattern, "-test.timeout=" + timeoutFlag.String()}
+	args := []string{"-test.v=test2json", "-test.run=^TestScript$/(" + pattern + ")", "-test.timeout=" + timeoutFlag.String()}
 	if !*longFlag {
 		args = append(args, "-test.short")
 	}

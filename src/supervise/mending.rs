@@ -64,6 +64,10 @@ impl Session<'_> {
     /// Mends what the diagnosis suspects. True where something was mended, so
     /// that running go again makes sense.
     pub(super) async fn mend(&mut self, diagnosis: &Diagnosis) -> bool {
+        // Who asks whether the cache is whole gets go's answer, and a cache as it was.
+        if self.invocation.is(&["mod", "verify"]) {
+            return false;
+        }
         let mut suspects: Vec<Mend> = diagnosis
             .faults
             .iter()
