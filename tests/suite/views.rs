@@ -3,6 +3,7 @@
 
 mod doctor;
 mod report;
+mod whole;
 
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -685,6 +686,15 @@ fn on_a_real_terminal_the_live_line_is_gone_before_other_text_comes() {
         "{:?}",
         String::from_utf8_lossy(&bytes)
     );
+}
+
+/// Looks until it is so: there is nothing to wait on for a file.
+fn until(mut is_so: impl FnMut() -> bool) {
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(std::time::Instant::now() < end, "it did not come to that");
+        std::thread::yield_now();
+    }
 }
 
 fn read_until_hangup(master: &OwnedFd) -> Vec<u8> {

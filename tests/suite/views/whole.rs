@@ -1,0 +1,191 @@
+//! The views of a real go, supervised, on real terminals and in CI.
+
+use std::fs;
+
+use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Kind, Module, Rule, SumDb};
+use nix::sys::signal::Signal;
+
+use super::render;
+use crate::support::Sandbox;
+use crate::support::pty::Pty;
+
+const A: (&str, &str) = ("example.com/a", "v1.0.0");
+
+fn proxy(rules: impl IntoIterator<Item = Rule>) -> FaultProxy {
+    let catalogue = Catalogue::new().with(Module::new(A.0, A.1));
+    let sumdb = SumDb::new("sum.example.test", &catalogue);
+    FaultProxy::builder(catalogue)
+        .sumdb(sumdb)
+        .rules(rules)
+        .start()
+        .unwrap()
+}
+
+fn status(code: u16) -> Rule {
+    Rule::new(Fault::Status {
+        code,
+        retry_after: None,
+        body: None,
+    })
+    .on(Kind::Mod)
+}
+
+fn sandbox(proxy: &FaultProxy) -> Sandbox {
+    Sandbox::new()
+        .proxy(proxy)
+        .requiring(&[A])
+        .env("GOFIX_RELAY", "off")
+}
+
+/// What a terminal shows in the end, without colours and empty lines.
+fn screen(text: &str) -> Vec<String> {
+    render(text.as_bytes())
+        .into_iter()
+        .filter(|line| !line.is_empty())
+        .collect()
+}
+
+#[test]
+fn a_wait_on_a_terminal_shows_a_live_line_that_ctrl_c_takes_away() {
+    // 429 is waited for long enough to be seen.
+    let proxy = proxy([status(429)]);
+    let sandbox = sandbox(&proxy);
+    let mut pty = Pty::spawn(sandbox.go(&["mod", "download"]).env("TERM", "xterm"));
+    pty.expect("429 Too Many Requests; route 1 again in ");
+    pty.type_text("\x03");
+    let (status, text) = pty.wait();
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&status),
+        Some(2),
+        "{text}"
+    );
+    let lines = screen(&text);
+    assert!(!lines.iter().any(|line| line.contains("again in")), "{lines:#?}");
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("gofix: gave up on go mod download after 1 attempt")),
+        "{lines:#?}"
+    );
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("go: ") && line.contains("429")),
+        "{lines:#?}"
+    );
+}
+
+#[test]
+fn a_dumb_terminal_gets_plain_lines() {
+    let proxy = proxy([status(503).first(1)]);
+    let sandbox = sandbox(&proxy);
+    let (status, text) = Pty::spawn(sandbox.go(&["mod", "download"]).env("TERM", "dumb")).wait();
+    assert!(status.success(), "{text}");
+    assert!(!text.contains('\x1b'), "{text:?}");
+    assert!(
+        text.contains("gofix: go mod download went through at attempt 2"),
+        "{text:?}"
+    );
+}
+
+#[test]
+fn on_a_terminal_a_recovered_command_leaves_one_line() {
+    let proxy = proxy([status(503).first(1)]);
+    let sandbox = sandbox(&proxy);
+    let (status, text) = Pty::spawn(sandbox.go(&["mod", "download"]).env("TERM", "xterm")).wait();
+    assert!(status.success(), "{text}");
+    let lines = screen(&text);
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    assert!(
+        lines[0].starts_with("gofix: go mod download went through at attempt 2"),
+        "{lines:#?}"
+    );
+}
+
+#[test]
+fn a_ci_job_that_is_ended_still_gets_the_screen() {
+    let proxy = proxy([status(429)]);
+    let sandbox = sandbox(&proxy)
+        .env("CI", "true")
+        .env("GOFIX_REPORT", "report.jsonl");
+    let running = sandbox.go(&["mod", "download"]).spawn();
+    let report = sandbox.project().join("report.jsonl");
+    crate::views::until(|| fs::read_to_string(&report).is_ok_and(|text| text.contains("\"backoff\"")));
+    running.signal(Signal::SIGTERM);
+    let outcome = running.wait();
+    let lines = outcome.gofix_lines();
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("gave up on go mod download")),
+        "{outcome}"
+    );
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("gofix: likely cause: 127.0.0.1:")),
+        "{outcome}"
+    );
+    assert!(lines.last().unwrap().starts_with("gofix: next: "), "{outcome}");
+    assert!(!outcome.stderr.contains(['\x1b', '\r']), "{outcome}");
+}
+
+#[test]
+fn github_actions_gets_its_annotation_from_a_real_run() {
+    let proxy = proxy([status(503).first(1)]);
+    let sandbox = sandbox(&proxy);
+    let summary = sandbox.path("summary.md");
+    let github = |sandbox: &Sandbox, args: &[&str]| {
+        sandbox
+            .go(args)
+            .env("GITHUB_ACTIONS", "true")
+            .env("GITHUB_STEP_SUMMARY", &summary)
+            .output()
+    };
+    let recovered = github(&sandbox, &["mod", "download"]).expect_code(0);
+    let commands: Vec<&str> = recovered
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("::"))
+        .collect();
+    assert_eq!(commands.len(), 1, "{recovered}");
+    assert!(
+        commands[0].starts_with("::warning title=gofix recovered%3A go mod download::"),
+        "{recovered}"
+    );
+    assert!(recovered.stdout.is_empty(), "{recovered}");
+    assert!(
+        fs::read_to_string(&summary)
+            .unwrap()
+            .starts_with("### gofix recovered: go mod download\n")
+    );
+    fs::remove_file(&summary).unwrap();
+    // The second time nothing goes wrong, and nothing is said.
+    let fine = github(&sandbox, &["mod", "download"]).expect_code(0);
+    assert_eq!(fine.stderr, "", "{fine}");
+    assert!(!summary.exists());
+}
+
+#[test]
+fn a_report_of_real_runs_can_be_read() {
+    let proxy = proxy([status(503).first(1)]);
+    let sandbox = sandbox(&proxy).env("GOFIX_REPORT", "report.jsonl");
+    sandbox.go(&["mod", "download"]).output().expect_code(0);
+    sandbox
+        .go(&["mod", "download", "-x", "example.com/none@v1.0.0"])
+        .output();
+    let found = sandbox
+        .gofix(&["report", "--json", "report.jsonl"])
+        .output()
+        .expect_code(0);
+    let found: serde_json::Value = serde_json::from_str(&found.stdout).unwrap();
+    assert_eq!(found["unreadable_lines"], 0, "{found:#}");
+    assert_eq!(found["runs"][0]["outcome"], "recovered", "{found:#}");
+    assert_eq!(
+        found["runs"][0]["attempts"][0]["faults"][0]["kind"], "server_error",
+        "{found:#}"
+    );
+    assert_eq!(found["runs"][1]["outcome"], "failed", "{found:#}");
+    // The words of the command only: arguments may hold secrets.
+    assert_eq!(found["runs"][1]["command"], "go mod download", "{found:#}");
+}
