@@ -171,6 +171,7 @@ impl Builder {
         let socket = bound_socket()?;
         let address = local_address(&socket)?;
         let fillers = close_door(self.door, &socket, address)?;
+        let listener = socket.try_clone()?;
         let shared = Arc::new(Shared {
             catalogue: RwLock::new(self.catalogue),
             sumdb: RwLock::new(self.sumdb),
@@ -197,6 +198,7 @@ impl Builder {
             shared,
             stage,
             fillers: Mutex::new(fillers),
+            listener,
             thread: Some(thread),
         })
     }
@@ -209,6 +211,8 @@ pub struct FaultProxy {
     address: SocketAddr,
     shared: Arc<Shared>,
     stage: watch::Sender<Stage>,
+    /// The listening socket once more: a door opens before [`FaultProxy::open`] returns.
+    listener: OwnedFd,
     /// Connections that keep the accept queue full while the door is closed.
     fillers: Mutex<Option<Vec<OwnedFd>>>,
     thread: Option<JoinHandle<()>>,
@@ -298,10 +302,15 @@ impl FaultProxy {
     }
 
     /// Opens the door: from now on connections are accepted and served.
-    pub fn open(&self) {
+    ///
+    /// # Errors
+    /// The socket cannot be made to listen.
+    pub fn open(&self) -> io::Result<()> {
         *self.shared.door.lock().unwrap_or_else(PoisonError::into_inner) = (Door::Open, None);
         self.fillers.lock().unwrap_or_else(PoisonError::into_inner).take();
+        listen(&self.listener, Backlog::new(128)?)?;
         self.stage.send_replace(Stage::Open);
+        Ok(())
     }
 }
 
@@ -546,7 +555,6 @@ async fn listen_and_serve(
     if stage == Stage::Ended {
         return Ok(());
     }
-    listen(&socket, Backlog::new(128)?)?;
     let listener = StdListener::from(socket);
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
@@ -614,10 +622,13 @@ async fn close_in_order(mut tcp: TcpStream) -> io::Result<()> {
 
 /// Reads what the client sends first and throws it away.
 async fn first_bytes(tcp: &TcpStream) -> io::Result<()> {
-    tcp.readable().await?;
     let mut sink = [0; 4096];
-    match tcp.try_read(&mut sink) {
-        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
-        _ => Ok(()),
+    loop {
+        tcp.readable().await?;
+        match tcp.try_read(&mut sink) {
+            // Readiness may be a false alarm.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            result => return result.map(drop),
+        }
     }
 }

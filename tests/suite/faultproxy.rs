@@ -248,18 +248,22 @@ fn a_healed_proxy_delivers_what_it_spoiled() {
 #[test]
 fn closed_doors_look_closed_to_go() {
     let cases = [
-        (Door::Refuse, "connection refused"),
-        (Door::Close, "EOF"),
-        (Door::Reset, "connection reset by peer"),
-        (Door::CutHandshake, "EOF"),
+        (Door::Refuse, &["connection refused"][..]),
+        // Which of the two depends on whether go has written its request by then.
+        (Door::Close, &["EOF", "server closed idle connection"]),
+        (Door::Reset, &["connection reset by peer"]),
+        (Door::CutHandshake, &["EOF"]),
     ];
     for (door, words) in cases {
         let proxy = FaultProxy::builder(catalogue()).door(door).start().unwrap();
         let sandbox = Sandbox::new().proxy(&proxy).requiring(&[A]);
         let download = sandbox.plain_go(&["mod", "download"]).output().expect_code(1);
-        assert!(download.stderr.contains(words), "{door:?}: {download}");
+        assert!(
+            words.iter().any(|words| download.stderr.contains(words)),
+            "{door:?}: {download}"
+        );
         assert!(proxy.requests().is_empty());
-        proxy.open();
+        proxy.open().unwrap();
         sandbox.plain_go(&["mod", "download"]).output().expect_code(0);
     }
 }
@@ -272,7 +276,7 @@ fn behind_a_firewall_nothing_answers_until_it_opens() {
         .unwrap();
     let connect = std::net::TcpStream::connect_timeout(&proxy.address(), Duration::from_millis(200));
     assert_eq!(connect.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
-    proxy.open();
+    proxy.open().unwrap();
     let sandbox = Sandbox::new().proxy(&proxy).requiring(&[A]);
     sandbox.plain_go(&["mod", "download"]).output().expect_code(0);
 }
