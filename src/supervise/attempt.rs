@@ -119,7 +119,7 @@ pub(super) async fn run(plan: &Plan, setting: Setting<'_>) -> io::Result<Outcome
         buffer: vec![0; 64 << 10],
         setting,
     }
-    .to_its_end(began)
+    .finish(began)
     .await
 }
 
@@ -160,7 +160,7 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    async fn to_its_end(mut self, began: Instant) -> io::Result<Outcome> {
+    async fn finish(mut self, began: Instant) -> io::Result<Outcome> {
         let status = loop {
             if let Some(status) = self.child.poll()? {
                 break status;
@@ -202,7 +202,7 @@ impl Running<'_> {
             Readable(Stream),
             Due,
             Sample,
-            Told(Event),
+            Told(Box<Event>),
         }
         let due = self.gate.due();
         let sample = self.sampled + self.clock.as_ref().map_or(SAMPLE, StallClock::period);
@@ -212,7 +212,7 @@ impl Running<'_> {
             () = readable(self.stderr.as_ref()) => Happened::Readable(Stream::Stderr),
             () = at(due) => Happened::Due,
             () = at(Some(sample)) => Happened::Sample,
-            event = told(self.setting.relay.as_mut()) => Happened::Told(event),
+            event = told(self.setting.relay.as_mut()) => Happened::Told(Box::new(event)),
         };
         match happened {
             Happened::Signal(arrived) => self.signalled(arrived)?,

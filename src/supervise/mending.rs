@@ -184,7 +184,7 @@ impl Session<'_> {
         };
         let Some(file) = file else { return Vec::new() };
         let text = fs::read_to_string(&file).unwrap_or_default();
-        let root = file.parent().unwrap_or(Path::new("/"));
+        let root = file.parent().unwrap_or_else(|| Path::new("/"));
         let mut sums = vec![file.with_extension("work.sum")];
         sums.extend(used_dirs(&text).map(|dir| root.join(dir).join("go.sum")));
         sums

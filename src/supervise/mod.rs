@@ -1,6 +1,6 @@
 //! Runs the real go: attempts, child, streams, signals.
 //!
-//! The loop is [`Session::to_its_end`]: run, watch, diagnose, mend, next
+//! The loop is `Session::attempts_to_the_end`: run, watch, diagnose, mend, next
 //! route, back off, run again. What an attempt said is diagnosed by
 //! `diagnose`, what comes next is decided by `policy`, the cache is mended by
 //! `repair`, and everything that happens is told to `report`.
@@ -221,7 +221,7 @@ impl<'a> Session<'a> {
         }
         let ended = match self.invocation.treatment {
             Treatment::Carried => runtime.block_on(self.carry()),
-            Treatment::Supervised | Treatment::Pass => runtime.block_on(self.to_its_end()),
+            Treatment::Supervised | Treatment::Pass => runtime.block_on(self.attempts_to_the_end()),
         };
         self.reporter.finish();
         // A repair that waits for a lock is left where it stands.
@@ -245,7 +245,7 @@ impl<'a> Session<'a> {
     }
 
     /// The loop: run, diagnose, mend, decide, wait, run again.
-    async fn to_its_end(&mut self) -> io::Result<End> {
+    async fn attempts_to_the_end(&mut self) -> io::Result<End> {
         let mut route = 0;
         loop {
             let plan = self.plan(route, self.invocation.args.clone());
@@ -376,7 +376,7 @@ impl<'a> Session<'a> {
         let status = outcome.status;
         let delivered = self.deliver(&mut outcome);
         self.finished(status, true);
-        Accepted::Done(delivered.unwrap_or(End::of(status)))
+        Accepted::Done(delivered.unwrap_or_else(|| End::of(status)))
     }
 
     /// A tidy that looked for a package and did not find it has its files put
@@ -584,7 +584,7 @@ impl<'a> Session<'a> {
                 None => End::Code(TIMED_OUT),
             });
         }
-        Ok(delivered.unwrap_or(End::of(outcome.status)))
+        Ok(delivered.unwrap_or_else(|| End::of(outcome.status)))
     }
 
     fn finished(&mut self, status: ExitStatus, ok: bool) {
@@ -693,7 +693,7 @@ fn same_file() -> bool {
 /// The diagnosis of an attempt that the stall clock ended.
 fn stall_diagnosis(quiet: Duration, list: &str) -> Diagnosis {
     let line = format!("nothing came from {list} for {} s", quiet.as_secs());
-    own_diagnosis(FaultKind::Timeout, true, line)
+    own_diagnosis(FaultKind::Timeout, true, &line)
 }
 
 /// The diagnosis of a tidy that is doubted.
@@ -701,14 +701,14 @@ fn doubt() -> Diagnosis {
     own_diagnosis(
         FaultKind::Unknown,
         false,
-        "a lookup of go mod tidy came to nothing".to_owned(),
+        "a lookup of go mod tidy came to nothing",
     )
 }
 
-fn own_diagnosis(kind: FaultKind, nobody: bool, line: String) -> Diagnosis {
+fn own_diagnosis(kind: FaultKind, nobody: bool, line: &str) -> Diagnosis {
     let fault = Fault {
         nobody,
-        ..Fault::new(kind, Verdict::Retry, &line)
+        ..Fault::new(kind, Verdict::Retry, line)
     };
     Diagnosis {
         verdict: Verdict::Retry,
