@@ -38,25 +38,33 @@ pub(super) fn run(mut command: Command, mark: Option<&[u8]>, time: Duration) -> 
         Err(error) => return Ended::NotStarted(error),
     };
     let group = i32::try_from(child.id()).ok().map(Pid::from_raw);
+    let end_group = move || {
+        if let Some(group) = group {
+            // What is already gone needs no signal.
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+    };
     let Some(stdout) = child.stdout.take() else {
         return Ended::TooLate;
     };
     let mark = mark.map(<[u8]>::to_vec);
-    let (send, said) = mpsc::channel();
-    // The thread ends with the program: at the latest when its group is killed, and what escaped the group and keeps the
-    // pipe open holds up this thread only.
-    std::thread::spawn(move || send.send(read_until(stdout, mark.as_deref())));
-    let output = said.recv_timeout(time);
-    if !matches!(output, Ok((_, true)))
-        && let Some(group) = group
-    {
-        // What is already gone needs no signal.
-        let _ = killpg(group, Signal::SIGKILL);
-    }
-    let status = child.wait().ok();
-    match output {
-        Ok((output, whole)) => Ended::Said(output, status.filter(|_| whole)),
-        Err(_) => Ended::TooLate,
+    let (send, ended) = mpsc::channel();
+    // The thread ends with the program, at the latest when its group is killed; what escaped the group and keeps the pipe
+    // open holds up this thread only.
+    std::thread::spawn(move || {
+        let (output, whole) = read_until(stdout, mark.as_deref());
+        if !whole {
+            end_group();
+        }
+        let status = child.wait().ok().filter(|_| whole);
+        send.send((output, status))
+    });
+    match ended.recv_timeout(time) {
+        Ok((output, status)) => Ended::Said(output, status),
+        Err(_) => {
+            end_group();
+            Ended::TooLate
+        }
     }
 }
 
@@ -101,6 +109,8 @@ mod tests {
     fn a_program_that_never_ends_is_ended() {
         let started = run(sh("sleep 1000 & wait"), None, Duration::from_millis(50));
         assert!(matches!(started, Ended::TooLate));
+        let silent = run(sh("exec >&-; sleep 1000"), None, Duration::from_millis(50));
+        assert!(matches!(silent, Ended::TooLate));
     }
 
     #[test]
