@@ -5,7 +5,6 @@
 //! environment made from nothing: no GO*, GOFIX* or proxy variable of the machine is
 //! inherited, and GOPROXY is `off` until a test names a loopback proxy.
 
-#[expect(dead_code, reason = "waits for the proof that writes tables")]
 pub(crate) mod measured;
 pub(crate) mod pty;
 
