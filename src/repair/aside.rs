@@ -84,6 +84,8 @@ pub struct Kept {
 pub(crate) struct Aside {
     dir: Dir,
     items: Vec<Item>,
+    day: Dir,
+    name: String,
 }
 
 impl Aside {
@@ -101,10 +103,12 @@ impl Aside {
         let set = Self {
             dir,
             items: manifest.items.clone(),
+            day,
+            name,
         };
         if let Err(e) = set.write(&manifest) {
             // A full disk: leave nothing behind.
-            let _ = day.remove_tree(&name);
+            set.abandon();
             return Err(e);
         }
         checkpoint("set-made");
@@ -131,6 +135,11 @@ impl Aside {
         file.write_all(&text)
             .and_then(|()| file.sync_all())
             .map_err(|e| RepairError::io(&path, e))
+    }
+
+    /// Removes the set, into which nothing was moved.
+    pub(crate) fn abandon(&self) {
+        let _ = self.day.remove_tree(&self.name);
     }
 
     /// The directory of the set.
@@ -198,6 +207,19 @@ impl Aside {
             .and_then(|()| file.sync_all())
             .map_err(|e| RepairError::io(&self.dir.path().join(to), e))
     }
+}
+
+/// The manifests of sets that other processes made since some time.
+pub(crate) fn by_others(cache: &Dir, since: SystemTime) -> Vec<Manifest> {
+    let own = format!("-{}-", std::process::id());
+    let sets = sets(cache).unwrap_or_default();
+    let fresh = sets.iter().filter(|(day, name)| {
+        let meta = day.meta(name).ok().flatten();
+        !name.contains(&own) && meta.is_some_and(|meta| !meta.before(since))
+    });
+    fresh
+        .filter_map(|(day, name)| read(&day.sub(name).ok()?).ok())
+        .collect()
 }
 
 /// Every set in the cache, oldest first. Sets without a readable manifest are not listed.

@@ -214,21 +214,19 @@ fn string(table: &[u8], at: usize) -> Option<Vec<u8>> {
     Some(table.get(start..start.checked_add(length)?)?.to_vec())
 }
 
-/// Unlinks the entries of one extracted directory. They are derived data that
-/// go computes again, so nothing is set aside; how many there were is returned.
+/// Unlinks the entries of one extracted directory: derived data that go computes again.
 pub(crate) fn forget(
     gocache: &Dir,
     versions: &BTreeSet<String>,
     extracted: &Path,
-) -> Result<usize, RepairError> {
-    let found = entries(gocache, versions, extracted);
-    for (above, name) in &found {
+) -> Result<(), RepairError> {
+    for (above, name) in entries(gocache, versions, extracted) {
         match gocache.sub(above)?.unlink(name) {
             Err(e) if e.is_missing() => {}
             other => other?,
         }
     }
-    Ok(found.len())
+    Ok(())
 }
 
 #[cfg(test)]

@@ -170,46 +170,36 @@ fn take_away(
     report: &mut RepairReport,
 ) -> Result<(), RepairError> {
     let parts: Vec<Part> = ORDER.into_iter().filter(|part| seen.takes(*part)).collect();
-    let tree = module.extracted();
-    let forget = || match cache.index() {
-        Some(view) if seen.takes(Part::Extracted) || seen.takes(Part::Index) => {
-            let dir = cache.dir.path().join(&tree.0).join(&tree.1);
-            index::forget(view.gocache, view.versions, &dir).map(|_| ())
-        }
-        _ => Ok(()),
-    };
-    if parts.is_empty() {
-        return forget();
-    }
-    let items: Vec<Item> = parts.iter().map(|part| item(owned, module, *part)).collect();
+    let (above, name) = module.extracted();
+    let tree = cache.dir.path().join(&above).join(name);
+    let index = cache
+        .index()
+        .filter(|_| seen.takes(Part::Extracted) || seen.takes(Part::Index));
+    let entries = index.as_ref().map_or_else(Vec::new, |view| {
+        index::entries(view.gocache, view.versions, &tree)
+    });
+    let remembered = entries.iter().map(|(above, name)| Item {
+        root: Root::GoCache,
+        path: format!("{above}/{name}"),
+        name: String::new(),
+        bytes: 0,
+    });
+    let items: Vec<Item> = remembered
+        .chain(parts.iter().map(|part| item(owned, module, *part)))
+        .collect();
     let set = Aside::make(owned, manifest(module, seen, &items))?;
     report.kept_in = Some(set.path().to_owned());
     let partial = format!("{}.partial", module.stem());
     let made_partial = parts.contains(&Part::Extracted) && download.new_file(&partial).is_ok();
     checkpoint("partial-made");
-    let mut tree_is_gone = false;
-    let mut result = forget();
-    checkpoint("index-forgotten");
-    for (i, part) in parts.iter().enumerate() {
-        if result.is_err() {
-            break;
-        }
-        let moved = if *part == Part::Extracted {
-            owned.walk(&tree.0).and_then(|above| set.take(i, &above))
-        } else {
-            set.take(i, download)
-        };
-        match moved {
-            Ok(true) => report.moved.push(owned.path().join(&items[i].path)),
-            Ok(false) => {}
-            Err(e) => result = Err(e),
-        }
-        tree_is_gone |= *part == Part::Extracted && result.is_ok();
-        checkpoint(&format!("{}-aside", part.words().replace(' ', "-")));
-    }
+    let result = move_all(&set, &items, report, |item| match (&index, item.root) {
+        (Some(view), Root::GoCache) => view.gocache.walk(parent(&item.path)),
+        _ => owned.walk(parent(&item.path)),
+    });
     // A go that was in the directory while it went may have listed it once more.
-    let forgotten = forget();
+    let forgotten = index.map_or(Ok(()), |view| index::forget(view.gocache, view.versions, &tree));
     // Gone, it needs no mark; still there after a failure, it is as it was.
+    let tree_is_gone = report.moved.contains(&tree);
     let unmarked = if made_partial && (tree_is_gone || report.moved.is_empty()) {
         download.unlink(&partial)
     } else {
@@ -217,6 +207,59 @@ fn take_away(
     };
     checkpoint("done");
     result.and(forgotten).and(unmarked)
+}
+
+/// Moves items in their order, up to the first failure. A set into which nothing went is removed again.
+fn move_all(
+    set: &Aside,
+    items: &[Item],
+    report: &mut RepairReport,
+    stands_in: impl Fn(&Item) -> Result<Dir, RepairError>,
+) -> Result<(), RepairError> {
+    let mut result = Ok(());
+    for (i, item) in items.iter().enumerate() {
+        let moved = match stands_in(item) {
+            Ok(dir) => set
+                .take(i, &dir)
+                .map(|moved| moved.then(|| dir.path().join(file_name(&item.path)))),
+            // Gone with all above it: there is nothing in the way any more.
+            Err(e) if e.is_missing() => Ok(None),
+            Err(e) => Err(e),
+        };
+        match moved {
+            Ok(path) => report.moved.extend(path),
+            Err(e) => {
+                result = Err(e);
+                break;
+            }
+        }
+        checkpoint(&format!("{}-aside", step(item)));
+    }
+    if report.moved.is_empty() {
+        set.abandon();
+        report.kept_in = None;
+    }
+    result
+}
+
+/// The name of a step: the suffix of a file, or what else it is.
+fn step(item: &Item) -> &str {
+    let last = file_name(&item.path);
+    match (item.root, last.rsplit_once('.')) {
+        (Root::GoCache, _) => "index",
+        (_, Some((_, suffix @ ("zip" | "ziphash" | "mod" | "info" | "lock")))) => suffix,
+        _ if item.path.starts_with(vcs::VCS) => "repository",
+        _ if item.path.starts_with(sumdb::CACHED) => "sumdb",
+        _ => "tree",
+    }
+}
+
+fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(above, _)| above)
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
 
 fn item(owned: &Dir, module: &ModuleVersion, part: Part) -> Item {
@@ -354,26 +397,21 @@ pub(crate) fn mend_repository(
     }
     // Without .info go wipes the directory and starts again: so .info goes first.
     let names = [format!("{hash}.info"), hash.clone()];
-    let items = names.iter().map(|name| Item {
+    let items = names.map(|name| Item {
         root: Root::ModCache,
         path: format!("{}/{name}", vcs::VCS),
+        bytes: dir.size_of(&name),
         name: String::new(),
-        bytes: dir.size_of(name),
     });
     let manifest = Manifest {
         what,
         module: None,
         at: String::new(),
-        items: items.collect(),
+        items: items.to_vec(),
     };
     let set = Aside::make(&owned, manifest)?;
     report.kept_in = Some(set.path().to_owned());
-    for (i, name) in names.iter().enumerate() {
-        if set.take(i, &dir)? {
-            report.moved.push(dir.path().join(name));
-        }
-        checkpoint(if i == 0 { "vcs-info-aside" } else { "vcs-aside" });
-    }
+    move_all(&set, &items, &mut report, |_| dir.walk(""))?;
     let _ = aside::prune(&owned, SystemTime::now());
     Ok(Some(report))
 }
@@ -440,31 +478,23 @@ fn sumdb_files(
         });
     }
     let owned = cache.dir.owned()?;
-    let top = owned.walk(sumdb::CACHED)?;
     let items = bad.iter().map(|bad| Item {
         root: Root::ModCache,
         path: format!("{}/{}", sumdb::CACHED, bad.path),
         name: String::new(),
         bytes: 0,
     });
+    let items: Vec<Item> = items.collect();
     let manifest = Manifest {
         what: report.what.clone(),
         module: None,
         at: String::new(),
-        items: items.collect(),
+        items: items.clone(),
     };
     let set = Aside::make(&owned, manifest)?;
     report.kept_in = Some(set.path().to_owned());
-    for (i, bad) in bad.iter().enumerate() {
-        let (above, _) = bad.path.rsplit_once('/').unwrap_or(("", &bad.path));
-        // go writes these files anew under their names; one that writes into the renamed one loses nothing.
-        if let Some(above) = top.find(above)?
-            && set.take(i, &above)?
-        {
-            report.moved.push(top.path().join(&bad.path));
-        }
-        checkpoint("sumdb-aside");
-    }
+    // go writes these files anew under their names; one that writes into the renamed one loses nothing.
+    move_all(&set, &items, &mut report, |item| owned.walk(parent(&item.path)))?;
     let _ = aside::prune(&owned, SystemTime::now());
     Ok(Some(report))
 }
@@ -598,22 +628,21 @@ pub(crate) fn in_the_way(
         return Ok(Some(report));
     }
     let relative = place.strip_prefix(cache.path()).unwrap_or(below);
+    let items = [Item {
+        root: Root::ModCache,
+        path: relative.to_string_lossy().into_owned(),
+        name: String::new(),
+        bytes: above.size_of(&name),
+    }];
     let manifest = Manifest {
         what: report.what.clone(),
         module: None,
         at: String::new(),
-        items: vec![Item {
-            root: Root::ModCache,
-            path: relative.to_string_lossy().into_owned(),
-            name: String::new(),
-            bytes: above.size_of(&name),
-        }],
+        items: items.to_vec(),
     };
     let set = Aside::make(&owned, manifest)?;
-    if set.take(0, &above)? {
-        report.moved.push(place);
-    }
     report.kept_in = Some(set.path().to_owned());
+    move_all(&set, &items, &mut report, |_| above.walk(""))?;
     Ok(Some(report))
 }
 

@@ -360,13 +360,16 @@ pub struct Outcome {
     pub repairs: Vec<RepairReport>,
     /// What was bad and could not be mended.
     pub failed: Vec<RepairError>,
+    /// What another gofix mended since the run began, so that go may have met the
+    /// damage and this one found none; one line each.
+    pub by_others: Vec<String>,
 }
 
 impl Outcome {
     /// True where running go again makes sense.
     #[must_use]
     pub fn mended(&self) -> bool {
-        !self.repairs.is_empty()
+        !self.repairs.is_empty() || !self.by_others.is_empty()
     }
 
     fn add(&mut self, result: Result<Option<RepairReport>, RepairError>) {
@@ -381,6 +384,7 @@ impl Outcome {
             Ok(outcome) => {
                 self.repairs.extend(outcome.repairs);
                 self.failed.extend(outcome.failed);
+                self.by_others.extend(outcome.by_others);
             }
             Err(e) => self.failed.push(e),
         }
@@ -432,7 +436,43 @@ pub fn mend(cache: &ModCache, suspect: &Mend, ctx: &RunContext<'_>) -> Outcome {
         }
         Mend::Path { path } => outcome.add(mend::in_the_way(cache, Path::new(path), ctx)),
     }
+    if let Some(start) = ctx.started.filter(|_| outcome.repairs.is_empty()) {
+        let others = aside::by_others(&cache.dir, start);
+        outcome.by_others = others
+            .into_iter()
+            .filter(|set| concerns(set, suspect))
+            .map(|set| set.what)
+            .collect();
+    }
     outcome
+}
+
+/// True where a set that another process made is about what go complained of.
+fn concerns(set: &aside::Manifest, suspect: &Mend) -> bool {
+    let below = |place: &str| set.items.iter().any(|item| item.path.starts_with(place));
+    let of = |module: &str, version: &str| {
+        set.module
+            .as_ref()
+            .is_some_and(|(m, v)| m == module && v == version)
+    };
+    match suspect {
+        Mend::Zip {
+            module: Some((module, version)),
+            ..
+        }
+        | Mend::Mod { module, version }
+        | Mend::Checksum { module, version, .. } => of(module, version),
+        Mend::Zip { module: None, .. } => set.module.is_some(),
+        Mend::Extracted { package } => set
+            .module
+            .as_ref()
+            .is_some_and(|(module, _)| package.starts_with(module.as_str())),
+        Mend::Vcs { .. } => below(vcs::VCS),
+        Mend::SumdbTile | Mend::SumdbLookup { .. } | Mend::SumdbLatest => {
+            below(sumdb::CACHED) || set.items.iter().any(|item| item.root == aside::Root::Sumdb)
+        }
+        Mend::Path { .. } => set.module.is_none(),
+    }
 }
 
 /// The module version of `GOMODCACHE/cache/download/PATH/@v/VERSION.zip`.

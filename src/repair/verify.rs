@@ -439,10 +439,13 @@ pub fn repair(
         .filter(bad)
         .filter_map(|p| p.module.as_ref())
         .collect();
+    // Those too that another process works on: its lock is waited for.
+    modules.extend(&found.in_use);
     modules.dedup();
     for module in modules {
-        if let Some((path, version)) = module.split_once('@') {
-            let module = ModuleVersion::new(path, version)?;
+        if let Some((path, version)) = module.split_once('@')
+            && let Ok(module) = ModuleVersion::new(path, version)
+        {
             outcome.add(mend::mend_wholly(cache, &module, ctx));
         }
     }

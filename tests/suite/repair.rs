@@ -3,8 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use gofix::faultproxy::{Catalogue, FaultProxy, Module, SumDb};
 
@@ -426,12 +428,12 @@ fn a_directory_that_lost_a_package_is_mended_with_what_go_remembers_of_it() {
 fn a_repair_killed_at_any_step_leaves_a_cache_that_go_can_use() {
     let mut cache = Cache::new();
     // Before the first file has moved, plain go meets what it would have met anyway.
-    let early = ["set-made", "partial-made", "index-forgotten"];
+    let early = ["set-made", "partial-made", "index-aside"];
     let steps = [
         "zip-aside",
-        "extracted-directory-aside",
+        "tree-aside",
         "ziphash-aside",
-        "go.mod-aside",
+        "mod-aside",
         "info-aside",
         "done",
     ];
@@ -940,5 +942,339 @@ fn a_healthy_repository_stays_where_it_is_when_a_revision_is_unknown() {
             "{}",
             path.display()
         );
+    }
+}
+
+/// A mismatch of what has just been fetched is go's last word; no mend, no second try.
+#[test]
+fn a_checksum_mismatch_of_fresh_bytes_is_final() {
+    let mut cache = Cache::new();
+    let altered = catalogue().with(
+        Module::new(MODULE, VERSION)
+            .file("sub/sub.go", "package sub // altered\n")
+            .requires("example.com/b", "v1.0.0"),
+    );
+    cache.proxy.set_catalogue(altered);
+    cache.reset();
+    fs::remove_file(cache.file("zip")).unwrap();
+    fs::remove_file(cache.file("ziphash")).unwrap();
+    remove_tree(&cache.extracted());
+    let run = cache
+        .sandbox
+        .go(&["build", "-o", "/dev/null"])
+        .output()
+        .expect_code(1);
+    assert!(run.stderr.contains("SECURITY ERROR"), "{run}");
+    let zips = |cache: &Cache| {
+        let requests = cache.proxy.requests();
+        requests[cache.seen..]
+            .iter()
+            .filter(|r| r.target.ends_with(".zip"))
+            .count()
+    };
+    assert_eq!(zips(&cache), 1, "{run}");
+    assert!(!cache.sandbox.modcache().join("cache/gofix").exists());
+
+    // Bad before the run: set aside and fetched once more; then it is the same last word.
+    cache.reset();
+    remove_tree(&cache.extracted());
+    fs::write(
+        cache.file("ziphash"),
+        "h1:G7mAYYxgmS0lVkHyy2hEOLQCFB0DlQFTMLWggykrydY=",
+    )
+    .unwrap();
+    fs::write(cache.file("zip"), "PK").unwrap();
+    let sums = cache.sandbox.read("go.sum");
+    let run = cache
+        .sandbox
+        .go(&["build", "-o", "/dev/null"])
+        .output()
+        .expect_code(1);
+    assert!(run.stderr.contains("SECURITY ERROR"), "{run}");
+    assert_eq!(zips(&cache), 1, "{run}");
+    assert_eq!(cache.sandbox.read("go.sum"), sums);
+}
+
+/// A page of a portal that go took for a go.mod, where nothing verifies it.
+#[test]
+fn a_portal_s_page_stored_as_go_mod_is_mended() {
+    let mut cache = Cache::with(false);
+    cache.reset();
+    Damage::Html.strike(&cache.file("mod"), Path::new(""));
+    fs::remove_file(cache.sandbox.project().join("go.sum")).unwrap();
+    let plain = cache
+        .sandbox
+        .plain_go(&["mod", "download"])
+        .output()
+        .expect_code(1);
+    assert!(plain.stderr.contains("parsing go.mod"), "{plain}");
+    let run = cache.sandbox.go(&["mod", "download"]).output().expect_code(0);
+    assert!(
+        run.gofix_lines()[0].contains("bad go.mod (it is no go.mod)"),
+        "{run}"
+    );
+    assert_eq!(cache.asked(), BTreeSet::from([MODULE.to_owned()]));
+    cache.expect_pristine("portal");
+}
+
+#[test]
+fn a_held_lock_is_named_with_its_holder_and_nothing_is_done() {
+    let mut cache = Cache::new();
+    cache.reset();
+    fs::write(cache.file("zip"), "<html>").unwrap();
+    let lock = fs::File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(cache.file("lock"))
+        .unwrap();
+    lock.lock().unwrap();
+    let run = cache
+        .sandbox
+        .gofix(&["cache", "repair"])
+        .env("GOFIX_STALL_MS", "1000")
+        .output()
+        .expect_code(1);
+    assert!(run.stderr.contains("v1.2.0.lock is locked by process"), "{run}");
+    if cfg!(target_os = "linux") {
+        assert!(
+            run.stderr.contains(&format!("process {} (", std::process::id())),
+            "{run}"
+        );
+    }
+    assert_eq!(fs::read(cache.file("zip")).unwrap(), b"<html>");
+    assert!(!cache.sandbox.modcache().join("cache/gofix").exists());
+    // Verify does not judge what somebody works on.
+    let verify = cache.sandbox.gofix(&["cache", "verify"]).output().expect_code(0);
+    assert!(verify.stdout.contains("another process works on it"), "{verify}");
+
+    // A neighbour that ends is waited for.
+    let mut run = cache.sandbox.gofix(&["cache", "repair"]);
+    let mut child = run
+        .command
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert!(line.starts_with("gofix: waiting: "), "{line}");
+    drop(lock);
+    assert!(child.wait().unwrap().success());
+    assert_ne!(fs::read(cache.file("zip")).ok().as_deref(), Some(&b"<html>"[..]));
+    cache.expect_go_works("after the wait");
+}
+
+/// Trees of other owners are left alone, whoever gofix is.
+#[test]
+fn a_tree_of_another_owner_is_left_alone() {
+    if !is_root() {
+        return;
+    }
+    let mut cache = Cache::new();
+    cache.reset();
+    fs::write(cache.file("mod"), "<html>").unwrap();
+    let at_v = cache.file("mod").parent().unwrap().to_path_buf();
+    std::os::unix::fs::chown(&at_v, Some(12345), None).unwrap();
+    let before = tree(&cache.sandbox.modcache());
+    let run = cache.repair().expect_code(1);
+    assert!(
+        run.stderr.contains("belongs to another user (uid 12345)"),
+        "{run}"
+    );
+    assert_eq!(run.gofix_lines().len(), 1, "{run}");
+    assert_eq!(tree(&cache.sandbox.modcache()), before);
+}
+
+/// One line, and everything as it was.
+#[track_caller]
+fn expect_refusal(cache: &Cache, run: &Outcome, word: &str) {
+    assert_eq!(run.code(), Some(1), "{run}");
+    assert!(run.stderr.contains(word), "{run}");
+    assert_eq!(run.gofix_lines().len(), 1, "{run}");
+    assert!(!cache.sandbox.modcache().join("cache/gofix").exists(), "{run}");
+}
+
+#[test]
+fn a_cache_that_may_not_be_written_is_left_as_it_is() {
+    let mut cache = Cache::new();
+    cache.reset();
+    fs::write(cache.file("zip"), "<html>").unwrap();
+    let mut run = cache.sandbox.gofix(&["cache", "repair"]);
+    if is_root() {
+        // Modes keep nothing from root: be somebody else.
+        std::os::unix::process::CommandExt::uid(&mut run.command, 65534);
+        open_to_all(cache.sandbox.path("").as_path());
+        if fs::metadata("/tmp").is_err() || !reachable(&cache) {
+            return;
+        }
+    } else {
+        open_up(&cache.sandbox.modcache().join("cache"));
+        for dir in ["cache", "cache/download/example.com/!upper/a/@v"] {
+            let dir = cache.sandbox.modcache().join(dir);
+            fs::set_permissions(dir, fs::Permissions::from_mode(0o555)).unwrap();
+        }
+    }
+    let before = tree(&cache.sandbox.modcache());
+    let run = run.output();
+    expect_refusal(&cache, &run, "permission denied");
+    assert_eq!(tree(&cache.sandbox.modcache()), before);
+}
+
+/// Everybody may read the sandbox.
+fn open_to_all(dir: &Path) {
+    let mode = fs::metadata(dir).unwrap().permissions().mode();
+    fs::set_permissions(dir, fs::Permissions::from_mode(mode | 0o555)).unwrap();
+    for entry in fs::read_dir(dir).unwrap().flatten() {
+        if entry.file_type().unwrap().is_dir() {
+            open_to_all(&entry.path());
+        }
+    }
+}
+
+/// True where another user can start the program under test at all.
+fn reachable(cache: &Cache) -> bool {
+    let mut run = cache.sandbox.gofix(&["--version"]);
+    std::os::unix::process::CommandExt::uid(&mut run.command, 65534);
+    run.command.output().is_ok_and(|output| output.status.success())
+}
+
+/// Runs a shell script in a mount namespace of its own; `None` where there is none to be had.
+fn in_own_mounts(cache: &Cache, script: &str) -> Option<Outcome> {
+    if !is_root() {
+        return None;
+    }
+    let probe = cache.sandbox.run("unshare").args(["-m", "true"]).command.output();
+    if !probe.is_ok_and(|output| output.status.success()) {
+        return None;
+    }
+    Some(
+        cache
+            .sandbox
+            .run("unshare")
+            .args(["-m", "sh", "-ec", script])
+            .output(),
+    )
+}
+
+#[test]
+fn a_read_only_mount_is_said_to_be_one() {
+    let mut cache = Cache::new();
+    cache.reset();
+    fs::write(cache.file("zip"), "<html>").unwrap();
+    let script =
+        "mount --bind $GOMODCACHE $GOMODCACHE; mount -o remount,ro,bind $GOMODCACHE; exec gofix cache repair";
+    let Some(run) = in_own_mounts(&cache, script) else {
+        return;
+    };
+    expect_refusal(&cache, &run, "is on a read-only file system");
+}
+
+#[test]
+fn a_full_disk_is_said_to_be_one() {
+    let mut cache = Cache::new();
+    cache.reset();
+    fs::write(cache.file("zip"), "<html>").unwrap();
+    let script = "cp -a $GOMODCACHE $TMPDIR/copy; mount -t tmpfs -o size=600k tmpfs $GOMODCACHE; \
+        cp -a $TMPDIR/copy/. $GOMODCACHE; cat /dev/zero > $GOMODCACHE/fill 2>/dev/null || true; \
+        (cd $GOMODCACHE; find . -type f ! -name fill | sort | xargs sha256sum) > $TMPDIR/before; \
+        gofix cache repair || status=$?; \
+        (cd $GOMODCACHE; find . -type f ! -name fill | sort | xargs sha256sum) > $TMPDIR/after; \
+        cmp $TMPDIR/before $TMPDIR/after; exit $status";
+    let Some(run) = in_own_mounts(&cache, script) else {
+        return;
+    };
+    expect_refusal(&cache, &run, "no space is left");
+}
+
+#[test]
+fn what_stands_in_the_way_is_moved() {
+    let mut cache = Cache::new();
+    let download = cache.file("zip").parent().unwrap().to_path_buf();
+    let host = cache.sandbox.modcache().join("cache/download/example.com");
+    for (place, by_hand) in [(&download, true), (&download, false), (&host, false)] {
+        cache.reset();
+        remove_tree(&cache.extracted());
+        remove_tree(place);
+        fs::write(place, "a file").unwrap();
+        cache
+            .sandbox
+            .plain_go(&["mod", "download"])
+            .output()
+            .expect_code(1);
+        if by_hand {
+            cache.repair().expect_code(0);
+        }
+        let run = cache.sandbox.go(&["mod", "download"]).output();
+        assert_eq!(run.code(), Some(0), "{}: {run}", place.display());
+    }
+    for place in ["zip", "lock"] {
+        cache.reset();
+        remove_tree(&cache.extracted());
+        fs::remove_file(cache.file(place)).unwrap();
+        fs::remove_file(cache.file("ziphash")).unwrap();
+        fs::create_dir_all(cache.file(place).join("x")).unwrap();
+        let run = cache.sandbox.go(&["mod", "download"]).output();
+        assert_eq!(run.code(), Some(0), "{place}: {run}");
+        cache.expect_go_works(place);
+    }
+}
+
+/// Twenty go and two gofix on one cache that is damaged under them: gofix ends
+/// right, and a plain go that met the damage ends right when it runs again.
+#[test]
+fn many_processes_share_a_damaged_cache() {
+    let mut cache = Cache::new();
+    let commands = [
+        &["mod", "download"][..],
+        &["build", "-o", "/dev/null"],
+        &["list", "-deps", "./..."],
+    ];
+    for round in 0..3 {
+        cache.reset();
+        remove_tree(&cache.extracted());
+        let late = round == 2;
+        let strike = || {
+            Damage::Html.strike(&cache.file("mod"), Path::new(""));
+            if round == 0 {
+                Damage::Cut.strike(&cache.file("zip"), Path::new(""));
+            } else {
+                let other = cache
+                    .sandbox
+                    .modcache()
+                    .join("cache/download/example.com/b/@v/v1.0.0.ziphash");
+                Damage::Swapped.strike(&cache.file("ziphash"), &other);
+            }
+        };
+        if !late {
+            strike();
+        }
+        let plain: Vec<_> = (0..20)
+            .map(|n| (n, cache.sandbox.plain_go(commands[n % commands.len()]).spawn()))
+            .collect();
+        if late {
+            strike();
+        }
+        let ours: Vec<_> = (0..2).map(|n| cache.sandbox.go(commands[n]).spawn()).collect();
+        for run in ours {
+            let run = run.wait();
+            assert_eq!(run.code(), Some(0), "round {round}: {run}");
+        }
+        for (n, run) in plain {
+            let first = run.wait();
+            if first.code() != Some(0) {
+                let again = cache.sandbox.plain_go(commands[n % commands.len()]).output();
+                assert_eq!(
+                    again.code(),
+                    Some(0),
+                    "round {round}: {first}\nand again: {again}"
+                );
+            }
+        }
+        cache.expect_go_works("afterwards");
+        cache.repair().expect_code(0);
+        cache.expect_go_works("and mended");
     }
 }
