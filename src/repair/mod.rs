@@ -379,13 +379,16 @@ impl Outcome {
         }
     }
 
+    /// Takes over what another look came to.
+    pub fn merge(&mut self, other: Self) {
+        self.repairs.extend(other.repairs);
+        self.failed.extend(other.failed);
+        self.by_others.extend(other.by_others);
+    }
+
     fn add_all(&mut self, result: Result<Self, RepairError>) {
         match result {
-            Ok(outcome) => {
-                self.repairs.extend(outcome.repairs);
-                self.failed.extend(outcome.failed);
-                self.by_others.extend(outcome.by_others);
-            }
+            Ok(outcome) => self.merge(outcome),
             Err(e) => self.failed.push(e),
         }
     }

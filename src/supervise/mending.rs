@@ -52,9 +52,7 @@ impl Job {
         };
         let mut all = Outcome::default();
         for suspect in &self.suspects {
-            let outcome = repair::mend(&cache, suspect, &context);
-            all.repairs.extend(outcome.repairs);
-            all.failed.extend(outcome.failed);
+            all.merge(repair::mend(&cache, suspect, &context));
         }
         all
     }

@@ -862,7 +862,8 @@ fn broken_repositories_are_fetched_again() {
     let in_repository = |name: &str| repository.join(name);
     let objects: Vec<PathBuf> = files_below(&repository.join("objects"));
     assert!(!objects.is_empty());
-    let cases: Vec<(&str, Box<dyn Fn()>)> = vec![
+    type Strike<'a> = Box<dyn Fn() + 'a>;
+    let cases: Vec<(&str, Strike<'_>)> = vec![
         (
             "HEAD",
             Box::new(|| fs::write(in_repository("HEAD"), "<html>").unwrap()),
