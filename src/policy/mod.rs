@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use self::backoff::{Draw, RATE_LIMITED_RUN, Schedule};
 use crate::{
-    diagnose::{Diagnosis, Fault, FaultKind, Verdict},
+    diagnose::{Diagnosis, Fault, FaultKind, Mend, Verdict},
     report::GaveUp,
 };
 
@@ -132,9 +132,11 @@ impl Policy {
         } else {
             match diagnosis.verdict {
                 Verdict::Final | Verdict::Unknown => return Next::GiveUp(GaveUp::Final),
-                Verdict::Repair if !seen.repaired => return Next::GiveUp(GaveUp::Final),
-                Verdict::Repair => return self.run_within_budget(self.current, Duration::ZERO, now),
-                Verdict::Retry | Verdict::Switch => {}
+                Verdict::Repair if seen.repaired => {
+                    return self.run_within_budget(self.current, Duration::ZERO, now);
+                }
+                Verdict::Repair if !was_bad_on_arrival(diagnosis) => return Next::GiveUp(GaveUp::Final),
+                Verdict::Repair | Verdict::Retry | Verdict::Switch => {}
             }
         }
         let faults: Vec<&Fault> = diagnosis
@@ -155,7 +157,7 @@ impl Policy {
             self.http1 = true;
         }
         let certificate = faults.iter().any(|fault| fault.kind == FaultKind::Certificate);
-        let elsewhere = diagnosis.verdict == Verdict::Switch && !seen.stalled;
+        let elsewhere = matches!(diagnosis.verdict, Verdict::Switch | Verdict::Repair) && !seen.stalled;
         if certificate || elsewhere {
             self.turn_from_current(certificate);
         }
@@ -214,6 +216,18 @@ impl Policy {
             Next::Run { route, wait }
         }
     }
+}
+
+/// A zip that go refuses without naming a file: where the cache holds no bad one, what came
+/// over the network was bad, and go has kept nothing of it.
+fn was_bad_on_arrival(diagnosis: &Diagnosis) -> bool {
+    let mut doubted = diagnosis
+        .faults
+        .iter()
+        .filter(|fault| fault.verdict == Verdict::Repair)
+        .peekable();
+    let no_file = |fault: &Fault| matches!(fault.mend, Some(Mend::Zip { path: None, .. }));
+    doubted.peek().is_some() && doubted.all(no_file)
 }
 
 /// `network is unreachable` and `no such host`, which a machine without a
@@ -315,6 +329,23 @@ mod tests {
         assert_eq!(runs, [(0, 0), (0, 1)]);
         let (runs, _) = walk(&mut Policy::new(2, 3, MINUTES_10), &garbage, Seen::default());
         assert_eq!(runs, [(0, 0), (1, 0), (0, 1), (1, 2)]);
+    }
+
+    #[test]
+    fn a_zip_that_was_bad_on_arrival_is_asked_for_once_more() {
+        let mut bad = fault(FaultKind::Cache, Verdict::Repair, false);
+        bad.faults[0].mend = Some(Mend::Zip {
+            module: None,
+            path: None,
+        });
+        let (runs, _) = walk(&mut Policy::new(1, 3, MINUTES_10), &bad, Seen::default());
+        assert_eq!(runs, [(0, 0), (0, 1)]);
+        bad.faults[0].mend = Some(Mend::Zip {
+            module: None,
+            path: Some("/cache/v1.0.0.zip".into()),
+        });
+        let (runs, why) = walk(&mut Policy::new(1, 3, MINUTES_10), &bad, Seen::default());
+        assert_eq!((runs.len(), why), (1, GaveUp::Final));
     }
 
     #[test]
