@@ -9,9 +9,9 @@ WITH_GO := scripts/with-go
 build:
 	$(CARGO) build --locked --workspace
 
-# A bad network on loopback: plain go and gofix side by side.
+# A bad network on loopback: plain go and gofix side by side. RELAY=on puts the relay in between.
 rehearse: build
-	$(WITH_GO) target/debug/gofix rehearse $(SCENARIOS)
+	$(WITH_GO) target/debug/gofix $(if $(RELAY),--relay $(RELAY)) rehearse $(SCENARIOS)
 
 # All tests, with a real go.
 test: build

@@ -57,7 +57,7 @@ pub fn run(args: &[OsString], start: &StartState) -> i32 {
         Command::Completions(asked) => manual::completions(&asked),
         Command::Man(asked) => manual::man(&asked),
         Command::Explain(asked) => explain::run(asked.file.as_deref(), asked.json),
-        Command::Rehearse(asked) => rehearse::run(&asked),
+        Command::Rehearse(asked) => rehearse::run(&asked, &cli.settings),
         _ => go(&split, &cli.settings, start),
     }
 }

@@ -13,15 +13,21 @@ use crate::rehearse::{Played, Players, Report, play};
 use crate::report::out::{self, Out};
 use crate::report::safe;
 
-/// Runs the command.
-pub(super) fn run(asked: &args::Rehearse) -> i32 {
-    let chosen = match choose(&asked.scenarios) {
+/// Runs the command. Of the settings only `--relay` counts: it takes the place of what the
+/// scenarios say.
+pub(super) fn run(asked: &args::Rehearse, settings: &args::Settings) -> i32 {
+    let mut chosen = match choose(&asked.scenarios) {
         Ok(chosen) => chosen,
         Err(complaint) => {
             out::message(&complaint);
             return USAGE;
         }
     };
+    if let Some(relay) = &settings.relay {
+        chosen
+            .iter_mut()
+            .for_each(|scenario| scenario.relay.clone_from(relay));
+    }
     if asked.list {
         list(&chosen, asked.json);
         return OK;
