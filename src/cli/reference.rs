@@ -28,6 +28,10 @@ pub const EXIT_STATUSES: &[(&str, &str)] = &[
     ),
     ("2", "The command line of gofix makes no sense."),
     (
+        "3",
+        "`gofix doctor` or `gofix routes test` found something broken; 1 is only warnings there.",
+    ),
+    (
         "124",
         "The last run of go was ended by gofix's own clock: it stalled, or the budget was used up.",
     ),

@@ -11,6 +11,7 @@
 //! Known to be imperfect: a quick look is a sample. A proxy that fails one
 //! request in fifty may look fine here.
 
+mod advise;
 mod cache;
 mod der;
 mod http;
@@ -34,9 +35,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::config::Config;
-use crate::goenv::{GoEnv, Layer, Lookup};
-use crate::policy::presets::{self, PUBLIC_PROXIES};
-use crate::policy::route::{Element, ProxyList, Widen, may_widen};
+use crate::goenv::{GoEnv, Lookup};
 use crate::relay::credentials::{Credentials, GoAuth};
 use crate::relay::proxy_env::{ProxyRules, ProxyVars};
 use crate::report::safe;
@@ -219,7 +218,14 @@ pub fn examine(subject: &Subject<'_>, progress: &mut dyn FnMut(&str)) -> std::io
     let reaches_network = local_cause.is_empty();
     // In front of everything else that is broken: it is the reason.
     rows.splice(0..0, local_cause);
-    Ok(conclude(subject, rows, servers, reaches_network, start))
+    Ok(conclude(
+        subject,
+        rows,
+        servers,
+        reaches_network,
+        plan.narrow.is_some(),
+        start,
+    ))
 }
 
 fn tools(subject: &Subject<'_>, plan: &Plan) -> Tools {
@@ -408,22 +414,31 @@ fn conclude(
     mut rows: Vec<Row>,
     servers: Vec<Server>,
     reaches_network: bool,
+    narrow: bool,
     start: Instant,
 ) -> Examination {
-    // Stable: among equals the order of the checks stays.
-    rows.sort_by_key(|row| std::cmp::Reverse(row.grade));
-    let mut order: Vec<Server> = servers
-        .iter()
-        .filter(|s| s.role == Role::Proxy && s.works)
-        .cloned()
-        .collect();
-    order.sort_by_key(cost);
+    let order = advise::order(&servers);
     // Where no network is reached at all no other proxy can help.
     let (advice, commands) = if reaches_network {
-        recommend(subject, &servers, &order)
+        advise::recommend(subject, &servers, &order, narrow)
     } else {
         (None, Vec::new())
     };
+    if let Some(first) = commands.first() {
+        let own: Vec<&str> = servers
+            .iter()
+            .filter(|s| s.routes.contains(&1))
+            .map(|s| s.shown.as_str())
+            .collect();
+        let blank = |row: &&mut Row| {
+            row.grade == Grade::Broken && row.mend.is_none() && own.contains(&row.subject.as_str())
+        };
+        for row in rows.iter_mut().filter(blank) {
+            row.mend = Some(first.clone());
+        }
+    }
+    // Stable: among equals the order of the checks stays.
+    rows.sort_by_key(|row| std::cmp::Reverse(row.grade));
     Examination {
         rows,
         servers,
@@ -432,122 +447,4 @@ fn conclude(
         commands,
         took: start.elapsed(),
     }
-}
-
-/// What fetching one middling module costs there: a request and 200 KiB.
-fn cost(server: &Server) -> Duration {
-    const BODY: f64 = 200.0 * 1024.0;
-    let latency = server.latency.unwrap_or(Duration::from_secs(5));
-    let speed = server.speed.map_or(1e5, |speed| speed.max(1) as f64);
-    latency + Duration::from_secs_f64((BODY / speed).min(60.0))
-}
-
-/// Go's own cure first, then gofix's.
-fn recommend(subject: &Subject<'_>, servers: &[Server], order: &[Server]) -> (Option<String>, Vec<String>) {
-    let own = |server: &&Server| server.role == Role::Proxy && server.routes.contains(&1);
-    let Some(first) = servers.iter().find(own) else {
-        return (None, Vec::new());
-    };
-    let (value, layer) = subject.goenv.get("GOPROXY");
-    let Some(best) = order.first() else {
-        return nothing_works(first, &value.to_string_lossy(), layer);
-    };
-    let list = reordered(&value.to_string_lossy(), order);
-    let mut commands: Vec<String> = list.map(|list| set_goproxy(&list, layer)).into_iter().collect();
-    if !first.works {
-        let by_itself = order.iter().any(|server| server.routes.contains(&1));
-        commands.extend(by_routes(subject.config, order));
-        let text = format!(
-            "{} does not work here, {} does. Go's own cure, then gofix's:",
-            first.shown, best.shown
-        );
-        let text = if by_itself {
-            text.replace(", then gofix's:", ":")
-        } else {
-            text
-        };
-        return (Some(text), commands);
-    }
-    if cost(best) * 2 < cost(first) && best.shown != first.shown {
-        return (
-            Some(format!(
-                "{} is much faster here than {}:",
-                best.shown, first.shown
-            )),
-            commands,
-        );
-    }
-    (None, Vec::new())
-}
-
-/// The configured routes in the order of their best proxies, as a command, where
-/// that is another order than they have.
-fn by_routes(config: &Config, order: &[Server]) -> Option<String> {
-    let rank = |number: usize| {
-        order
-            .iter()
-            .position(|server| server.routes.contains(&number))
-            .unwrap_or(usize::MAX)
-    };
-    let mut routes: Vec<(usize, String)> = config
-        .routes
-        .iter()
-        .enumerate()
-        .map(|(i, spec)| (rank(i + 2), spec.list.redacted()))
-        .collect();
-    let hidden = routes.iter().any(|(_, list)| list.contains("xxxxx@"));
-    if routes.is_empty() || hidden || routes.is_sorted_by_key(|(rank, _)| *rank) {
-        return None;
-    }
-    routes.sort_by_key(|(rank, _)| *rank);
-    let lists: Vec<String> = routes.into_iter().map(|(_, list)| list).collect();
-    Some(format!("gofix routes use {}", lists.join(" ")))
-}
-
-/// Where a public proxy is out of reach and nothing else may be asked: the presets,
-/// and who learns what. A private proxy being down is no reason to ask a public one.
-fn nothing_works(first: &Server, value: &str, layer: Layer) -> (Option<String>, Vec<String>) {
-    let public =
-        ProxyList::parse(value).is_ok_and(|list| may_widen(&list, Widen::Auto, PUBLIC_PROXIES, &[]).is_ok());
-    let Some(preset) = presets::find("cn").filter(|_| public && first.unreachable) else {
-        return (Some("No proxy that you allow works.".to_owned()), Vec::new());
-    };
-    let list = preset.lists.first().copied().unwrap_or_default();
-    let text = format!(
-        "No proxy that you allow works; others were not asked. There are more, for {}. Whoever uses them tells them the names of its modules:",
-        preset.about
-    );
-    (
-        Some(text),
-        vec![
-            set_goproxy(list, layer),
-            format!("gofix routes use {}", preset.name),
-        ],
-    )
-}
-
-/// A value of the environment hides what `go env -w` writes.
-fn set_goproxy(list: &str, layer: Layer) -> String {
-    match layer {
-        Layer::Environment => format!("export GOPROXY={list}"),
-        _ => format!("go env -w GOPROXY={list}"),
-    }
-}
-
-/// The proxies that work, best first, with the end that the user's own list has.
-/// `None` where only proxies with credentials work: those are not printed.
-fn reordered(value: &str, order: &[Server]) -> Option<String> {
-    let end = ProxyList::parse(value).ok().and_then(|list| {
-        list.entries().iter().find_map(|(element, _)| match element {
-            Element::Direct => Some("direct"),
-            Element::Off => Some("off"),
-            Element::Proxy(_) | Element::File(_) => None,
-        })
-    });
-    let shown = order
-        .iter()
-        .map(|server| server.shown.as_str())
-        .filter(|url| !url.contains("xxxxx@"));
-    let proxies: Vec<&str> = shown.take(3).collect();
-    (!proxies.is_empty()).then(|| proxies.into_iter().chain(end).collect::<Vec<_>>().join(","))
 }
