@@ -80,16 +80,20 @@ impl Probe {
     /// Runs the script all three ways after `prepare` and returns what it printed; the ways must agree.
     #[track_caller]
     fn same(&self, script: &str, prepare: impl Fn(&mut Command)) -> Outcome {
-        let outcomes = WAYS.map(|way| {
-            let mut run = self.sh(way, script);
-            run.command.env("PATH", self.path_for(Way::Shim));
+        self.same_line(&["-c", script], prepare)
+    }
+
+    /// The same for any command line.
+    #[track_caller]
+    fn same_line(&self, line: &[&str], prepare: impl Fn(&mut Command)) -> Outcome {
+        let [plain, shim, gofix] = WAYS.map(|way| {
+            let mut run = self.go(way).args(line).env("PATH", self.path_for(Way::Shim));
+            // With gofix under the name go the PATH names the shim, which counts as gofix too.
             prepare(&mut run.command);
             run.output()
         });
-        let [plain, shim, gofix] = outcomes;
-        assert_same(&plain, &shim, &format!("shim: {script}"));
-        // With gofix under the name go the PATH names the shim, which counts as gofix too.
-        assert_same(&plain, &gofix, &format!("gofix: {script}"));
+        assert_same(&plain, &shim, &format!("shim: {line:?}"));
+        assert_same(&plain, &gofix, &format!("gofix: {line:?}"));
         plain
     }
 }
@@ -177,8 +181,11 @@ fn commands_of_the_real_go_end_the_same() {
     }
 }
 
-/// What a process can see of how it was started, without what is different in every process.
-const STATE: &str = "grep -E '^(Umask|Groups|Sig|Shd|Cap|NoNewPrivs|Seccomp|Cpus_allowed_list|Threads)' /proc/$$/status | grep -v SigQ; \
+/// What a process can see of how it was started, without what is different in every process. The shell reads its
+/// own status by itself: while it starts a program all signals are blocked.
+const STATE: &str = "while read -r line; do case $line in \
+    Umask*|Groups*|SigPnd*|SigBlk*|SigIgn*|SigCgt*|ShdPnd*|Cap*|NoNewPrivs*|Seccomp*|Threads*) echo \"$line\";; \
+    esac; done </proc/$$/status; \
     ulimit -a; umask; nice; pwd -P 2>&1; \
     for fd in /proc/$$/fd/*; do echo \"${fd##*/} $(readlink $fd | sed 's/:.*//')\"; done";
 
@@ -214,6 +221,57 @@ fn the_process_starts_as_it_would_without_gofix() {
     let umask = probe.same(STATE, |command| on_start(command, || set_umask(0o137)));
     assert!(umask.stdout.contains("0137\n"), "{umask}");
     probe.same(STATE, |command| on_start(command, be_nice));
+}
+
+/// A carried command goes through gofix, which has looked around by then, and through its exec.
+#[test]
+fn a_carried_command_starts_as_it_would_without_gofix() {
+    let probe = Probe::new();
+    // sh takes the word for a script; where there is no module nothing can be missing.
+    probe.sandbox.write("generate", STATE);
+    let same = |change: fn()| {
+        probe.same_line(&["generate"], |command| {
+            command.env("GOPROXY", "http://127.0.0.1:9");
+            on_start(command, change);
+        })
+    };
+    same(|| {});
+    same(|| set_signal(libc::SIGPIPE, libc::SIG_IGN));
+    same(|| set_signal(libc::SIGPIPE, libc::SIG_DFL));
+    same(|| set_signal(libc::SIGINT, libc::SIG_IGN));
+    same(|| set_signal(libc::SIGCHLD, libc::SIG_IGN));
+    same(|| block(&[libc::SIGTERM, libc::SIGCHLD, libc::SIGUSR2]));
+    same(|| close(&[0]));
+    same(|| close(&[2]));
+    same(|| close(&[0, 2]));
+    same(limit_files);
+    same(|| set_umask(0o077));
+}
+
+/// What a supervised go sees of signals, limits and masks is what the user set; its output goes through pipes.
+#[test]
+fn a_supervised_command_starts_with_the_users_signals() {
+    let probe = Probe::new();
+    let script = "while read -r line; do case $line in Umask*|SigBlk*|SigIgn*|NoNewPrivs*) echo \"$line\";; esac; \
+        done </proc/$$/status; ulimit -a; nice; pwd -P; readlink /proc/$$/fd/0 | sed 's/:.*//'";
+    probe.sandbox.write("build", script);
+    let same = |change: fn()| {
+        probe.same_line(&["build"], |command| {
+            command.env("GOPROXY", "http://127.0.0.1:9");
+            on_start(command, change);
+        })
+    };
+    same(|| {});
+    same(|| set_signal(libc::SIGPIPE, libc::SIG_IGN));
+    same(|| set_signal(libc::SIGPIPE, libc::SIG_DFL));
+    same(|| set_signal(libc::SIGINT, libc::SIG_IGN));
+    same(|| set_signal(libc::SIGHUP, libc::SIG_IGN));
+    same(|| block(&[libc::SIGTERM, libc::SIGUSR2]));
+    same(|| block(&[libc::SIGCHLD]));
+    same(|| set_signal(libc::SIGCHLD, libc::SIG_IGN));
+    same(|| close(&[0]));
+    same(limit_files);
+    same(be_nice);
 }
 
 #[test]
@@ -794,8 +852,10 @@ fn only_commands_that_fetch_are_handed_over() {
             format!("<--gofix-shim-protocol><1><{}><>{words}\n", real.display())
         );
         let environment = fs::read(&record).unwrap();
+        let guard = gofix_shim::toolchain::GUARD.as_bytes();
+        let entries: Vec<&[u8]> = environment.split(|byte| *byte == 0).collect();
         assert!(
-            !environment.windows(7).any(|window| window == b"__GOFIX"),
+            !entries.iter().any(|entry| entry.starts_with(guard)),
             "nothing is added to the environment"
         );
     }
