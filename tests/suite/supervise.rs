@@ -115,6 +115,8 @@ fn passing_faults() -> Vec<Fault> {
             body: None,
         },
         Fault::Garbage,
+        Fault::ShortBody { after: None },
+        Fault::BitFlip,
         Fault::StallHeader,
         Fault::StallBody { after: None },
     ]
