@@ -327,6 +327,7 @@ fn routes_change_only_what_they_are_asked_to() {
 #[test]
 fn the_last_route_takes_the_file_with_it_if_nothing_else_is_in_it() {
     let sandbox = Sandbox::new();
+    fs::create_dir_all(sandbox.path("home/.config")).unwrap();
     let before = tree(&sandbox.path("home"));
     sandbox
         .gofix(&["routes", "add", "https://goproxy.cn,direct"])

@@ -46,6 +46,15 @@ impl Shell {
     }
 }
 
+/// A path as somebody types it into a POSIX shell.
+pub(super) fn for_shell(path: &Path) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+@%".contains(byte);
+    if path.as_os_str().as_bytes().iter().all(plain) {
+        return files::shown(path);
+    }
+    String::from_utf8_lossy(&quote(path, b"'\\''")).into_owned()
+}
+
 /// A path in single quotes; `escape` stands for a quote inside.
 fn quote(path: &Path, escape: &[u8]) -> Vec<u8> {
     let mut quoted = vec![b'\''];

@@ -52,6 +52,8 @@ struct Place {
     /// Its folder; absolute.
     dir: PathBuf,
     system: bool,
+    /// It was named with `--dir`.
+    named: bool,
 }
 
 impl Place {
@@ -69,12 +71,14 @@ impl Place {
             return Ok(Self {
                 dir,
                 system: asked.system,
+                named: true,
             });
         }
         if asked.system {
             return Ok(Self {
                 dir: system_root().join("usr/local/lib/gofix/shims"),
                 system: true,
+                named: false,
             });
         }
         let data = files::absolute("XDG_DATA_HOME")
@@ -83,11 +87,23 @@ impl Place {
         Ok(Self {
             dir: data.join("gofix/shims"),
             system: false,
+            named: false,
         })
     }
 
     fn shim(&self) -> PathBuf {
         self.dir.join("go")
+    }
+
+    /// What a shell evaluates to have the shim first.
+    fn print_command(&self) -> String {
+        let system = if self.system { " --system" } else { "" };
+        let dir = if self.named {
+            format!(" --dir {}", lines::for_shell(&self.dir))
+        } else {
+            String::new()
+        };
+        format!("gofix shim install{system}{dir} --print")
     }
 
     /// The files that may hold the PATH lines, or those of them that should.
@@ -364,7 +380,7 @@ fn write_lines(place: &Place, made: &mut Made) -> Result<(), String> {
         out::message(&format!("warning: {complaint}"));
     }
     if !failed.is_empty() {
-        out::message("the lines to put there: gofix shim install --print");
+        out::message(&format!("the lines to put there: {}", place.print_command()));
     }
     let dir = files::shown(&place.dir);
     if place.system {
@@ -372,9 +388,10 @@ fn write_lines(place: &Place, made: &mut Made) -> Result<(), String> {
             "in a Dockerfile, which no shell's file reaches: ENV PATH={dir}:$PATH"
         ));
     }
-    out::message(
-        "shells that start from now on have it; for this one: eval \"$(gofix shim install --print)\"",
-    );
+    let print = place.print_command();
+    out::message(&format!(
+        "shells that start from now on have it; for this one: eval \"$({print})\""
+    ));
     out::message("which go wins where: gofix shim status        everything as it was: gofix shim uninstall");
     Ok(())
 }
