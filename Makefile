@@ -46,3 +46,7 @@ bench-relay:
 fault-proof: build
 	BENCH_WRITE=1 __GOFIX_TEST_FAULT_SEEDS=$(or $(SEEDS),20) $(WITH_GO) \
 		$(CARGO) test --locked --test suite fault_proof -- --nocapture
+
+# Real networks: the machine's own module proxy through tc netem and toxiproxy. Needs root and the network.
+test-real: build
+	$(WITH_GO) scripts/test-real

@@ -121,6 +121,8 @@ struct Tried {
     content: u32,
     /// 429s in a row.
     rate_limits: u32,
+    /// The wait before the next try.
+    wait: Duration,
     done: bool,
     last: Option<Trouble>,
 }
@@ -265,6 +267,9 @@ impl Fetcher {
             }
             let nobody = trouble.nobody;
             lane.note(trouble, self.rules.tries);
+            // Drawn once, so that the wait and the look at the budget agree.
+            lane.wait = lane.delay(fastrand::f64());
+            lane.done |= self.is_too_late(lane.wait);
             if current == 0 && nobody && element.go_goes_on && element.to_a_proxy {
                 return None;
             }
@@ -274,7 +279,13 @@ impl Fetcher {
                     .map(|step| (current + step) % count)
                     .find(|at| !lanes[*at].done)?;
             }
-            self.wait(&mut lanes[current]).await?;
+            let wait = std::mem::take(&mut lanes[current].wait);
+            if self.is_too_late(wait) {
+                return None;
+            }
+            if !wait.is_zero() {
+                sleep(wait).await;
+            }
         }
     }
 
@@ -304,21 +315,11 @@ impl Fetcher {
         }
     }
 
-    /// Waits before a lane is asked again; `None` where that would outlast the
-    /// budget.
-    async fn wait(&self, lane: &mut Tried) -> Option<()> {
-        let delay = lane.delay(fastrand::f64());
-        if self
-            .rules
+    /// True where a wait would outlast the budget.
+    fn is_too_late(&self, wait: Duration) -> bool {
+        self.rules
             .deadline
-            .is_some_and(|deadline| Instant::now() + delay >= deadline)
-        {
-            return None;
-        }
-        if !delay.is_zero() {
-            sleep(delay).await;
-        }
-        Some(())
+            .is_some_and(|deadline| Instant::now() + wait >= deadline)
     }
 
     /// Asks the proxies of a lane once, by Go's rules.
@@ -582,6 +583,7 @@ impl Tried {
             tries: 0,
             content: 0,
             rate_limits: 0,
+            wait: Duration::ZERO,
             done: false,
             last: None,
         }

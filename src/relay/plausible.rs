@@ -136,6 +136,7 @@ fn go_mod(text: &[u8], module: Option<&str>, cut: bool) -> Result<(), Bad> {
     if module == Some("golang.org/toolchain") {
         return Ok(());
     }
+    let text = text.trim_start_matches('\u{feff}');
     let mut depth = 0_i32;
     let mut found = false;
     for line in text.lines() {
@@ -376,6 +377,7 @@ mod tests {
             "module \"m\"\r\n",
             "module m\nrequire (\n\ta v1.0.0\n)\n",
             "\n\nmodule (\n\tm\n)\n",
+            "\u{feff}module m\n",
             "go 1.2\nmodule m",
         ] {
             assert_eq!(ask("m/@v/v1.0.0.mod", good.as_bytes()), None, "{good}");

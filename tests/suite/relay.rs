@@ -712,6 +712,12 @@ fn retry_after() {
     // Each file is asked for once on either route.
     assert!(mods(&limited) > 0);
     assert_eq!(mods(&limited), mods(&later));
+    // So does one that would outlast the budget.
+    let limited = with_rules([Rule::new(status(429, Some("50"))).on(Kind::Mod)]);
+    let mut set = setup(&[limited.url(), later.url()]);
+    set.deadline = Some(std::time::Instant::now() + Duration::from_secs(45));
+    let relay = Relay::start(set).unwrap().unwrap();
+    through(&relay, &requiring_a(), &["mod", "download"]).expect_code(0);
     // The budget ends every wait.
     let limited = with_rules([Rule::new(status(429, Some("50"))).on(Kind::Mod)]);
     let mut set = setup(&[limited.url()]);
