@@ -202,7 +202,7 @@ impl Place {
         let go = if empty { self.empty() } else { self.go.clone() };
         let dirs = [
             self.path("shims"),
-            go.parent().unwrap_or(Path::new("/")).to_owned(),
+            go.parent().unwrap_or_else(|| Path::new("/")).to_owned(),
             "/usr/bin".into(),
             "/bin".into(),
         ];
@@ -254,8 +254,8 @@ fn compile(go: &Path, program: &Path) -> io::Result<()> {
 
 /// The shim of the profile that gofix was built with.
 fn build_shim(gofix: &Path) -> io::Result<PathBuf> {
-    let profile_dir = gofix.parent().unwrap_or(Path::new("."));
-    let target = profile_dir.parent().unwrap_or(Path::new("."));
+    let profile_dir = gofix.parent().unwrap_or_else(|| Path::new("."));
+    let target = profile_dir.parent().unwrap_or_else(|| Path::new("."));
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .args([

@@ -231,7 +231,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
             let path = dir.path().join(name);
-            fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).unwrap();
+            fs::create_dir_all(path.parent().unwrap_or_else(|| Path::new("/"))).unwrap();
             fs::write(path, text).unwrap();
         };
         let env = GoEnv::load(&|_| None, None);

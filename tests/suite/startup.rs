@@ -93,7 +93,7 @@ impl Subjects {
         for file in files.filter(|file| file.to_string_lossy().starts_with(&*prefix.to_string_lossy())) {
             let text = fs::read_to_string(&file).unwrap();
             let sum = text.lines().find_map(|line| line.strip_prefix("summary: "));
-            found = found.or(sum.and_then(|sum| sum.trim().parse().ok()));
+            found = found.or_else(|| sum.and_then(|sum| sum.trim().parse().ok()));
             fs::remove_file(file).unwrap();
         }
         found.ok_or_else(|| format!("valgrind wrote no count: {outcome}"))
