@@ -3,7 +3,7 @@
 CARGO ?= cargo
 WITH_GO := scripts/with-go
 
-.PHONY: build rehearse test lint deny bench bench-relay fault-proof test-real conformance conformance-quick
+.PHONY: build rehearse test lint deny bench bench-cache bench-relay fault-proof test-real conformance conformance-quick
 
 # Both executables, go and gofix, into target/debug.
 build:
@@ -28,6 +28,10 @@ deny:
 # What standing in front of go costs, against a ten-line C program: ratios of one run.
 bench:
 	$(WITH_GO) $(CARGO) bench --locked --bench startup $(if $(PAIRS),-- $(PAIRS))
+
+# gofix cache verify beside go mod verify, on a cache of more than 2 GB made for it in TMPDIR.
+bench-cache:
+	$(WITH_GO) $(CARGO) bench --locked --bench cache_verify $(if $(BENCH),-- $(BENCH))
 
 # Go's own script tests, as they are and with gofix where they call go; every one must end the same.
 # CONFORMANCE='-long -relay on -run mod_' and the like; the program lists its flags.

@@ -157,6 +157,13 @@ impl Aside {
         let Some(meta) = from.meta(name)? else {
             return Ok(false);
         };
+        let me = nix::unistd::geteuid().as_raw();
+        if meta.uid != me && meta.uid != 0 {
+            return Err(RepairError::Foreign {
+                path: from.path().join(name),
+                uid: meta.uid,
+            });
+        }
         // Its `..` is rewritten, so the kernel wants a moved directory to be writable.
         let mode = from.permit(name, if meta.kind == Kind::Dir { 0o200 } else { 0 })?;
         let moved = match from.rename(name, &self.dir, &item.name) {
@@ -406,5 +413,52 @@ fn remove_if_empty(cache: &Dir, date: &str) -> Result<(), RepairError> {
         Err(RepairError::Exists { .. }) => Ok(()),
         Err(e) if e.is_missing() => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sets with a sparse file of `bytes` each, the last one the oldest.
+    fn sets_of(top: &Path, bytes: u64, ages: &[Duration]) {
+        for (n, age) in ages.iter().enumerate() {
+            let dir = top.join(format!("{KEPT}/2026-01-0{}/120000-1-{n}", n + 1));
+            std::fs::create_dir_all(&dir).unwrap();
+            std::fs::File::create(dir.join("0-f"))
+                .unwrap()
+                .set_len(bytes)
+                .unwrap();
+            let handle = std::fs::File::open(&dir).unwrap();
+            handle.set_modified(SystemTime::now() - *age).unwrap();
+        }
+    }
+
+    fn left(top: &Path) -> usize {
+        sets(&Dir::root(top, true).unwrap()).unwrap().len()
+    }
+
+    #[test]
+    fn the_oldest_goes_first_and_nothing_stays_for_ever() {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let top = tempfile::tempdir().unwrap();
+        let cache = || Dir::root(top.path(), true).unwrap();
+        prune(&cache(), SystemTime::now()).unwrap();
+        sets_of(top.path(), 400 << 20, &[HOUR, HOUR * 2, HOUR * 3, HOUR * 4]);
+        prune(&cache(), SystemTime::now()).unwrap();
+        // Two of 400 MiB fit into 1 GiB, and the empty dates are gone too.
+        assert_eq!(left(top.path()), 2);
+        assert_eq!(std::fs::read_dir(top.path().join(KEPT)).unwrap().count(), 2);
+        assert!(top.path().join(KEPT).join("2026-01-01/120000-1-0").exists());
+        prune(&cache(), SystemTime::now() + MAX_AGE).unwrap();
+        assert_eq!(left(top.path()), 0);
+    }
+
+    #[test]
+    fn a_set_that_another_process_has_just_made_is_left_to_it() {
+        let top = tempfile::tempdir().unwrap();
+        sets_of(top.path(), 2 << 30, &[Duration::from_secs(1)]);
+        prune(&Dir::root(top.path(), true).unwrap(), SystemTime::now()).unwrap();
+        assert_eq!(left(top.path()), 1);
     }
 }

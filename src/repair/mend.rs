@@ -19,7 +19,7 @@ use super::module::ModuleVersion;
 use super::vcs::Repository;
 use super::{
     ModCache, Outcome, RepairError, RepairReport, RunContext, aside, checkpoint, index, known, lock, sumdb,
-    vcs,
+    vcs, verify,
 };
 
 /// Looks at one module version and mends what is proven bad about it.
@@ -70,8 +70,11 @@ pub(crate) fn mismatch(
 /// zip that has no usable ziphash beside it.
 pub(crate) fn nameless_zip(cache: &ModCache, ctx: &RunContext<'_>) -> Result<Outcome, RepairError> {
     let mut outcome = Outcome::default();
-    let go_sum = GoSum::read(ctx.go_sums.iter().map(|p| p.as_path()));
-    for module in go_sum.modules() {
+    let mut modules = GoSum::read(ctx.go_sums.iter().map(|p| p.as_path())).modules();
+    if modules.is_empty() {
+        modules = verify::modules(cache)?;
+    }
+    for module in modules {
         let Some(download) = cache.dir.find(module.download_dir())? else {
             continue;
         };

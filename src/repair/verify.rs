@@ -258,6 +258,11 @@ fn place(module: &ModuleVersion, part: Part) -> String {
     }
 }
 
+/// Every module version that the cache has files of.
+pub(crate) fn modules(cache: &ModCache) -> Result<Vec<ModuleVersion>, RepairError> {
+    list(cache, &Selection::default(), &mut Verified::default())
+}
+
 /// Every module version that the cache has files of, the largest zip first, so
 /// that no worker ends long after the others.
 fn list(
