@@ -171,7 +171,6 @@ fn room(sorts: usize) -> usize {
     match sorts {
         0 | 1 => 6,
         2 => 3,
-        3 => 2,
         _ => 1,
     }
 }

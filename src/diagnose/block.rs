@@ -342,7 +342,9 @@ fn candidates<'a>(block: &Block, parts: &Parts<'a>, rules: RuleSet<'_>) -> Vec<C
     }
     if found.iter().all(|c| c.rule.weight < Weight::Strong)
         && let Some((line, cause)) = parts.bare
-        && let Some(rule) = rules.cause(cause, false)
+        && let Some(rule) = rules.cause(cause, None)
+        // What is no answer of a proxy can only be said of a URL.
+        && rule.kind != FaultKind::Garbage
     {
         found.push(Candidate {
             rule,
@@ -362,7 +364,7 @@ fn of_request<'a>(
     parts: &Parts<'_>,
     rules: RuleSet<'_>,
 ) -> Option<Candidate<'a>> {
-    let mut rule = rules.cause(request.cause, true)?;
+    let mut rule = rules.cause(request.cause, Some(request.op))?;
     // `# get URL: 200 OK`: a trace of `-x`, and no fault.
     let fine = matches!(gotext::status(request.cause), Some(100..400));
     if fine && request.before.trim_end().ends_with('#') {

@@ -13,6 +13,8 @@
 pub struct Request<'a> {
     /// What stands before the operation: the wrappers.
     pub before: &'a str,
+    /// The operation: `Get`, `reading`, `parse`; empty where git says it in its own language.
+    pub op: &'a str,
     /// The URL as printed.
     pub url: &'a str,
     /// What stands behind the URL.
@@ -106,12 +108,18 @@ fn request_at(line: &str, at: usize) -> Option<Request<'_>> {
         // but always the colon; without both this is a URL that is merely mentioned.
         None => return None,
     };
-    let before = op.map_or(before, |op| &before[..before.len() - op.len()]);
+    let (before, op) = before.split_at(before.len() - op.map_or(0, |op| op.len()));
+    let op = op.trim_end();
     let (before, cause) = match before.strip_suffix('(') {
         Some(opened) => (opened, cause.strip_suffix(')').unwrap_or(cause)),
         None => (before, cause),
     };
-    Some(Request { before, url, cause })
+    Some(Request {
+        before,
+        op,
+        url,
+        cause,
+    })
 }
 
 /// `host[:port]` of a URL, user information removed. Go 1.21 prints
@@ -440,12 +448,8 @@ pub fn shape(cause: &str) -> Option<NetShape> {
 /// `lookup host: …`, `lookup host on server: …`, `getaddrinfow: …`.
 fn is_lookup(cause: &str) -> bool {
     has_call(cause, &["getaddrinfow:", "getaddrinfo:"])
-        || cause.find("lookup ").is_some_and(|at| {
-            let host = &cause[at + "lookup ".len()..];
-            let boundary = at == 0 || cause[..at].ends_with(' ');
-            let host = host.split([' ', ':']).next().unwrap_or("");
-            boundary && !host.is_empty()
-        })
+        || cause.starts_with("lookup ")
+        || cause.contains(": lookup ")
 }
 
 /// The host of `lookup host on server`.

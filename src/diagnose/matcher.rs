@@ -37,7 +37,13 @@ impl Table {
             .map(|rule| {
                 let all = match rule.pattern {
                     Pattern::Words(all) => all.iter().map(|w| index(w)).collect(),
-                    Pattern::Shape(_) => Vec::new(),
+                    Pattern::Shape(shape) => {
+                        // Known to the first question, and needed by nothing.
+                        if let Shape::Line(head) = shape {
+                            index(head);
+                        }
+                        Vec::new()
+                    }
                 };
                 (all, rule.unless.iter().map(|w| index(w)).collect())
             })
@@ -105,10 +111,11 @@ impl RuleSet<'_> {
             .filter(move |(_, rule)| rule.part == part && !self.without.contains(&rule.id))
     }
 
-    /// The rule for the cause of a request (`whole`), or for a bare network
-    /// error, where the shapes that need a URL in front do not count.
+    /// The rule for the cause of a request of this operation, or (without one)
+    /// for a bare network error, where the shapes that need a URL in front do
+    /// not count.
     #[must_use]
-    pub(super) fn cause(&self, cause: &str, whole: bool) -> Option<&'static Rule> {
+    pub(super) fn cause(&self, cause: &str, op: Option<&str>) -> Option<&'static Rule> {
         let cause = cause.trim();
         if cause.is_empty() {
             return None;
@@ -118,7 +125,7 @@ impl RuleSet<'_> {
         self.rules(Part::Cause)
             .find(|(index, rule)| match rule.pattern {
                 Pattern::Words(_) => words.fits(*index),
-                Pattern::Shape(shape) => words.fits(*index) && fits_shape(shape, cause, net, whole),
+                Pattern::Shape(shape) => words.fits(*index) && fits_shape(shape, cause, net, op),
             })
             .map(|(_, rule)| rule)
     }
@@ -145,8 +152,27 @@ impl RuleSet<'_> {
     pub(super) fn response(&self, text: &str) -> Option<&'static Rule> {
         let words = Words::of(text);
         self.rules(Part::Response)
-            .find(|(index, _)| words.fits(*index))
+            .find(|(index, rule)| match rule.pattern {
+                Pattern::Words(_) => words.fits(*index),
+                Pattern::Shape(_) => self.is_origin_fault(text),
+            })
             .map(|(_, rule)| rule)
+    }
+
+    /// Whether a server's words speak of a fault on its own way to the module.
+    fn is_origin_fault(&self, text: &str) -> bool {
+        let of_request = text.lines().rev().find_map(gotext::request);
+        let rule = match of_request {
+            Some(request) if !request.url.is_empty() && self.vcs(text).is_none() => {
+                self.cause(request.cause, Some(request.op))
+            }
+            _ => self.vcs(text).or_else(|| {
+                let last = text.trim_end().rsplit(": ").next()?;
+                let behind = text.split_once(": ").map_or(text, |(_, rest)| rest);
+                self.cause(behind, None).or_else(|| self.cause(last, None))
+            }),
+        };
+        rule.is_some_and(|rule| rule.verdict == Verdict::Retry && rule.kind != FaultKind::Dns)
     }
 
     /// By weight, then by verdict, then the earlier row.
@@ -175,7 +201,8 @@ pub(super) fn weight(rule: &Rule) -> (Weight, u8) {
     (rule.weight, verdict)
 }
 
-fn fits_shape(shape: Shape, cause: &str, net: Option<NetShape>, whole: bool) -> bool {
+fn fits_shape(shape: Shape, cause: &str, net: Option<NetShape>, op: Option<&str>) -> bool {
+    let whole = op.is_some();
     match shape {
         Shape::Eof => net == Some(NetShape::Eof),
         Shape::Lookup => net == Some(NetShape::Lookup),
@@ -187,8 +214,12 @@ fn fits_shape(shape: Shape, cause: &str, net: Option<NetShape>, whole: bool) -> 
         }
         Shape::Reason(from, to) => whole && reason(cause, from, to),
         Shape::OwnWords => whole && own_words(cause),
-        Shape::Anything => whole,
-        Shape::GitUrl | Shape::Errno => false,
+        // Not the beginning of a status that was cut off, nor a CONNECT answer.
+        Shape::Anything => whole && !cause.bytes().all(|b| b.is_ascii_digit()) && !own_words(cause),
+        Shape::Unparsable => op == Some("parse"),
+        Shape::ProxyDial => cause.starts_with("proxyconnect ") && cause.contains(": dial "),
+        Shape::ProxyConnect => cause.starts_with("proxyconnect "),
+        Shape::GitUrl | Shape::Errno | Shape::Line(_) | Shape::Origin => false,
     }
 }
 
@@ -202,8 +233,11 @@ fn fits_vcs_shape(shape: Shape, text: &str) -> bool {
             .any(|status| (from..=to).contains(&status)),
         Shape::GitUrl => text
             .lines()
-            .any(|line| gotext::request(line).is_some_and(|r| !r.cause.is_empty())),
+            .filter_map(gotext::request)
+            // The repository's URL ends in a slash; a host that wants a password has none.
+            .any(|r| r.url.ends_with('/') && !r.cause.is_empty()),
         Shape::Errno => text.contains("errno="),
+        Shape::Line(head) => text.lines().any(|line| line.trim_start().starts_with(head)),
         _ => false,
     }
 }
@@ -321,7 +355,7 @@ mod tests {
             ("EOF", Verdict::Retry),
             ("something nobody has ever seen", Verdict::Retry),
         ] {
-            let rule = rules.cause(cause, true).map(|r| r.verdict);
+            let rule = rules.cause(cause, Some("Get")).map(|r| r.verdict);
             assert_eq!(rule, Some(verdict), "{cause}");
         }
     }

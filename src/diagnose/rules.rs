@@ -64,12 +64,23 @@ pub enum Shape {
     Reason(u16, u16),
     /// A phrase in title case that is no known reason: a CONNECT answer in somebody's own words.
     OwnWords,
+    /// `parse "URL": …`: the URL itself, before any request.
+    Unparsable,
     /// A request that failed, for whatever reason.
     Anything,
     /// `…'URL': …` behind git's `fatal:`, in any language.
     GitUrl,
     /// `errno=…`.
     Errno,
+    /// `proxyconnect tcp: dial …`.
+    ProxyDial,
+    /// `proxyconnect tcp: …`.
+    ProxyConnect,
+    /// A line of a VCS's that begins so, whatever follows.
+    Line(&'static str),
+    /// A server's words that the other rows take for a fault (names that do not resolve excepted:
+    /// a proxy in the internet cannot know a private one).
+    Origin,
 }
 
 impl Shape {
@@ -89,9 +100,14 @@ impl Shape {
             Self::Reason(a, b) if a == b => format!("the reason phrase of {a} without a number"),
             Self::Reason(a, b) => format!("a reason phrase of {a} to {b} without a number"),
             Self::OwnWords => "a phrase in title case where a network error would stand".to_owned(),
+            Self::Unparsable => "`parse \"URL\": *`".to_owned(),
             Self::Anything => "any other cause behind `Op \"URL\": `".to_owned(),
             Self::GitUrl => "git's `fatal: … 'URL': *`, in any language".to_owned(),
             Self::Errno => "`errno=*`".to_owned(),
+            Self::ProxyDial => "`proxyconnect tcp: dial *`".to_owned(),
+            Self::ProxyConnect => "`proxyconnect tcp: *`".to_owned(),
+            Self::Line(head) => format!("`{head}*` at the beginning of a line"),
+            Self::Origin => "a fault of any other row, but a name that does not resolve".to_owned(),
         }
     }
 }
@@ -318,9 +334,6 @@ pub static RULES: &[Rule] = &[
     cause("os-readonly", &["read-only file system"], Disk, Final, "syscall/zerrors_linux_amd64.go EROFS"),
     cause("os-memory", &["cannot allocate memory"], Disk, Final, "syscall/zerrors_linux_amd64.go ENOMEM"),
     // ---- Cause: the HTTPS proxy of the environment ----
-    cause("https-proxy-tls", &["proxyconnect", "first record does not look like a tls handshake"], Config, Final, "https://github.com/networkservicemesh/networkservicemesh/issues/768"),
-    cause("https-proxy-http", &["proxyconnect", "server gave http response to https client"], Config, Final, "net/http/transport.go dialConn, tlsRecordHeaderLooksLikeHTTP"),
-    cause("https-proxy-eof", &["proxyconnect tcp: eof"], Config, Final, "net/http/transport.go dialConn wrapErr around addTLS"),
     cause("https-proxy-name", &["proxyconnect", "no such host"], Config, Final, "https://github.com/golang/go/issues/38084"),
     cause("https-proxy-scheme", &["unsupported protocol scheme"], Config, Final, "net/http/transport.go roundTrip"),
     cause("https-proxy-auth", &["proxy authentication required"], Auth, Final, "net/http/transport.go dialConn after CONNECT"),
@@ -328,7 +341,10 @@ pub static RULES: &[Rule] = &[
     cause("socks-method", &["no acceptable authentication methods"], Auth, Final, "net/http/socks_bundle.go connect"),
     cause("socks-rejected", &["socks connect", "connection not allowed by ruleset"], ProxyConnect, Final, "net/http/socks_bundle.go socksReply.String"),
     cause("socks-reply", &["socks connect", "unknown error"], ProxyConnect, Retry, "net/http/socks_bundle.go connect").nobody(),
-    cause("https-proxy-dial", &["proxyconnect"], ProxyConnect, Retry, "net/http/transport.go dialConn wrapErr").nobody(),
+    shape("https-proxy-dial", Shape::ProxyDial, ProxyConnect, Retry, "net/http/transport.go dialConn wrapErr").nobody(),
+    cause("https-proxy-timeout", &["proxyconnect", "timeout"], ProxyConnect, Retry, "net/http/transport.go dialConn wrapErr").nobody(),
+    cause("https-proxy-certificate", &["proxyconnect", "x509:"], Certificate, Switch, "crypto/x509/verify.go"),
+    shape("https-proxy-other", Shape::ProxyConnect, Config, Final, "https://github.com/networkservicemesh/networkservicemesh/issues/768"),
     cause("socks-dial", &["socks connect"], ProxyConnect, Retry, "net/http/socks_bundle.go Dialer.DialContext").nobody(),
     // ---- Cause: TLS ----
     cause("x509", &["x509:"], Certificate, Switch, "crypto/x509/verify.go"),
@@ -383,11 +399,9 @@ pub static RULES: &[Rule] = &[
     cause("length-more", &["more than declared content-length"], Eof, Retry, "https://github.com/goproxy/goproxy.cn/issues/8"),
     cause("length-less", &["contentlength="], Eof, Retry, "net/http/transfer.go"),
     // ---- Cause: what no module proxy says ----
-    cause("url-port", &["invalid port"], Config, Final, "net/url/url.go parseHost"),
-    cause("url-scheme-missing", &["missing protocol scheme"], Config, Final, "net/url/url.go getScheme"),
-    cause("url-host", &["invalid character", "in host name"], Config, Final, "net/url/url.go InvalidHostError"),
-    cause("url-escape", &["invalid url escape"], Config, Final, "net/url/url.go EscapeError"),
-    cause("url-first-segment", &["first path segment in url"], Config, Final, "net/url/url.go parse"),
+    cause("go-import-mismatch", &["does not match prefix"], NotFound, Final, "cmd/go/internal/vcs/vcs.go ImportMismatchError"),
+    cause("no-go-import", &["no go-import meta tags"], NotFound, Final, "cmd/go/internal/vcs/vcs.go repoRootForImportDynamic"),
+    shape("url-unparsable", Shape::Unparsable, Config, Final, "net/url/url.go Parse"),
     cause("html-not-json", &["invalid character"], Garbage, Switch, "cmd/go/internal/modfetch/proxy.go latest, Stat"),
     cause("json-cut", &["unexpected end of json input"], Garbage, Switch, "cmd/go/internal/modfetch/proxy.go latest, Stat"),
     cause("network-limit-request", &["network disabled by cmdgonetlimit"], Config, Final, "cmd/go/internal/base/limit.go AcquireNet"),
@@ -405,8 +419,6 @@ pub static RULES: &[Rule] = &[
     cause("redirect-insecure", &["to insecure url"], Garbage, Switch, "cmd/go/internal/web/http.go securityPreservingHTTPClient"),
     cause("redirect-location", &["location header"], Garbage, Switch, "net/http/client.go Do, failed to parse Location header"),
     cause("zip-too-large", &["downloaded zip file too large"], NotFound, Final, "cmd/go/internal/modfetch/proxy.go Zip"),
-    cause("no-go-import", &["no go-import meta tags"], NotFound, Final, "cmd/go/internal/vcs/vcs.go repoRootForImportDynamic"),
-    cause("go-import-mismatch", &["does not match prefix"], NotFound, Final, "cmd/go/internal/vcs/vcs.go ImportMismatchError"),
     // ---- Cause: files on this machine ----
     cause("file-stale-mount", &["transport endpoint is not connected"], Disk, Retry, "syscall/zerrors_linux_amd64.go ENOTCONN from a broken FUSE mount"),
     cause("file-mount-timeout", &["connection timed out"], Disk, Retry, "syscall/zerrors_linux_amd64.go ETIMEDOUT from a network file system"),
@@ -545,7 +557,7 @@ pub static RULES: &[Rule] = &[
     vcs("git-connect", &["failed to connect to"], Connect, Retry, "curl lib/connect.c").nobody(),
     vcs("git-couldnt-connect", &["couldn't connect to server"], Connect, Retry, "curl lib/strerror.c CURLE_COULDNT_CONNECT").nobody(),
     vcs("git-daemon-connect", &["unable to connect to"], Connect, Retry, "git connect.c git_tcp_connect_sock").nobody().unless(&["e170013"]),
-    vcs("ssh-connect", &["connect to host"], Connect, Retry, "openssh sshconnect.c").nobody(),
+    vcs_shape("ssh-connect", Shape::Line("ssh: connect to host "), Connect, Retry, "openssh sshconnect.c").nobody(),
     vcs("ssh-banner-timeout", &["timed out during banner exchange"], Timeout, Retry, "openssh sshconnect.c").nobody(),
     vcs("vcs-refused", &["connection refused"], Connect, Retry, "glibc strerror ECONNREFUSED").nobody(),
     vcs("vcs-no-route", &["no route to host"], Connect, Retry, "glibc strerror EHOSTUNREACH").nobody(),
@@ -563,13 +575,13 @@ pub static RULES: &[Rule] = &[
     vcs("vcs-pipe", &["broken pipe"], Reset, Retry, "glibc strerror EPIPE"),
     vcs("vcs-not-connected", &["is not connected"], Reset, Retry, "Darwin strerror ENOTCONN"),
     vcs("vcs-closed-remote", &["closed by remote host"], Reset, Retry, "openssh packet.c"),
-    vcs("ssh-closed", &["connection closed by"], Reset, Retry, "openssh packet.c sshpkt_fatal"),
-    vcs("ssh-disconnected", &["received disconnect from"], Reset, Retry, "openssh packet.c").weak(),
+    vcs_shape("ssh-closed", Shape::Line("Connection closed by "), Reset, Retry, "openssh packet.c sshpkt_fatal"),
+    vcs_shape("ssh-disconnected", Shape::Line("Received disconnect from "), Reset, Retry, "openssh packet.c").weak(),
     vcs("ssh-kex-garbage", &["banner line contains invalid characters"], Garbage, Switch, "openssh kex.c kex_exchange_identification"),
     vcs("ssh-kex-no-banner", &["invalid format"], Garbage, Switch, "openssh kex.c, ssherr.c"),
     vcs("ssh-bad-packet", &["bad packet length"], Garbage, Switch, "openssh packet.c"),
-    vcs("ssh-kex", &["kex_exchange_identification"], Reset, Retry, "openssh kex.c").weak(),
-    vcs("ssh-identification", &["ssh_exchange_identification"], Reset, Retry, "openssh before 8.0, sshconnect.c").weak(),
+    vcs_shape("ssh-kex", Shape::Line("kex_exchange_identification: "), Reset, Retry, "openssh kex.c").weak(),
+    vcs_shape("ssh-identification", Shape::Line("ssh_exchange_identification: "), Reset, Retry, "openssh before 8.0, sshconnect.c").weak(),
     vcs("git-empty-reply", &["empty reply from server"], Eof, Retry, "curl lib/strerror.c CURLE_GOT_NOTHING"),
     vcs("git-transfer-closed", &["transfer closed with"], Eof, Retry, "curl lib/transfer.c CURLE_PARTIAL_FILE"),
     vcs("git-body-expected", &["bytes of body are still expected"], Eof, Retry, "https://github.com/securego/gosec/issues/1284"),
@@ -605,34 +617,19 @@ pub static RULES: &[Rule] = &[
     vcs_shape("git-410", Shape::Status(410, 410), NotFound, Final, "git http.c"),
     vcs_shape("git-4xx", Shape::Status(400, 499), Refused, Final, "git http.c"),
     vcs_shape("git-url", Shape::GitUrl, Vcs, Retry, "git http.c http_init, remote-curl.c").weak(),
-    vcs("git-rpc", &["rpc failed"], Vcs, Retry, "git remote-curl.c rpc_service").weak(),
+    vcs_shape("git-rpc", Shape::Line("error: RPC failed"), Vcs, Retry, "git remote-curl.c rpc_service").weak(),
     vcs("git-hung-up", &["remote end hung up unexpectedly"], Eof, Retry, "git pkt-line.c").weak(),
     vcs("git-flush", &["expected flush after ref listing"], Garbage, Switch, "git connect.c").weak(),
     vcs("git-killed", &["signal: killed"], Vcs, Retry, "os/exec ExitError, a VCS that somebody ended").weak(),
     vcs("git-terminated", &["signal: terminated"], Vcs, Retry, "os/exec ExitError, a VCS that somebody ended").weak(),
-    vcs("hg-error", &["abort: error:"], Vcs, Retry, "mercurial scmutil.py callcatch").weak().nobody(),
+    vcs_shape("hg-error", Shape::Line("abort: error: "), Vcs, Retry, "mercurial scmutil.py callcatch").weak().nobody(),
     vcs("git-confirm", &["confirm the import path was entered correctly"], Auth, Final, "https://github.com/golang/go/issues/43205").wrapper(),
     vcs("git-private", &["if this is a private repository"], Auth, Final, "https://github.com/golang/go/issues/43205").wrapper(),
     vcs("git-could-not-read", &["could not read from remote repository"], Auth, Final, "https://github.com/concourse/semver-resource/issues/3").wrapper(),
     vcs("git-access-rights", &["correct access rights"], Auth, Final, "git connect.c die_initial_contact").wrapper(),
     // ---- Response: a 404 that hides a fault behind the proxy ----
     response("origin-fetch-timeout", &["fetch timed out"], "https://proxy.golang.org, and https://github.com/golang/go/issues/42809"),
-    response("origin-refused", &["connection refused"], "https://github.com/golang/go/issues/72118"),
-    response("origin-timed-out", &["timed out"], "https://github.com/golang/go/issues/72121"),
-    response("origin-io-timeout", &["i/o timeout"], "net/net.go timeoutError, in a proxy's answer"),
-    response("origin-deadline", &["deadline exceeded"], "context/context.go, in a proxy's answer"),
-    response("origin-reset", &["connection reset"], "syscall ECONNRESET, in a proxy's answer"),
-    response("origin-handshake", &["handshake timeout"], "net/http/transport.go, in a proxy's answer"),
-    response("origin-temporary", &["temporary failure in name resolution"], "glibc gai_strerror, in a proxy's answer"),
-    response("origin-hung-up", &["remote end hung up unexpectedly"], "git pkt-line.c, in a proxy's answer"),
-    response("origin-early-eof", &["early eof"], "git builtin/index-pack.c, in a proxy's answer"),
-    response("origin-rpc", &["rpc failed"], "git remote-curl.c, in a proxy's answer"),
-    response("origin-eof", &["unexpected eof"], "io/io.go, in a proxy's answer"),
-    response("origin-5xx", &["returned error: 5"], "git http.c, in a proxy's answer"),
-    response("origin-503", &["503 service unavailable"], "cmd/go/internal/web/api.go, in a proxy's answer"),
-    response("origin-502", &["502 bad gateway"], "cmd/go/internal/web/api.go, in a proxy's answer"),
-    response("origin-504", &["504 gateway time"], "cmd/go/internal/web/api.go, in a proxy's answer"),
-    response("origin-h2", &["stream error: stream id"], "net/http/h2_bundle.go, in a proxy's answer"),
+    Rule::new("origin-fault", Part::Response, Pattern::Shape(Shape::Origin), ServerError, Retry, "https://github.com/golang/go/issues/72118"),
     // ---- Answer: security and the checksum database ----
     mend("security", &["security error"], Security, MendKind::Checksum, "cmd/go/internal/modfetch/fetch.go goSumMismatch, sumdbMismatch"),
     mend("checksum-mismatch", &["checksum mismatch"], Security, MendKind::Checksum, "https://github.com/elastic/apm-agent-go/issues/630").common(),

@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one module for each part of gofix.
 
+mod diagnose;
 mod fault_proof;
 mod faultproxy;
 mod people;

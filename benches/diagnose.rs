@@ -1,0 +1,109 @@
+//! What reading go's words costs: a failing log of 2,000 lines, and streams made
+//! to be slow, at 1 MiB and at 16 MiB.
+//!
+//! `cargo bench --bench diagnose` prints a table; the promises are a log of 2,000
+//! lines under 10 ms, 1 MiB of anything under 50 ms, 16 MiB at most 24 times that.
+
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use gofix::diagnose::{Input, Scanner, diagnose};
+
+const MIB: usize = 1024 * 1024;
+const ROUNDS: usize = 15;
+
+fn main() {
+    let mut out = std::io::stdout().lock();
+    let first = once(&failing_log(1));
+    let _ = writeln!(out, "first failure of a process (builds the rules): {first:?}");
+    let log = failing_log(2000);
+    let _ = writeln!(
+        out,
+        "failing log of 2,000 lines ({} KiB): {:?}",
+        log.len() / 1024,
+        median(&log)
+    );
+    let _ = writeln!(
+        out,
+        "\n{:<34} {:>10} {:>10} {:>7}",
+        "stream", "1 MiB", "16 MiB", "ratio"
+    );
+    for (name, bytes) in streams() {
+        let small = median(&fill(&bytes, MIB));
+        let large = median_of(3, &fill(&bytes, 16 * MIB));
+        let ratio = large.as_secs_f64() / small.as_secs_f64();
+        let _ = writeln!(out, "{name:<34} {small:>10.1?} {large:>10.1?} {ratio:>7.1}");
+    }
+}
+
+fn once(bytes: &[u8]) -> Duration {
+    let start = Instant::now();
+    let diagnosis = diagnose(&Input {
+        stderr: bytes,
+        stdout_json: None,
+    });
+    std::hint::black_box(diagnosis);
+    start.elapsed()
+}
+
+fn streamed(bytes: &[u8]) -> Duration {
+    let start = Instant::now();
+    let mut scanner = Scanner::default();
+    for piece in bytes.chunks(64 * 1024) {
+        scanner.feed(piece);
+    }
+    std::hint::black_box(scanner.finish());
+    start.elapsed()
+}
+
+fn median(bytes: &[u8]) -> Duration {
+    median_of(ROUNDS, bytes)
+}
+
+fn median_of(rounds: usize, bytes: &[u8]) -> Duration {
+    let mut times: Vec<Duration> = (0..rounds).map(|_| streamed(bytes)).collect();
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn fill(pattern: &[u8], size: usize) -> Vec<u8> {
+    pattern.iter().copied().cycle().take(size).collect()
+}
+
+/// Every line a different fault.
+fn failing_log(lines: usize) -> Vec<u8> {
+    (0..lines)
+        .flat_map(|i| {
+            format!(
+                "go: example.com/module{i}@v1.2.{i}: Get \"https://proxy.golang.org/example.com/module{i}/@v/v1.2.{i}.mod\": dial tcp 192.0.2.{}:443: connect: connection refused\n",
+                i % 250
+            )
+            .into_bytes()
+        })
+        .collect()
+}
+
+/// Streams that make a parser look at everything more than once, if it ever does.
+fn streams() -> Vec<(&'static str, Vec<u8>)> {
+    let noise: Vec<u8> = (0..65_536u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect();
+    vec![
+        ("faults, one a line", failing_log(2000)),
+        ("noise", noise),
+        ("one endless line", b"x".to_vec()),
+        ("newlines", b"\n".to_vec()),
+        ("at signs", b"a.b/c@v1: ".to_vec()),
+        ("URLs in one line", b"Get \"https://p/x/@v/list\": reading https://p/x: ".to_vec()),
+        ("URLs without an end", b"reading http:/".to_vec()),
+        ("quotes without an end", b"Get \"http:/x'http:/".to_vec()),
+        ("paths", b"open /a open /b read /c".to_vec()),
+        ("lookups and dials", b"lookup a: dial tcp connectex: wsarecv read tcp ".to_vec()),
+        ("continuation lines", b"go: a.b/c@v1.0.0: x requires\n\tgo.d/e@v1.0.0 imports\n\tserver response:\n\t\ty\n".to_vec()),
+        ("git blocks", b"go: a.b/c@v1.0.0: git ls-remote in /x: exit status 128:\n\tfatal: unable to access 'https://x/': y\n\tremote: z\n".to_vec()),
+        ("escapes", b"\x1b[31mgo: \x1b[0m\x1b]0;t\x07".to_vec()),
+        ("JSON", b"{\"Action\":\"output\",\"Output\":\"go: x\"}\n\t\"Error\": \"a.b/c@v1.0.0: EOF\",\n".to_vec()),
+        ("words of rules", b"unexpected EOF tls: x509: timed out malformed chunk zip: \n".to_vec()),
+        ("slashes", b"/".to_vec()),
+    ]
+}

@@ -1,0 +1,701 @@
+//! Diagnosis against the fixtures: texts with what they mean, logs of CI systems, and output that is no fault.
+//!
+//! docs/diagnosis.md is made from the same data; `UPDATE_DOCS=1 cargo test --test suite diagnose::` writes it anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use gofix::diagnose::rules::{Pattern, RULES};
+use gofix::diagnose::{Diagnosis, Fault, Input, RuleSet, Scanner, Verdict, diagnose, diagnose_with, explain};
+use proptest::prelude::*;
+use serde::Deserialize;
+
+/// One text and what it means.
+#[derive(Debug, Clone, Deserialize)]
+struct Fixture {
+    name: String,
+    source: String,
+    text: String,
+    stdout: Option<String>,
+    verdict: String,
+    rule: String,
+    kind: String,
+    module: Option<String>,
+    version: Option<String>,
+    host: Option<String>,
+    url: Option<String>,
+    #[serde(default)]
+    nobody: bool,
+}
+
+impl Fixture {
+    fn input(&self) -> Input<'_> {
+        Input {
+            stderr: self.text.as_bytes(),
+            stdout_json: self.stdout.as_deref().map(str::as_bytes),
+        }
+    }
+
+    /// Whether go printed it somewhere, as against a text put together from what a program's source says.
+    fn is_real(&self) -> bool {
+        !self.source.starts_with("written from")
+    }
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The fixtures, by family.
+fn families() -> BTreeMap<String, Vec<Fixture>> {
+    let folder = root().join("fixtures/stderr");
+    let mut families = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let family = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let text = fs::read_to_string(&path).unwrap();
+        let fixtures: Vec<Fixture> = text
+            .lines()
+            .map(|line| {
+                serde_json::from_str(line).unwrap_or_else(|e| panic!("{}: {e}: {line}", path.display()))
+            })
+            .collect();
+        families.insert(family, fixtures);
+    }
+    assert!(families.len() > 10, "the fixtures are there");
+    families
+}
+
+fn fixtures() -> Vec<Fixture> {
+    families().into_values().flatten().collect()
+}
+
+/// The fault that the verdict comes from.
+fn deciding(diagnosis: &Diagnosis) -> Option<&Fault> {
+    diagnosis
+        .faults
+        .iter()
+        .find(|fault| fault.verdict == diagnosis.verdict)
+}
+
+#[test]
+fn every_fixture_is_read_as_it_says() {
+    let mut wrong = String::new();
+    for fixture in fixtures() {
+        let diagnosis = diagnose(&fixture.input());
+        let fault = deciding(&diagnosis);
+        let got = fault.map(|f| {
+            (
+                diagnosis.verdict.as_str().to_owned(),
+                f.rule.to_owned(),
+                f.kind.as_str().to_owned(),
+                f.module.clone(),
+                f.version.clone(),
+                f.host.clone(),
+                f.url.clone(),
+                f.nobody,
+            )
+        });
+        let wanted = Some((
+            fixture.verdict.clone(),
+            fixture.rule.clone(),
+            fixture.kind.clone(),
+            fixture.module.clone(),
+            fixture.version.clone(),
+            fixture.host.clone(),
+            fixture.url.clone(),
+            fixture.nobody,
+        ));
+        if got != wanted {
+            writeln!(
+                wrong,
+                "{} ({})\n  want {wanted:?}\n  got  {got:?}",
+                fixture.name, fixture.source
+            )
+            .unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn every_rule_decides_a_fixture() {
+    let hit: BTreeSet<String> = fixtures().into_iter().map(|f| f.rule).collect();
+    let idle: Vec<_> = RULES
+        .iter()
+        .map(|r| r.id)
+        .filter(|id| !hit.contains(*id))
+        .collect();
+    assert!(idle.is_empty(), "no fixture is decided by {idle:?}");
+}
+
+#[test]
+fn advice_is_one_paragraph_and_never_empty() {
+    for fixture in fixtures() {
+        let diagnosis = diagnose(&fixture.input());
+        assert!(!diagnosis.advice.is_empty(), "{}", fixture.name);
+        assert!(!diagnosis.advice.contains('\n'), "{}", fixture.name);
+    }
+}
+
+/// What a CI system or shell does to a line, given its number.
+type Dress = fn(usize, &str) -> String;
+
+const DRESSES: &[(&str, Dress)] = &[
+    ("GitHub", |i, line| {
+        format!("2026-09-01T12:00:{:02}.1234567Z {line}\n", i % 60)
+    }),
+    ("gh run view", |_, line| {
+        format!("build\tRun go mod tidy\t2026-09-01T12:00:00.1234567Z {line}\n")
+    }),
+    ("GitLab", |_, line| {
+        format!("2026-09-01T12:00:00.123456Z 01E {line}\n")
+    }),
+    ("Jenkins", |_, line| {
+        format!("[2026-09-01T12:00:00.123Z] {line}\n")
+    }),
+    ("BuildKit", |i, line| format!("#12 {}.123 {line}\n", i)),
+    ("CRLF", |_, line| format!("{line}\r\n")),
+    ("colours", |_, line| format!("\u{1b}[31m{line}\u{1b}[0m\n")),
+    ("compose", |_, line| format!("build-1  | {line}\n")),
+    ("Cloud Build", |_, line| format!("Step #1 - \"build\": {line}\n")),
+    ("old clock", |_, line| format!("2026/09/01 12:00:00 {line}\n")),
+];
+
+#[test]
+fn what_a_ci_system_puts_in_front_changes_nothing() {
+    let mut wrong = String::new();
+    for fixture in fixtures() {
+        let plain = explain(fixture.text.as_bytes());
+        for (dress, line) in DRESSES {
+            let log: String = fixture
+                .text
+                .lines()
+                .enumerate()
+                .map(|(i, l)| line(i, l))
+                .collect();
+            let dressed = explain(log.as_bytes());
+            let rules = |e: &gofix::diagnose::Explanation| -> Vec<_> {
+                e.diagnosis
+                    .faults
+                    .iter()
+                    .map(|f| (f.rule, f.module.clone()))
+                    .collect()
+            };
+            if plain.diagnosis.verdict != dressed.diagnosis.verdict || rules(&plain) != rules(&dressed) {
+                writeln!(
+                    wrong,
+                    "{dress}: {}: {:?} -> {:?}",
+                    fixture.name,
+                    rules(&plain),
+                    rules(&dressed)
+                )
+                .unwrap();
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn utf16_as_powershell_writes_it_changes_nothing() {
+    for fixture in fixtures().into_iter().step_by(7) {
+        let plain = explain(fixture.text.as_bytes());
+        let mut bytes = vec![0xff, 0xfe];
+        for unit in fixture.text.replace('\n', "\r\n").encode_utf16() {
+            bytes.extend(unit.to_le_bytes());
+        }
+        let wide = explain(&bytes);
+        assert_eq!(plain.diagnosis, wide.diagnosis, "{}", fixture.name);
+    }
+}
+
+#[test]
+fn what_a_program_prints_is_never_a_fault() {
+    for entry in fs::read_dir(root().join("fixtures/noise")).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = fs::read(&path).unwrap();
+        let explanation = explain(&bytes);
+        assert_eq!(explanation.diagnosis.faults, [], "{}", path.display());
+        assert!(
+            matches!(explanation.diagnosis.verdict, Verdict::Final | Verdict::Unknown),
+            "{}: {}",
+            path.display(),
+            explanation.diagnosis.verdict
+        );
+    }
+}
+
+#[test]
+fn a_programs_output_beside_a_fault_changes_nothing() {
+    let fault =
+        "go: example.com/mod@v1.2.3: Get \"https://proxy.example.com/example.com/mod/@v/v1.2.3.mod\": EOF\n";
+    for entry in fs::read_dir(root().join("fixtures/noise")).unwrap() {
+        let path = entry.unwrap().path();
+        let noise = fs::read_to_string(&path).unwrap();
+        let log = format!("+ go mod download\n{fault}+ go test ./...\n{noise}");
+        let diagnosis = explain(log.as_bytes()).diagnosis;
+        assert_eq!(diagnosis.verdict, Verdict::Retry, "{}", path.display());
+        assert_eq!(diagnosis.faults.len(), 1, "{}", path.display());
+    }
+}
+
+#[test]
+fn logs_of_ci_systems() {
+    for (log, verdict, commands) in [
+        ("github.log", Verdict::Retry, vec!["go mod download"]),
+        ("docker.log", Verdict::Retry, vec!["go mod download"]),
+        ("gitlab.log", Verdict::Final, vec!["go mod tidy"]),
+        (
+            "jenkins.log",
+            Verdict::Repair,
+            vec!["go build ./...", "go vet ./..."],
+        ),
+    ] {
+        let explanation = explain(&fs::read(root().join("fixtures/logs").join(log)).unwrap());
+        assert_eq!(explanation.diagnosis.verdict, verdict, "{log}");
+        let seen: Vec<_> = explanation
+            .findings
+            .iter()
+            .filter_map(|f| f.command.as_deref())
+            .collect();
+        assert_eq!(seen, commands, "{log}");
+    }
+}
+
+#[test]
+fn a_security_error_settles_everything_but_an_answer() {
+    let mismatch = "verifying example.com/a@v1.0.0: checksum mismatch\n\tdownloaded: h1:x\n\tgo.sum:     h1:y\n\nSECURITY ERROR\nThis download does NOT match an earlier download recorded in go.sum.\n";
+    let reset = "go: example.com/b@v1.0.0: Get \"https://p.example/example.com/b/@v/v1.0.0.mod\": EOF\n";
+    let missing =
+        "go: example.com/c@v1.0.0: reading https://p.example/example.com/c/@v/v1.0.0.mod: 404 Not Found\n";
+    let verdict = |text: &str| {
+        diagnose(&Input {
+            stderr: text.as_bytes(),
+            stdout_json: None,
+        })
+        .verdict
+    };
+    assert_eq!(verdict(mismatch), Verdict::Repair);
+    assert_eq!(verdict(&format!("{reset}{mismatch}")), Verdict::Repair);
+    assert_eq!(verdict(&format!("{mismatch}{reset}")), Verdict::Repair);
+    assert_eq!(verdict(&format!("{missing}{mismatch}")), Verdict::Final);
+    assert_eq!(verdict(&format!("{reset}{missing}")), Verdict::Final);
+}
+
+#[test]
+fn credentials_of_a_url_are_not_kept() {
+    for text in [
+        "go: example.com/a@v1.0.0: Get \"https://user:hunter2@p.example/example.com/a/@v/v1.0.0.mod\": EOF\n",
+        "go: example.com/a@v1.0.0: invalid version: git ls-remote -q https://user:hunter2@git.example/a in /m/cache/vcs/0: exit status 128:\n\tfatal: unable to access 'https://user:hunter2@git.example/a/': Empty reply from server\n",
+    ] {
+        let diagnosis = diagnose(&Input {
+            stderr: text.as_bytes(),
+            stdout_json: None,
+        });
+        assert_eq!(diagnosis.verdict, Verdict::Retry);
+        assert!(!format!("{diagnosis:?}").contains("hunter2"), "{diagnosis:?}");
+    }
+}
+
+fn scanned(pieces: impl Iterator<Item = Vec<u8>>) -> Diagnosis {
+    let mut scanner = Scanner::default();
+    for piece in pieces {
+        scanner.feed(&piece);
+    }
+    Diagnosis::of(&scanner.finish())
+}
+
+/// Bytes that look like go's: words of the rules and shapes, in any order.
+fn go_like() -> impl Strategy<Value = Vec<u8>> {
+    let words: Vec<String> = RULES
+        .iter()
+        .filter_map(|rule| match rule.pattern {
+            Pattern::Words(words) => Some(words.join(" ")),
+            Pattern::Shape(_) => None,
+        })
+        .chain(
+            [
+                "go: ",
+                "\n",
+                "\r\n",
+                "\t",
+                ": ",
+                "example.com/m@v1.0.0: ",
+                "Get \"https://p/x/@v/list\": ",
+                "reading ",
+                "https://p/x/@v/v1.0.0.zip: ",
+                "server response:",
+                " imports\n\t",
+                "exit status 128:\n\t",
+                "git ls-remote in /x: ",
+                "dial tcp ",
+                "lookup ",
+                "\u{1b}[31m",
+                "\u{feff}",
+                "{\"",
+                "\"Error\": \"",
+                "=== RUN T\n",
+                "--- FAIL: T\n",
+                "'http://x': ",
+                "@",
+                "/",
+                "é",
+                "\0",
+            ]
+            .map(str::to_owned),
+        )
+        .collect();
+    prop::collection::vec(prop::sample::select(words), 0..60).prop_map(|words| words.concat().into_bytes())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..4096)) {
+        let _ = explain(&bytes);
+        let _ = diagnose(&Input { stderr: &bytes, stdout_json: Some(&bytes) });
+    }
+
+    #[test]
+    fn nothing_that_looks_like_go_makes_it_panic(bytes in go_like()) {
+        let _ = explain(&bytes);
+        let _ = diagnose(&Input { stderr: &bytes, stdout_json: Some(&bytes) });
+    }
+
+    #[test]
+    fn how_the_stream_is_cut_changes_nothing(bytes in go_like(), cuts in prop::collection::vec(1usize..40, 1..50)) {
+        let whole = scanned(std::iter::once(bytes.clone()));
+        let mut rest = bytes.as_slice();
+        let mut pieces = Vec::new();
+        for cut in cuts.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (piece, behind) = rest.split_at((*cut).min(rest.len()));
+            pieces.push(piece.to_vec());
+            rest = behind;
+        }
+        prop_assert_eq!(whole, scanned(pieces.into_iter()));
+    }
+}
+
+#[test]
+fn how_a_fixture_is_cut_changes_nothing() {
+    for fixture in fixtures().into_iter().step_by(3) {
+        let bytes = fixture.text.as_bytes();
+        let whole = scanned(std::iter::once(bytes.to_vec()));
+        for size in [1, 2, 3, 7, 64] {
+            assert_eq!(
+                whole,
+                scanned(bytes.chunks(size).map(<[u8]>::to_vec)),
+                "{} in pieces of {size}",
+                fixture.name
+            );
+        }
+    }
+}
+
+// ---- gofix explain ----
+
+fn gofix_explain(args: &[&str], stdin: &[u8]) -> (i32, String, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_gofix"))
+        .arg("explain")
+        .args(args)
+        .env_remove("GOFIX_CONFIG")
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    let bytes = stdin.to_vec();
+    let writer = std::thread::spawn(move || {
+        let _ = pipe.write_all(&bytes);
+    });
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+#[test]
+fn explain_reads_a_file_or_standard_input() {
+    let path = root().join("fixtures/logs/docker.log");
+    let log = fs::read(&path).unwrap();
+    let (status, from_file, stderr) = gofix_explain(&["--json", path.to_str().unwrap()], b"");
+    assert_eq!((status, stderr.as_str()), (0, ""));
+    let (status, from_stdin, _) = gofix_explain(&["--json"], &log);
+    assert_eq!(status, 0);
+    assert_eq!(from_file, from_stdin);
+    let (status, from_dash, _) = gofix_explain(&["--json", "-"], &log);
+    assert_eq!(status, 0);
+    assert_eq!(from_dash, from_stdin);
+    let object: serde_json::Value = serde_json::from_str(&from_file).unwrap();
+    assert_eq!(object["verdict"], "retry");
+    assert_eq!(object["faults"].as_array().unwrap().len(), 1);
+    assert_eq!(object["faults"][0]["module"], "github.com/rs/zerolog");
+    assert!(object.get("needs").is_none());
+}
+
+#[test]
+fn explain_says_in_one_screen_what_happened() {
+    let log = fs::read(root().join("fixtures/logs/jenkins.log")).unwrap();
+    let (status, screen, stderr) = gofix_explain(&[], &log);
+    assert_eq!((status, stderr.as_str()), (0, ""));
+    insta::assert_snapshot!(screen);
+}
+
+#[test]
+fn explain_takes_whatever_it_is_given() {
+    for (input, verdict) in [
+        (Vec::new(), "unknown"),
+        (vec![0; 100_000], "unknown"),
+        ((0..=255u8).cycle().take(300_000).collect(), "unknown"),
+        (
+            b"go: example.com/m@v1.0.0: Get \"https://p/x/@v/v1.0.0.mod\": E".to_vec(),
+            "retry",
+        ),
+        (
+            b"go: example.com/m@v1.0.0: reading https://p/x/@v/v1.0.0.mod: 40".to_vec(),
+            "unknown",
+        ),
+    ] {
+        let (status, json, _) = gofix_explain(&["--json"], &input);
+        assert_eq!(status, 0);
+        let object: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(object["verdict"], verdict, "{json}");
+    }
+}
+
+#[test]
+fn explain_says_what_it_cannot_read() {
+    let (status, stdout, stderr) = gofix_explain(&["/nonexistent/x.log"], b"");
+    assert_eq!((status, stdout.as_str()), (1, ""));
+    assert!(
+        stderr.starts_with("gofix: cannot read /nonexistent/x.log: "),
+        "{stderr}"
+    );
+    assert_eq!(stderr.lines().count(), 1);
+    let (status, _, stderr) = gofix_explain(&["/"], b"");
+    assert_eq!(status, 1);
+    assert!(stderr.starts_with("gofix: cannot read /: "), "{stderr}");
+}
+
+/// A log that is larger than gofix may ever grow.
+#[test]
+#[cfg(target_os = "linux")]
+fn explain_holds_no_log_in_memory() {
+    let mut child = Command::new("/bin/sh")
+        .args([
+            "-c",
+            "ulimit -v 65536; exec \"$0\" explain --json",
+            env!("CARGO_BIN_EXE_gofix"),
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || {
+        let line = b"2026-09-01T12:00:00.1234567Z go: downloading example.com/some/module/path v1.2.3 and more words\n";
+        let block: Vec<u8> = line.repeat(10_000);
+        for _ in 0..70 {
+            if pipe.write_all(&block).is_err() {
+                return;
+            }
+        }
+        let _ = pipe.write_all(b"go: example.com/m@v1.0.0: Get \"https://p.example/x/@v/v1.0.0.mod\": EOF\n");
+    });
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("{\"verdict\":\"retry\""));
+}
+
+// ---- docs/diagnosis.md ----
+
+/// What one family's texts are taken for by the rules of the others.
+struct LeftOut {
+    family: String,
+    rules: usize,
+    /// How many there are, and how many are still what they are: never run again for answers, recognised for faults.
+    answers: (usize, usize),
+    disk: (usize, usize),
+    faults: (usize, usize),
+    /// Those that are taken for something else.
+    wrong: Vec<String>,
+}
+
+fn leave_one_family_out() -> Vec<LeftOut> {
+    let families = families();
+    let mut rows = Vec::new();
+    for (family, own) in &families {
+        let elsewhere: BTreeSet<&str> = families
+            .iter()
+            .filter(|(name, _)| *name != family)
+            .flat_map(|(_, fixtures)| fixtures.iter().map(|f| f.rule.as_str()))
+            .collect();
+        let without: Vec<&str> = RULES
+            .iter()
+            .filter(|rule| matches!(rule.pattern, Pattern::Words(_)))
+            .map(|rule| rule.id)
+            .filter(|id| !elsewhere.contains(id))
+            .collect();
+        let mut row = LeftOut {
+            family: family.clone(),
+            rules: without.len(),
+            answers: (0, 0),
+            disk: (0, 0),
+            faults: (0, 0),
+            wrong: Vec::new(),
+        };
+        for fixture in own.iter().filter(|f| f.is_real()) {
+            let verdict = diagnose_with(&fixture.input(), RuleSet { without: &without }).verdict;
+            let again = matches!(verdict, Verdict::Retry | Verdict::Switch);
+            let (count, right) = match fixture.verdict.as_str() {
+                "retry" | "switch" => (&mut row.faults, again || verdict == Verdict::Repair),
+                "repair" => (&mut row.disk, !again),
+                _ => (&mut row.answers, !again),
+            };
+            count.0 += 1;
+            count.1 += usize::from(right);
+            if !right {
+                row.wrong.push(format!(
+                    "{family}: {} is taken for {verdict}: {}",
+                    fixture.rule, fixture.name
+                ));
+            }
+        }
+        if row.answers.0 + row.disk.0 + row.faults.0 > 0 {
+            rows.push(row);
+        }
+    }
+    rows
+}
+
+/// The floor under the table in the documentation: what shapes and the rules of other families must carry.
+#[test]
+fn texts_of_a_family_that_no_rule_was_made_for() {
+    let rows = leave_one_family_out();
+    let wrong: Vec<_> = rows.iter().flat_map(|r| r.wrong.clone()).collect();
+    let share = |part: fn(&LeftOut) -> (usize, usize)| {
+        let (all, right) = rows.iter().map(part).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+        100 * right / all
+    };
+    assert!(share(|r| r.answers) >= 97, "{}", wrong.join("\n"));
+    assert_eq!(share(|r| r.disk), 100, "{}", wrong.join("\n"));
+    assert!(share(|r| r.faults) >= 93, "{}", wrong.join("\n"));
+}
+
+fn left_out_table(rows: &[LeftOut]) -> String {
+    let mut text = String::from(
+        "| family left out | rules left out | answers never run again | disk decides, never run blindly | faults recognised |\n|---|---|---|---|---|\n",
+    );
+    let cell = |(all, right): (usize, usize)| {
+        if all == 0 {
+            "–".to_owned()
+        } else {
+            format!("{right} of {all}")
+        }
+    };
+    let mut sums = [(0, 0); 3];
+    for row in rows {
+        for (sum, part) in sums.iter_mut().zip([row.answers, row.disk, row.faults]) {
+            sum.0 += part.0;
+            sum.1 += part.1;
+        }
+        writeln!(
+            text,
+            "| {} | {} | {} | {} | {} |",
+            row.family,
+            row.rules,
+            cell(row.answers),
+            cell(row.disk),
+            cell(row.faults)
+        )
+        .unwrap();
+    }
+    let percent = |(all, right): (usize, usize)| 100.0 * right as f64 / all as f64;
+    writeln!(
+        text,
+        "| **all** | | **{} ({:.1} %)** | **{} ({:.1} %)** | **{} ({:.1} %)** |",
+        cell(sums[0]),
+        percent(sums[0]),
+        cell(sums[1]),
+        percent(sums[1]),
+        cell(sums[2]),
+        percent(sums[2])
+    )
+    .unwrap();
+    text
+}
+
+fn rules_table() -> String {
+    let mut text = String::from(
+        "| rule | part | known by | kind | verdict | nobody there | seen in |\n|---|---|---|---|---|---|---|\n",
+    );
+    for rule in RULES {
+        writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {} | {} |",
+            rule.id,
+            rule.part.as_str(),
+            rule.describe().replace('|', "\\|"),
+            rule.kind,
+            rule.verdict,
+            if rule.nobody { "yes" } else { "" },
+            rule.seen
+        )
+        .unwrap();
+    }
+    text
+}
+
+/// The document with its generated parts made anew.
+fn renewed(document: &str) -> String {
+    let parts = [
+        ("left out", left_out_table(&leave_one_family_out())),
+        ("rules", rules_table()),
+    ];
+    let mut text = String::new();
+    let mut inside = false;
+    for line in document.lines() {
+        inside &= line != "<!-- end -->";
+        if !inside {
+            text.push_str(line);
+            text.push('\n');
+        }
+        for (name, part) in &parts {
+            if line == format!("<!-- generated: {name} -->") {
+                text.push_str(part);
+                inside = true;
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn the_documentation_is_made_from_the_rules() {
+    let path: &Path = &root().join("docs/diagnosis.md");
+    let document = fs::read_to_string(path).unwrap();
+    let renewed = renewed(&document);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(path, &renewed).unwrap();
+        return;
+    }
+    assert!(
+        document == renewed,
+        "docs/diagnosis.md is not what the rules say; UPDATE_DOCS=1 cargo test --test suite diagnose:: writes it anew"
+    );
+}
