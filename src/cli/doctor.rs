@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::args::{self, Settings};
 use super::{USAGE, load_config, real_go, say_warnings};
-use crate::doctor::{Examination, Subject, examine};
+use crate::doctor::{Examination, Subject, examine, go_of_the_shell};
 use crate::goenv::GoEnv;
 use crate::report::text::fit;
 use crate::report::{Ci, out, safe};
@@ -38,7 +38,7 @@ fn doctor(settings: &Settings, json: bool, module: Option<(String, String)>, onl
     };
     say_warnings(&warnings);
     let env = |name: &str| std::env::var_os(name);
-    let go = real_go();
+    let go = real_go().or_else(|| go_of_the_shell(&env));
     let goenv = GoEnv::load(&env, go.as_deref());
     let subject = Subject {
         goenv: &goenv,

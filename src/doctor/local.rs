@@ -180,19 +180,26 @@ impl Local<'_> {
             .arg("version")
             .env("GOTOOLCHAIN", "local")
             .env("GOFIX", "off");
-        match output(command) {
-            Ok(text) => {
+        let goroot = self.goroot(go);
+        match (output(command), goroot) {
+            (Ok(text), goroot) => {
                 let version = text.strip_prefix("go version ").unwrap_or(&text);
-                let mut rows = vec![Row::new(Grade::Fine, "go", safe(version.trim()), path)];
-                rows.extend(self.goroot(go));
-                rows
+                let row = Row::new(Grade::Fine, "go", safe(version.trim()), path);
+                std::iter::once(row).chain(goroot).collect()
             }
-            Err(words) => vec![Row::new(
-                Grade::Broken,
-                "go",
-                format!("`go version` fails: {words}"),
-                path,
-            )],
+            // A GOROOT that is none is the reason, and go says nothing else.
+            (Err(_), Some(goroot)) => vec![Row {
+                grade: Grade::Broken,
+                ..goroot
+            }],
+            (Err(words), None) => {
+                vec![Row::new(
+                    Grade::Broken,
+                    "go",
+                    format!("`go version` fails: {words}"),
+                    path,
+                )]
+            }
         }
     }
 
@@ -388,6 +395,16 @@ pub(super) fn netrc_path(env: Lookup<'_>) -> Option<PathBuf> {
     var("NETRC")
         .map(PathBuf::from)
         .or_else(|| Some(PathBuf::from(var("HOME")?).join(".netrc")))
+}
+
+/// The first `go` in PATH that is not gofix: what a shell runs where the shim
+/// stands behind it.
+pub(super) fn first_go(env: Lookup<'_>) -> Option<PathBuf> {
+    let path = env("PATH")?;
+    let me = Myself::current(b"go", &mut CPath::new());
+    let is_go = |entry: &&[u8]| toolchain::look(entry, &me, &mut CPath::new()) == Entry::Go;
+    let entry = toolchain::entries(path.as_bytes()).find(is_go)?;
+    Some(Path::new(OsStr::from_bytes(entry)).join("go"))
 }
 
 fn judge_go_variable(name: &str, value: &str) -> (Grade, &'static str) {

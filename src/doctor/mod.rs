@@ -28,7 +28,7 @@ mod words;
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -179,6 +179,11 @@ impl Examination {
     pub fn json(&self) -> serde_json::Value {
         show::json(self)
     }
+}
+
+/// The go that a shell would run where gofix finds none behind itself.
+pub fn go_of_the_shell(env: Lookup<'_>) -> Option<PathBuf> {
+    local::first_go(env)
 }
 
 /// Examines everything, in at most ten seconds. `progress` is told every now and
@@ -387,7 +392,7 @@ impl Snapshot {
 }
 
 /// The go.mod of the working directory, as go looks for it.
-fn find_go_mod() -> Option<std::path::PathBuf> {
+fn find_go_mod() -> Option<PathBuf> {
     let here = std::env::current_dir().ok()?;
     here.ancestors()
         .map(|dir| dir.join("go.mod"))

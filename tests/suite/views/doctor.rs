@@ -3,13 +3,14 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 
 use gofix::faultproxy::{Builder, Catalogue, Door, Fault, FaultProxy, Kind, Module, Rule, SumDb, Tls};
 use serde_json::Value;
 
 use super::render;
 use crate::support::pty::Pty;
-use crate::support::{Outcome, Sandbox};
+use crate::support::{Outcome, Sandbox, real_go};
 
 const MODULE: (&str, &str) = ("golang.org/x/text", "v0.3.0");
 
@@ -719,4 +720,91 @@ fn few_descriptors_and_a_dead_stdout_are_no_crash() {
             "{broken}: {outcome}"
         );
     }
+}
+
+#[test]
+fn a_private_host_needs_git_and_a_netrc_that_others_cannot_read() {
+    let proxy = proxy().start().unwrap();
+    let sandbox = sandbox(proxy.url()).env("GOPRIVATE", "127.0.0.1/team,*.corp.example");
+    let netrc = sandbox.path("home/.netrc");
+    fs::write(&netrc, "machine 127.0.0.1 login me password s3cret\n").unwrap();
+    fs::set_permissions(&netrc, fs::Permissions::from_mode(0o644)).unwrap();
+    let go = real_go().parent().unwrap();
+    let path = std::env::join_paths([sandbox.path("shims"), go.to_path_buf()]).unwrap();
+    let found = Found::of(sandbox.gofix(&["doctor", "--json"]).env("PATH", path).output());
+    assert_eq!(
+        found.row("git", "it cannot be run (no such file or directory)")["grade"],
+        "broken"
+    );
+    let readable = found.row(".netrc", "others on this machine may read it");
+    assert_eq!(readable["mend"], format!("chmod 600 {}", netrc.display()));
+    // The pattern without a plain host is nobody who could be asked.
+    let hosts: Vec<&Value> = found.json["servers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|server| server["role"] == "host")
+        .collect();
+    assert_eq!(hosts.len(), 1, "{}", found.outcome);
+    assert!(!found.outcome.stdout.contains("s3cret"));
+}
+
+#[test]
+fn a_hidden_shim_is_told_and_go_is_found_all_the_same() {
+    let proxy = proxy().start().unwrap();
+    let sandbox = sandbox(proxy.url());
+    let go = real_go().parent().unwrap();
+    let path = std::env::join_paths([go.to_path_buf(), sandbox.path("shims")]).unwrap();
+    let found = Found::of(sandbox.gofix(&["doctor", "--json"]).env("PATH", path).output());
+    let hidden = found.row("shim", "comes first: plain `go` is not carried");
+    assert_eq!(
+        hidden["mend"],
+        format!("export PATH={}:$PATH", sandbox.path("shims").display())
+    );
+    assert_eq!(found.row("go", "go1.")["grade"], "fine", "{}", found.outcome);
+}
+
+#[test]
+fn a_foreign_goroot_is_told() {
+    let proxy = proxy().start().unwrap();
+    let found = doctor(&sandbox(proxy.url()).env("GOROOT", "/nonexistent"));
+    let row = found.row("GOROOT", "/nonexistent is not where this go lives");
+    assert_eq!(
+        (&row["grade"], &row["mend"]),
+        (&"broken".into(), &"unset GOROOT".into())
+    );
+}
+
+#[test]
+fn a_kill_switch_is_told() {
+    let proxy = proxy().start().unwrap();
+    let found = doctor(&sandbox(proxy.url()).env("GOFIX", "off"));
+    assert_eq!(
+        found.row("GOFIX", "gofix only passes through")["mend"],
+        "unset GOFIX"
+    );
+}
+
+#[test]
+fn a_module_cache_that_cannot_be_used_is_told() {
+    let proxy = proxy().start().unwrap();
+    let sandbox = sandbox(proxy.url());
+    let file = sandbox.path("a-file");
+    fs::write(&file, "").unwrap();
+    let with = |place: &str| {
+        Found::of(
+            sandbox
+                .gofix(&["doctor", "--json"])
+                .env("GOMODCACHE", place)
+                .output(),
+        )
+    };
+    assert_eq!(
+        with(file.to_str().unwrap()).row("module cache", "it is no directory")["grade"],
+        "broken"
+    );
+    assert_eq!(
+        with("relative/place").row("module cache", "the path is relative")["grade"],
+        "broken"
+    );
 }
