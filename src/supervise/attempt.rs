@@ -353,6 +353,7 @@ impl Running<'_> {
             bytes,
             waits,
             other_child,
+            busy,
         }) = self.watch.look()
         else {
             return;
@@ -366,6 +367,8 @@ impl Running<'_> {
             .is_some_and(|(relay, _)| relay.is_busy());
         match waits {
             Waits::No if relayed => self.rest_clock(),
+            // A machine that is short of processors is no server that is silent.
+            Waits::No if busy => {}
             Waits::No => {
                 self.lock_wait = Duration::ZERO;
                 let struck = self.clock.as_mut().and_then(|clock| clock.sample(took, bytes));

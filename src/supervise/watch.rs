@@ -99,6 +99,8 @@ pub(super) struct Look {
     pub(super) waits: Waits,
     /// Something that is no VCS was among its children.
     pub(super) other_child: bool,
+    /// It computes, waits for a processor or for a disk: no server's doing.
+    pub(super) busy: bool,
 }
 
 /// The processes of one attempt.
@@ -141,10 +143,12 @@ impl Watch {
         } else {
             lock_wait(&processes).unwrap_or(Waits::No)
         };
+        let busy = processes.iter().any(|process| is_busy(process.pid));
         Some(Look {
             bytes,
             waits,
             other_child,
+            busy,
         })
     }
 
@@ -227,6 +231,21 @@ fn rchar(pid: i32) -> Option<u64> {
         .trim()
         .parse()
         .ok()
+}
+
+/// A thread of the process runs, would run if it had a processor, or waits for
+/// a disk.
+fn is_busy(pid: i32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return false;
+    };
+    threads.flatten().any(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        let state = stat
+            .rsplit_once(')')
+            .and_then(|(_, fields)| fields.trim_start().chars().next());
+        matches!(state, Some('R' | 'D'))
+    })
 }
 
 /// A process that stands in a read of a terminal: somebody is being asked.

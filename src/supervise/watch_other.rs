@@ -43,6 +43,7 @@ pub(super) struct Look {
     pub(super) bytes: u64,
     pub(super) waits: Waits,
     pub(super) other_child: bool,
+    pub(super) busy: bool,
 }
 
 #[derive(Debug)]
