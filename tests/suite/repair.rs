@@ -1279,3 +1279,48 @@ fn many_processes_share_a_damaged_cache() {
         cache.expect_go_works("and mended");
     }
 }
+
+#[test]
+fn repairs_of_a_checksum_database_can_be_killed_too() {
+    let (sandbox, _proxy) = database();
+    let top = sandbox.modcache().join("cache/download/sumdb/sum.example.test");
+    let latest = sandbox.path("gopath/pkg/sumdb/sum.example.test/latest");
+    let sums = sandbox.read("go.sum");
+    for step in ["set-made", "sumdb-aside", "latest-copied", "latest-emptied"] {
+        Damage::Html.strike(&top.join("tile/8/0/000"), Path::new(""));
+        Damage::Html.strike(&top.join("lookup/example.com/m007@v1.0.0"), Path::new(""));
+        Damage::Html.strike(&latest, Path::new(""));
+        fs::remove_file(sandbox.project().join("go.sum")).unwrap();
+        let run = sandbox
+            .gofix(&["cache", "repair"])
+            .env("__GOFIX_TEST_CHECKPOINT", step)
+            .output();
+        assert_eq!(run.signal(), Some(libc::SIGKILL), "{step}: {run}");
+        let again = sandbox.gofix(&["cache", "repair"]).output();
+        assert_eq!(again.code(), Some(0), "{step}: {again}");
+        let tidy = sandbox.plain_go(&["mod", "tidy"]).output();
+        assert_eq!(tidy.code(), Some(0), "{step}: {tidy}");
+        assert_eq!(sandbox.read("go.sum"), sums);
+    }
+}
+
+#[test]
+fn repairs_of_a_repository_can_be_killed_too() {
+    let Some(direct) = Direct::new() else { return };
+    for step in ["set-made", "info-aside", "repository-aside"] {
+        fs::write(direct.repository().join("HEAD"), "<html>").unwrap();
+        direct.forget_module();
+        let run = direct
+            .sandbox
+            .gofix(&["cache", "repair"])
+            .env("__GOFIX_TEST_CHECKPOINT", step)
+            .output();
+        assert_eq!(run.signal(), Some(libc::SIGKILL), "{step}: {run}");
+        if step == "set-made" {
+            direct.sandbox.gofix(&["cache", "repair"]).output().expect_code(0);
+        }
+        // From the first move on, plain go needs no more help.
+        let download = direct.sandbox.plain_go(&["mod", "download"]).output();
+        assert_eq!(download.code(), Some(0), "{step}: {download}");
+    }
+}
