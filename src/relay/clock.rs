@@ -42,14 +42,16 @@ impl Clock {
     /// counted stays counted.
     pub(crate) async fn struck(&mut self) {
         loop {
+            // First what has passed since: whoever calls this anew for every byte of a trickle
+            // never sleeps a whole sample.
+            let now = Instant::now();
+            self.counted += (now - self.read).min(SAMPLE_LIMIT);
+            self.read = now;
             let left = self.limit.saturating_sub(self.counted);
             if left.is_zero() {
                 return;
             }
             sleep(left.min(SAMPLE)).await;
-            let now = Instant::now();
-            self.counted += (now - self.read).min(SAMPLE_LIMIT);
-            self.read = now;
         }
     }
 }
@@ -89,6 +91,23 @@ mod tests {
             );
             assert_eq!(start.elapsed().as_millis() / 10, 250);
             assert_eq!(within(Duration::from_secs(1), async { 7 }).await, Some(7));
+        });
+    }
+
+    #[test]
+    fn it_strikes_although_it_is_dropped_and_called_again() {
+        paused(async {
+            let start = Instant::now();
+            let mut clock = Clock::new(Duration::from_secs(3));
+            let mut interruptions = 0;
+            loop {
+                tokio::select! {
+                    () = clock.struck() => break,
+                    () = sleep(Duration::from_millis(400)) => interruptions += 1,
+                }
+            }
+            assert_eq!(interruptions, 7);
+            assert_eq!(start.elapsed().as_secs(), 3);
         });
     }
 
