@@ -1037,8 +1037,8 @@ fn links_between_documents_lead_somewhere() {
             } else {
                 path.with_file_name("").join(file)
             };
-            let there = fs::read_to_string(&target);
-            assert!(there.is_ok(), "{}: {link}", path.display());
+            assert!(target.exists(), "{}: {link}", path.display());
+            let text = fs::read_to_string(&target).unwrap_or_default();
             let anchors = |line: &str| {
                 line.trim_start_matches('#')
                     .trim()
@@ -1046,8 +1046,7 @@ fn links_between_documents_lead_somewhere() {
                     .replace([' '], "-")
             };
             let found = anchor.is_empty()
-                || there
-                    .unwrap()
+                || text
                     .lines()
                     .any(|line| line.starts_with('#') && anchors(line) == anchor);
             assert!(found, "{}: {link}", path.display());
