@@ -218,15 +218,23 @@ impl Policy {
     }
 }
 
-/// A zip that go refuses without naming a file: where the cache holds no bad one, what came
-/// over the network was bad, and go has kept nothing of it.
+/// What go refuses without naming a file, and the cache holds no bad one: then what came over
+/// the network was bad, and go has kept nothing of it. Checksums are not among it: a mismatch
+/// of fresh bytes is an answer.
 fn was_bad_on_arrival(diagnosis: &Diagnosis) -> bool {
     let mut doubted = diagnosis
         .faults
         .iter()
         .filter(|fault| fault.verdict == Verdict::Repair)
         .peekable();
-    let no_file = |fault: &Fault| matches!(fault.mend, Some(Mend::Zip { path: None, .. }));
+    let no_file = |fault: &Fault| {
+        matches!(
+            fault.mend,
+            Some(
+                Mend::Zip { path: None, .. } | Mend::Mod { .. } | Mend::SumdbTile | Mend::SumdbLookup { .. }
+            )
+        )
+    };
     doubted.peek().is_some() && doubted.all(no_file)
 }
 

@@ -11,7 +11,7 @@ use std::{
 use super::{Session, child, tidy};
 use crate::{
     config::Repair,
-    diagnose::{Diagnosis, Mend, Verdict},
+    diagnose::{Diagnosis, Mend},
     repair::{self, LockWait, ModCache, Outcome, RunContext},
     report::Event,
 };
@@ -187,34 +187,6 @@ impl Session<'_> {
         sums.extend(used_dirs(&text).map(|dir| root.join(dir).join("go.sum")));
         sums
     }
-}
-
-/// Nothing bad is on the disk, so the bad bytes came over the network and were
-/// not kept: another route may have better ones, and so may this one once.
-/// Checksums are not among it: a mismatch of fresh bytes is an answer.
-pub(super) fn suspect_the_transfer(diagnosis: &mut Diagnosis) {
-    let came_bad = |mend: &Option<Mend>| {
-        matches!(
-            mend,
-            Some(Mend::Zip { .. } | Mend::Mod { .. } | Mend::SumdbTile | Mend::SumdbLookup { .. })
-        )
-    };
-    let mut suspects = diagnosis
-        .faults
-        .iter()
-        .filter(|fault| fault.verdict == Verdict::Repair)
-        .peekable();
-    if suspects.peek().is_none() || !suspects.all(|fault| came_bad(&fault.mend)) {
-        return;
-    }
-    for fault in diagnosis
-        .faults
-        .iter_mut()
-        .filter(|fault| fault.verdict == Verdict::Repair)
-    {
-        fault.verdict = Verdict::Switch;
-    }
-    diagnosis.verdict = Verdict::Switch;
 }
 
 /// The directories that a go.work uses.

@@ -265,14 +265,14 @@ impl<'a> Session<'a> {
                 }
                 continue;
             }
-            let mut diagnosis = self.read(&mut outcome);
+            let diagnosis = self.read(&mut outcome);
             if outcome.committed || outcome.other_child && outcome.stalled.is_none() {
                 return self.give_up(outcome, &diagnosis, GaveUp::Final);
             }
             if outcome.interrupted.is_some() {
                 return self.give_up(outcome, &diagnosis, GaveUp::Interrupted);
             }
-            let seen = self.seen(&outcome, &mut diagnosis).await;
+            let seen = self.seen(&outcome, &diagnosis).await;
             match self.wait_for_next(&diagnosis, seen).await {
                 Step::Run(next) => route = next,
                 Step::GiveUp(why) => return self.give_up(outcome, &diagnosis, why),
@@ -490,16 +490,12 @@ impl<'a> Session<'a> {
             .unwrap_or_default()
     }
 
-    /// Looks at what the text alone cannot decide, and mends it. Where the
-    /// disk shows nothing bad, what is left of the suspicion is a transfer.
-    async fn seen(&mut self, outcome: &Outcome, diagnosis: &mut Diagnosis) -> Seen {
-        let repaired = diagnosis.verdict == Verdict::Repair && self.mend(diagnosis).await;
-        if diagnosis.verdict == Verdict::Repair && !repaired {
-            mending::suspect_the_transfer(diagnosis);
-        }
+    /// What is known of an attempt beside its text; what the text alone cannot
+    /// decide is looked at, and mended.
+    async fn seen(&mut self, outcome: &Outcome, diagnosis: &Diagnosis) -> Seen {
         Seen {
             stalled: outcome.stalled.is_some(),
-            repaired,
+            repaired: diagnosis.verdict == Verdict::Repair && self.mend(diagnosis).await,
             no_default_route: watch::no_default_route(),
             spent_by_relay: !self.relay_faults().is_empty(),
         }

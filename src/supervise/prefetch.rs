@@ -171,8 +171,8 @@ impl Session<'_> {
                 }
                 return Ok(End::Exec);
             }
-            let mut diagnosis = self.read(&mut outcome);
-            let seen = self.seen(&outcome, &mut diagnosis).await;
+            let diagnosis = self.read(&mut outcome);
+            let seen = self.seen(&outcome, &diagnosis).await;
             match self.wait_for_next(&diagnosis, seen).await {
                 Step::Run(next) => route = next,
                 Step::Signal(signal) => return Ok(End::Signal(signal as i32)),
