@@ -425,6 +425,8 @@ async fn http1_connection(
     let ends = connected.ends;
     let (sender, driver) = http1::Builder::new()
         .max_buf_size(HEADER_LIMIT)
+        // Go takes folded header lines, too.
+        .allow_obsolete_multiline_headers_in_responses(true)
         .handshake(TokioIo::new(connected.stream))
         .await
         .map_err(|err| http_trouble(&err, ends, 0, false))?;
