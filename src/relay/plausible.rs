@@ -219,6 +219,7 @@ fn zip(wanted: &Wanted, body: &Body) -> Result<(), Bad> {
     let prefix = format!("{module}@{version}/");
     let directory = find_directory(body)?;
     let mut at = directory.start;
+    let mut name = Vec::new();
     for _ in 0..directory.entries {
         let mut header = [0_u8; 46];
         body.read_exact_at(&mut header, at)
@@ -227,11 +228,12 @@ fn zip(wanted: &Wanted, body: &Body) -> Result<(), Bad> {
             return bad("zip: not a valid zip file");
         }
         let name_len = usize::from(u16_at(&header, 28));
-        let mut name = vec![0_u8; name_len.min(prefix.len())];
+        name.resize(name_len, 0);
         body.read_exact_at(&mut name, at + 46)
             .or_else(|_| bad("zip: not a valid zip file"))?;
-        if name != prefix.as_bytes() {
-            return bad(format!("zip for {prefix} has unexpected file names"));
+        if !name.starts_with(prefix.as_bytes()) {
+            let name = crate::report::safe(String::from_utf8_lossy(&name).as_ref());
+            return bad(format!("zip for {module}@{version} has unexpected file {name}"));
         }
         at += 46 + (name_len + usize::from(u16_at(&header, 30)) + usize::from(u16_at(&header, 32))) as u64;
         if at > directory.end {
@@ -451,7 +453,10 @@ mod tests {
         assert_eq!(ask("m/@v/v1.0.0.zip", &commented), None);
         assert!(ask("m/@v/v1.0.1.zip", &good).unwrap().contains("unexpected file"));
         let stray = archive(&["m@v1.0.0/go.mod", "other"]);
-        assert!(ask("m/@v/v1.0.0.zip", &stray).is_some());
+        assert_eq!(
+            ask("m/@v/v1.0.0.zip", &stray).as_deref(),
+            Some("zip for m@v1.0.0 has unexpected file other")
+        );
         for cut in [0, 1, 21, good.len() / 2, good.len() - 1] {
             assert!(ask("m/@v/v1.0.0.zip", &good[..cut]).is_some(), "{cut}");
         }
