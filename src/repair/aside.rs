@@ -237,7 +237,7 @@ pub(crate) fn list(cache: &Dir) -> Result<Vec<Kept>, RepairError> {
         let Ok(mut manifest) = read(&set) else { continue };
         manifest
             .items
-            .retain(|item| matches!(set.meta(&item.name), Ok(Some(_))));
+            .retain(|item| item.root != Root::GoCache && matches!(set.meta(&item.name), Ok(Some(_))));
         if manifest.items.is_empty() {
             continue;
         }
@@ -314,7 +314,8 @@ pub(crate) fn restore(cache: &Dir, id: &str, roots: &dyn Roots) -> Result<Vec<Re
     let mut done = Vec::new();
     let mut left = false;
     for item in &manifest.items {
-        if set.meta(&item.name)?.is_none() {
+        // What go remembers of a directory is derived; put back beside another directory it would be a new fault.
+        if set.meta(&item.name)?.is_none() || item.root == Root::GoCache {
             continue;
         }
         let Some(root) = roots.root(item.root)? else {
