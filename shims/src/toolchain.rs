@@ -202,13 +202,21 @@ fn take_setting(setting: &[u8], me: &Myself, go: &mut CPath) -> Result<(), Missi
 }
 
 /// Takes the first go behind the last entry that is gofix, `skip` programs that are no toolchain left out.
+/// Where nothing named go stands behind, gofix was not called by its place in PATH (`gofix tidy`, an absolute
+/// path), and the first toolchain in front is the go that would have run.
 fn walk(path: &[u8], me: &Myself, skip: u32, go: &mut CPath) -> Result<(), Missing> {
     let mut found: Option<&[u8]> = None;
+    let mut in_front: Option<&[u8]> = None;
     let mut not_executable = false;
     let mut left = skip;
     for entry in entries(path) {
         match look(entry, me, go) {
-            Entry::Gofix => (found, not_executable, left) = (None, false, skip),
+            Entry::Gofix => {
+                if let Some(entry) = found.filter(|entry| set_candidate(entry, go) && is_toolchain(go)) {
+                    in_front.get_or_insert(entry);
+                }
+                (found, not_executable, left) = (None, false, skip);
+            }
             Entry::NotExecutable => not_executable = true,
             Entry::Go if found.is_none() => {
                 if left > 0 && !is_toolchain(go) {
@@ -223,6 +231,7 @@ fn walk(path: &[u8], me: &Myself, skip: u32, go: &mut CPath) -> Result<(), Missi
     match found {
         Some(entry) if set_candidate(entry, go) => Ok(()),
         _ if not_executable => Err(Missing::NotExecutable),
+        _ if in_front.is_some_and(|entry| set_candidate(entry, go)) => Ok(()),
         _ => Err(Missing::NotFound),
     }
 }
