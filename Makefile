@@ -15,7 +15,7 @@ rehearse: build
 
 # All tests, with a real go.
 test: build
-	$(WITH_GO) $(CARGO) test --locked --workspace
+	$(WITH_GO) $(CARGO) test --locked --workspace --no-fail-fast
 
 lint:
 	$(CARGO) fmt --all --check
