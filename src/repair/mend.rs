@@ -324,7 +324,8 @@ fn words(module: &ModuleVersion, seen: &Examined) -> String {
     crate::report::safe(&format!("{module}: {}; {then}", list.join(", ")))
 }
 
-/// Repositories below `cache/vcs`: the one of a hash, those that a module could come from, or all.
+/// Repositories below `cache/vcs`: the one of a hash, those that a module comes
+/// from by their URL, or all.
 pub(crate) fn repositories(
     cache: &ModCache,
     hash: Option<&str>,
@@ -335,23 +336,31 @@ pub(crate) fn repositories(
     let Some(dir) = cache.dir.find(vcs::VCS)? else {
         return Ok(outcome);
     };
-    for name in vcs::repositories(&dir)? {
-        if hash.is_none_or(|hash| hash == name) {
-            let repository = Repository {
-                vcs: &dir,
-                hash: name,
-            };
-            // A vanity path says nothing about its repository, so a key that does not fit excludes nothing
-            // unless another one fits.
-            outcome.add(mend_repository(cache, &repository, ctx));
+    let all = vcs::repositories(&dir)?
+        .into_iter()
+        .map(|hash| Repository { vcs: &dir, hash });
+    let mut looked_at: Vec<Repository<'_>> = all.filter(|r| hash.is_none_or(|hash| hash == r.hash)).collect();
+    // A vanity path says nothing about its repository: where no URL fits, every one may be it.
+    if let Some(module) = module.filter(|_| hash.is_none()) {
+        let fits = |r: &Repository<'_>| r.key().is_some_and(|key| key.contains(repository_path(module)));
+        if looked_at.iter().any(fits) {
+            looked_at.retain(fits);
         }
     }
-    if let Some(module) = module.filter(|_| hash.is_none()) {
-        outcome
-            .repairs
-            .sort_by_key(|report| !report.what.contains(module));
+    for repository in &looked_at {
+        outcome.add(mend_repository(cache, repository, ctx));
     }
     Ok(outcome)
+}
+
+/// `github.com/owner/name` of a path below it.
+fn repository_path(module: &str) -> &str {
+    let end = module
+        .match_indices('/')
+        .nth(2)
+        .map_or(module.len(), |(at, _)| at);
+    let path = &module[..end];
+    path.strip_suffix(".git").unwrap_or(path)
 }
 
 pub(crate) fn mend_repository(
