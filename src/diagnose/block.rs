@@ -1,8 +1,8 @@
 //! One block of text (a message and the lines that belong to it) to a fault.
 
 use super::gotext::{self, Request};
-use super::matcher::{RuleSet, weight};
-use super::rules::{MendKind, Part, Rule, Weight};
+use super::matcher::{self, RuleSet, weight};
+use super::rules::{MendKind, Part, Pattern, Rule, Weight};
 use super::{Fault, FaultKind, Mend, Origin, Verdict};
 
 /// How many lines and bytes of one block are kept.
@@ -14,6 +14,8 @@ const BLOCK_BYTES: usize = 64 * 1024;
 pub(super) struct Block {
     lines: Vec<String>,
     bytes: usize,
+    /// One of the lines holds a whole message.
+    message: bool,
 }
 
 impl Block {
@@ -22,6 +24,7 @@ impl Block {
     pub(super) fn new(line: String) -> Self {
         Self {
             bytes: line.len(),
+            message: is_message(&line),
             lines: vec![line],
         }
     }
@@ -30,6 +33,7 @@ impl Block {
     pub(super) fn push(&mut self, line: String) {
         if self.lines.len() < BLOCK_LINES && self.bytes + line.len() <= BLOCK_BYTES {
             self.bytes += line.len();
+            self.message |= is_message(&line);
             self.lines.push(line);
         }
     }
@@ -65,6 +69,7 @@ impl Block {
         if joins && last.len() + text.len() < BLOCK_BYTES / 4 {
             last.push(' ');
             last.push_str(text);
+            self.message |= is_message(last);
             return true;
         }
         false
@@ -75,7 +80,7 @@ impl Block {
     #[must_use]
     pub(super) fn is_complete(&self) -> bool {
         let last = self.last();
-        !is_opener(last) && self.lines.iter().any(|l| is_message(l))
+        self.message && !is_opener(last)
     }
 }
 
@@ -195,6 +200,10 @@ fn append(text: &mut String, line: &str) {
 /// exit status: nothing as a rule, `signal: killed`, or (where a tool has made
 /// one line of many) what the VCS said.
 fn vcs_command(line: &str) -> Option<(&str, &str, &str)> {
+    // The cheap question first: this is asked of every line.
+    if !line.contains("status ") && !line.contains("signal: ") {
+        return None;
+    }
     let status = line.find(": exit status ").map(|at| (at, ": exit status "));
     let signal = line.find(": signal: ").map(|at| (at, ": "));
     let (ended, word) = status.or(signal)?;
@@ -383,6 +392,9 @@ fn of_request<'a>(
 
 /// A `server response:` whose first line was cut off.
 fn of_response<'a>(block: &Block, response: &str, rules: RuleSet<'_>) -> Option<Candidate<'a>> {
+    if !matcher::any_word(response) {
+        return None;
+    }
     let rule = rules
         .response(response)
         .or_else(|| rules.answer(response))
@@ -403,18 +415,18 @@ fn of_response<'a>(block: &Block, response: &str, rules: RuleSet<'_>) -> Option<
 
 /// The line of the VCS's words that the rule was read from.
 fn vcs_line(block: &Block, parts: &Parts<'_>, rule: &Rule, rules: RuleSet<'_>) -> usize {
+    let says_it = |line: &str| match rule.pattern {
+        Pattern::Words(words) => words.iter().all(|w| gotext::contains_ignoring_case(line, w)),
+        Pattern::Shape(_) => rules.vcs(line).is_some_and(|found| found.id == rule.id),
+    };
     (parts.vcs_line..block.lines.len())
-        .find(|&i| {
-            rules
-                .vcs(&block.lines[i])
-                .is_some_and(|found| found.id == rule.id)
-        })
+        .find(|&i| says_it(&block.lines[i]))
         .unwrap_or_else(|| parts.vcs_line.min(block.lines.len() - 1))
 }
 
 /// The line that holds the last of the rule's words.
 fn answer_line(block: &Block, rule: &Rule) -> usize {
-    let super::rules::Pattern::Words(words) = rule.pattern else {
+    let Pattern::Words(words) = rule.pattern else {
         return 0;
     };
     if rule.kind == FaultKind::Security
@@ -425,10 +437,7 @@ fn answer_line(block: &Block, rule: &Rule) -> usize {
     block
         .lines
         .iter()
-        .position(|line| {
-            let line = line.to_ascii_lowercase();
-            words.iter().any(|w| line.contains(w))
-        })
+        .position(|line| words.iter().any(|w| gotext::contains_ignoring_case(line, w)))
         .unwrap_or(0)
 }
 

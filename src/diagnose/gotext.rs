@@ -384,6 +384,9 @@ pub fn status(cause: &str) -> Option<u16> {
 /// The number behind one of the words by which git and curl name a status.
 #[must_use]
 pub fn git_status(line: &str) -> Option<u16> {
+    if !line.bytes().any(|b| b == b'4' || b == b'5') {
+        return None;
+    }
     for word in [
         "returned error: ",
         "response ",
@@ -508,6 +511,12 @@ fn has_call(cause: &str, calls: &[&str]) -> bool {
         }
         false
     })
+}
+
+/// Whether a word stands in a text; ASCII case does not count.
+#[must_use]
+pub fn contains_ignoring_case(text: &str, word: &str) -> bool {
+    find_ignoring_case(text, word).is_some()
 }
 
 fn find_ignoring_case(text: &str, word: &str) -> Option<usize> {

@@ -10,6 +10,8 @@
 //! and a prefix that no rule here knows stays (the parser then looks for go's
 //! own words behind it).
 
+use std::borrow::Cow;
+
 /// How much of one line is kept, in bytes.
 pub(super) const LINE_LIMIT: usize = 16 * 1024;
 
@@ -159,19 +161,17 @@ impl Splitter {
 
 /// One line without escape sequences and without what a CI system put in front.
 #[must_use]
-pub(super) fn clean(line: &[u8]) -> String {
+pub(super) fn clean(line: &[u8]) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(line);
-    let text = if text.contains(['\u{1b}', '\u{8}', '\u{feff}', '\0']) {
-        without_escapes(&text)
-    } else {
-        text.into_owned()
-    };
-    let kept = strip_prefixes(&text);
-    let kept = kept.trim_end();
-    if kept.len() == text.len() {
-        text
-    } else {
-        kept.to_owned()
+    let dirty = memchr::memchr3(0x1b, 0x08, 0, line).is_some()
+        || memchr::memmem::find(line, "\u{feff}".as_bytes()).is_some();
+    if dirty {
+        let plain = without_escapes(&text);
+        return Cow::Owned(strip_prefixes(&plain).trim_end().to_owned());
+    }
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(strip_prefixes(text).trim_end()),
+        Cow::Owned(text) => Cow::Owned(strip_prefixes(&text).trim_end().to_owned()),
     }
 }
 

@@ -4,20 +4,42 @@
 //! is read (a run without a failure never builds it) and walked once over each
 //! part, so that the cost grows with the text and not with the table.
 
+use std::cell::LazyCell;
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
 
 use super::gotext::{self, NetShape};
 use super::rules::{Part, Pattern, RULES, Rule, Shape, Weight};
 use super::{FaultKind, Verdict};
 
+/// Room for the words of the table, a bit each.
+const WORDS: usize = 1024;
+
 /// The automaton, and which of its words each rule needs.
 struct Table {
     words: AhoCorasick,
-    count: usize,
-    /// For each rule the words it needs, and those that must not stand there.
-    needs: Vec<(Vec<usize>, Vec<usize>)>,
+    /// The rules of each part, in their order.
+    parts: [Rules; 4],
+}
+
+/// The rules of one part. The first word of each stands by itself, close together:
+/// most rules are out after a look at that.
+#[derive(Default)]
+struct Rules {
+    firsts: Vec<u16>,
+    entries: Vec<Entry>,
+}
+
+/// Stands for the first word of a rule that has none.
+const NO_WORD: u16 = u16::MAX;
+
+/// A rule, with its other words as numbers of the automaton's.
+struct Entry {
+    rule: &'static Rule,
+    rest: Vec<usize>,
+    unless: Vec<usize>,
 }
 
 static TABLE: LazyLock<Option<Table>> = LazyLock::new(Table::build);
@@ -25,38 +47,47 @@ static TABLE: LazyLock<Option<Table>> = LazyLock::new(Table::build);
 impl Table {
     fn build() -> Option<Self> {
         let mut words: Vec<&'static str> = Vec::new();
-        let mut index = |word: &'static str| match words.iter().position(|w| *w == word) {
-            Some(at) => at,
-            None => {
+        let mut known: HashMap<&'static str, usize> = HashMap::new();
+        let mut index = |word: &'static str| {
+            *known.entry(word).or_insert_with(|| {
                 words.push(word);
                 words.len() - 1
-            }
-        };
-        let needs = RULES
-            .iter()
-            .map(|rule| {
-                let all = match rule.pattern {
-                    Pattern::Words(all) => all.iter().map(|w| index(w)).collect(),
-                    Pattern::Shape(shape) => {
-                        // Known to the first question, and needed by nothing.
-                        if let Shape::Line(head) = shape {
-                            index(head);
-                        }
-                        Vec::new()
-                    }
-                };
-                (all, rule.unless.iter().map(|w| index(w)).collect())
             })
-            .collect();
+        };
+        let mut parts: [Rules; 4] = Default::default();
+        for rule in RULES {
+            let mut needed: Vec<usize> = match rule.pattern {
+                Pattern::Words(all) => all.iter().map(|w| index(w)).collect(),
+                Pattern::Shape(shape) => {
+                    // Known to the first question, and needed by nothing.
+                    if let Shape::Line(head) = shape {
+                        index(head);
+                    }
+                    Vec::new()
+                }
+            };
+            let first = (!needed.is_empty()).then(|| needed.remove(0));
+            let part = &mut parts[rule.part as usize];
+            part.firsts
+                .push(first.and_then(|w| u16::try_from(w).ok()).unwrap_or(NO_WORD));
+            part.entries.push(Entry {
+                rule,
+                rest: needed,
+                unless: rule.unless.iter().map(|w| index(w)).collect(),
+            });
+        }
+        if words.len() > WORDS {
+            return None;
+        }
         let automaton = AhoCorasickBuilder::new()
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::Standard)
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
             .build(&words)
             .ok()?;
         Some(Self {
             words: automaton,
-            count: words.len(),
-            needs,
+            parts,
         })
     }
 }
@@ -70,30 +101,27 @@ pub struct RuleSet<'a> {
 }
 
 /// The words of the table that stand in one text.
-pub(super) struct Words {
-    present: Vec<bool>,
+struct Words {
+    present: [u64; WORDS / 64],
 }
 
 impl Words {
     /// Walks a text once.
-    #[must_use]
-    pub(super) fn of(text: &str) -> Self {
-        let Some(table) = TABLE.as_ref() else {
-            return Self { present: Vec::new() };
-        };
-        let mut present = vec![false; table.count];
+    fn of(table: &Table, text: &str) -> Self {
+        let mut present = [0; WORDS / 64];
         for found in table.words.find_overlapping_iter(text) {
-            present[found.pattern().as_usize()] = true;
+            let word = found.pattern().as_usize();
+            present[word / 64] |= 1 << (word % 64);
         }
         Self { present }
     }
 
-    fn fits(&self, rule: usize) -> bool {
-        let Some(table) = TABLE.as_ref() else {
-            return false;
-        };
-        let (all, unless) = &table.needs[rule];
-        all.iter().all(|&w| self.present[w]) && !unless.iter().any(|&w| self.present[w])
+    fn has(&self, word: usize) -> bool {
+        self.present[word / 64] & (1 << (word % 64)) != 0
+    }
+
+    fn fits(&self, entry: &Entry) -> bool {
+        entry.rest.iter().all(|&w| self.has(w)) && !entry.unless.iter().any(|&w| self.has(w))
     }
 }
 
@@ -104,11 +132,16 @@ pub(super) fn any_word(text: &str) -> bool {
 }
 
 impl RuleSet<'_> {
-    fn rules(&self, part: Part) -> impl Iterator<Item = (usize, &'static Rule)> {
-        RULES
+    /// The rules of a part of which at least the first word stands in a text.
+    fn entries<'t>(&self, table: &'t Table, part: Part, words: &Words) -> impl Iterator<Item = &'t Entry> {
+        let rules = &table.parts[part as usize];
+        rules
+            .firsts
             .iter()
-            .enumerate()
-            .filter(move |(_, rule)| rule.part == part && !self.without.contains(&rule.id))
+            .zip(&rules.entries)
+            .filter(|(first, _)| **first == NO_WORD || words.has(usize::from(**first)))
+            .map(|(_, entry)| entry)
+            .filter(|entry| self.without.is_empty() || !self.without.contains(&entry.rule.id))
     }
 
     /// The rule for the cause of a request of this operation, or (without one)
@@ -120,67 +153,94 @@ impl RuleSet<'_> {
         if cause.is_empty() {
             return None;
         }
-        let words = Words::of(cause);
-        let net = gotext::shape(cause);
-        self.rules(Part::Cause)
-            .find(|(index, rule)| match rule.pattern {
-                Pattern::Words(_) => words.fits(*index),
-                Pattern::Shape(shape) => words.fits(*index) && fits_shape(shape, cause, net, op),
+        let table = TABLE.as_ref()?;
+        let words = Words::of(table, cause);
+        let net = LazyCell::new(|| gotext::shape(cause));
+        self.entries(table, Part::Cause, &words)
+            .find(|entry| {
+                words.fits(entry)
+                    && match entry.rule.pattern {
+                        Pattern::Words(_) => true,
+                        Pattern::Shape(shape) => fits_shape(shape, cause, &net, op),
+                    }
             })
-            .map(|(_, rule)| rule)
+            .map(|entry| entry.rule)
     }
 
     /// The weightiest rule for what a VCS said.
     #[must_use]
     pub(super) fn vcs(&self, text: &str) -> Option<&'static Rule> {
-        let words = Words::of(text);
-        self.heaviest(Part::Vcs, |index, rule| match rule.pattern {
-            Pattern::Words(_) => words.fits(index),
-            Pattern::Shape(shape) => words.fits(index) && fits_vcs_shape(shape, text),
+        let table = TABLE.as_ref()?;
+        let words = Words::of(table, text);
+        // A server's own words (`remote: `) are not the client's.
+        let statuses = LazyCell::new(|| -> Vec<u16> {
+            text.lines()
+                .filter(|line| !line.trim_start().starts_with("remote:"))
+                .filter_map(gotext::git_status)
+                .collect()
+        });
+        self.heaviest(table, Part::Vcs, &words, |entry| {
+            words.fits(entry)
+                && match entry.rule.pattern {
+                    Pattern::Words(_) => true,
+                    Pattern::Shape(Shape::Status(from, to)) => statuses
+                        .iter()
+                        .filter(|status| from == to || !matches!(status, 408 | 425 | 429))
+                        .any(|status| (from..=to).contains(status)),
+                    Pattern::Shape(shape) => fits_vcs_shape(shape, text),
+                }
         })
     }
 
     /// The weightiest rule for go's own message.
     #[must_use]
     pub(super) fn answer(&self, text: &str) -> Option<&'static Rule> {
-        let words = Words::of(text);
-        self.heaviest(Part::Answer, |index, _| words.fits(index))
+        let table = TABLE.as_ref()?;
+        let words = Words::of(table, text);
+        self.heaviest(table, Part::Answer, &words, |entry| words.fits(entry))
     }
 
     /// The rule for a fault behind the server that answered 404.
     #[must_use]
     pub(super) fn response(&self, text: &str) -> Option<&'static Rule> {
-        let words = Words::of(text);
-        self.rules(Part::Response)
-            .find(|(index, rule)| match rule.pattern {
-                Pattern::Words(_) => words.fits(*index),
+        let table = TABLE.as_ref()?;
+        let words = Words::of(table, text);
+        self.entries(table, Part::Response, &words)
+            .find(|entry| match entry.rule.pattern {
+                Pattern::Words(_) => words.fits(entry),
                 Pattern::Shape(_) => self.is_origin_fault(text),
             })
-            .map(|(_, rule)| rule)
+            .map(|entry| entry.rule)
     }
 
     /// Whether a server's words speak of a fault on its own way to the module.
     fn is_origin_fault(&self, text: &str) -> bool {
-        let of_request = text.lines().rev().find_map(gotext::request);
-        let rule = match of_request {
-            Some(request) if !request.url.is_empty() && self.vcs(text).is_none() => {
-                self.cause(request.cause, Some(request.op))
+        if !any_word(text) {
+            return false;
+        }
+        let rule = self.vcs(text).or_else(|| {
+            if let Some(request) = text.lines().rev().find_map(gotext::request) {
+                return self.cause(request.cause, Some(request.op));
             }
-            _ => self.vcs(text).or_else(|| {
-                let last = text.trim_end().rsplit(": ").next()?;
-                let behind = text.split_once(": ").map_or(text, |(_, rest)| rest);
-                self.cause(behind, None).or_else(|| self.cause(last, None))
-            }),
-        };
+            let behind = text.split_once(": ").map_or(text, |(_, rest)| rest);
+            let last = text.trim_end().rsplit(": ").next()?;
+            self.cause(behind, None).or_else(|| self.cause(last, None))
+        });
         rule.is_some_and(|rule| rule.verdict == Verdict::Retry && rule.kind != FaultKind::Dns)
     }
 
     /// By weight, then by verdict, then the earlier row.
-    fn heaviest(&self, part: Part, fits: impl Fn(usize, &Rule) -> bool) -> Option<&'static Rule> {
+    fn heaviest(
+        &self,
+        table: &Table,
+        part: Part,
+        words: &Words,
+        fits: impl Fn(&Entry) -> bool,
+    ) -> Option<&'static Rule> {
         let mut best: Option<&'static Rule> = None;
-        for (index, rule) in self.rules(part) {
-            if fits(index, rule) && best.is_none_or(|b| weight(rule) > weight(b)) {
-                best = Some(rule);
+        for entry in self.entries(table, part, words) {
+            if best.is_none_or(|b| weight(entry.rule) > weight(b)) && fits(entry) {
+                best = Some(entry.rule);
             }
         }
         best
@@ -201,16 +261,21 @@ pub(super) fn weight(rule: &Rule) -> (Weight, u8) {
     (rule.weight, verdict)
 }
 
-fn fits_shape(shape: Shape, cause: &str, net: Option<NetShape>, op: Option<&str>) -> bool {
+fn fits_shape<F: FnOnce() -> Option<NetShape>>(
+    shape: Shape,
+    cause: &str,
+    net: &LazyCell<Option<NetShape>, F>,
+    op: Option<&str>,
+) -> bool {
     let whole = op.is_some();
     match shape {
-        Shape::Eof => net == Some(NetShape::Eof),
-        Shape::Lookup => net == Some(NetShape::Lookup),
-        Shape::Dial => net == Some(NetShape::Dial),
-        Shape::Transfer => net == Some(NetShape::Transfer),
-        Shape::File => net == Some(NetShape::File),
+        Shape::Eof => **net == Some(NetShape::Eof),
+        Shape::Lookup => **net == Some(NetShape::Lookup),
+        Shape::Dial => **net == Some(NetShape::Dial),
+        Shape::Transfer => **net == Some(NetShape::Transfer),
+        Shape::File => **net == Some(NetShape::File),
         Shape::Status(from, to) => {
-            matches!(net, Some(NetShape::Status(status)) if (from..=to).contains(&status))
+            matches!(**net, Some(NetShape::Status(status)) if (from..=to).contains(&status))
         }
         Shape::Reason(from, to) => whole && reason(cause, from, to),
         Shape::OwnWords => whole && own_words(cause),
@@ -225,12 +290,6 @@ fn fits_shape(shape: Shape, cause: &str, net: Option<NetShape>, op: Option<&str>
 
 fn fits_vcs_shape(shape: Shape, text: &str) -> bool {
     match shape {
-        Shape::Status(from, to) => text
-            .lines()
-            .filter(|line| !line.trim_start().starts_with("remote:"))
-            .filter_map(gotext::git_status)
-            .filter(|status| from == to || !matches!(status, 408 | 425 | 429))
-            .any(|status| (from..=to).contains(&status)),
         Shape::GitUrl => text
             .lines()
             .filter_map(gotext::request)

@@ -136,6 +136,9 @@ impl<'r> Scanner<'r> {
 impl Reader {
     fn line(&mut self, raw: &[u8], rules: RuleSet<'_>) {
         self.found.lines += 1;
+        if raw.is_empty() {
+            return;
+        }
         let text = lines::clean(raw);
         let trimmed = text.trim_start();
         if trimmed.is_empty() {
@@ -166,10 +169,10 @@ impl Reader {
             return;
         }
         match &mut self.block {
-            Some(block) if continues(block, trimmed, indented) => block.push(text),
+            Some(block) if continues(block, trimmed, indented) => block.push(text.into_owned()),
             _ => {
                 self.close(rules);
-                self.block = Some(Block::new(text));
+                self.block = Some(Block::new(text.into_owned()));
             }
         }
     }
@@ -350,8 +353,8 @@ impl Block {
     /// The cheap question before a block is read: could it be go's at all?
     fn may_speak(&self) -> bool {
         self.lines().any(|line| {
-            memchr::memmem::find(line.as_bytes(), b"http").is_some()
-                || memchr::memchr(b'@', line.as_bytes()).is_some()
+            memchr::memchr(b'@', line.as_bytes()).is_some()
+                || memchr::memmem::find(line.as_bytes(), b"http").is_some()
                 || memchr::memmem::find(line.as_bytes(), b"go: ").is_some()
                 || matcher::any_word(line)
         })
@@ -407,6 +410,8 @@ fn is_program_failure(text: &str) -> bool {
 
 /// The command behind a shell's or CI system's echo of it.
 fn command_of(text: &str) -> Option<&str> {
+    memchr::memmem::find(text.as_bytes(), b"go ")
+        .or_else(|| memchr::memmem::find(text.as_bytes(), b"gofix "))?;
     for mark in ["##[group]Run ", "Run ", "+ ", "$ ", "> ", "# "] {
         if let Some(command) = text.strip_prefix(mark) {
             return (is_go_command(command) && !command.contains(": ")).then_some(command);
