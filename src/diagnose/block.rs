@@ -521,6 +521,8 @@ fn unrecognised(block: &Block) -> Option<Reading> {
         "writing ",
         "module ",
         "build output",
+        // What go before 1.14 says at the end of every list of real errors.
+        "error loading module requirements",
     ];
     let head = block.head().trim_start();
     let message = head.strip_prefix("go: ")?;
