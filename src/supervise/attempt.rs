@@ -74,11 +74,38 @@ impl Outcome {
     pub(super) fn ok(&self) -> bool {
         self.status.success() && self.stalled.is_none()
     }
+
+    /// A signal ended go, and not one of gofix's own.
+    pub(super) fn killed(&self) -> bool {
+        self.status.signal().is_some() && self.stalled.is_none() && !self.ended_early
+    }
+}
+
+/// Why there is no outcome.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Nothing was started.
+    NotStarted(io::Error),
+    /// gofix has lost sight of a go that was started.
+    Lost(io::Error),
+}
+
+impl From<Failure> for io::Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::NotStarted(error) | Failure::Lost(error) => error,
+        }
+    }
 }
 
 /// Runs go once.
-pub(super) async fn run(plan: &Plan, setting: Setting<'_>) -> io::Result<Outcome> {
+pub(super) async fn run(plan: &Plan, setting: Setting<'_>) -> Result<Outcome, Failure> {
     let began = Instant::now();
+    let running = start(plan, setting, began).map_err(Failure::NotStarted)?;
+    running.finish(began).await.map_err(Failure::Lost)
+}
+
+fn start<'a>(plan: &Plan, setting: Setting<'a>, began: Instant) -> io::Result<Running<'a>> {
     let (stdout, stdout_end) = pipe()?;
     let (stderr, stderr_end) = if setting.one_file {
         (None, stdout_end.try_clone()?)
@@ -99,7 +126,7 @@ pub(super) async fn run(plan: &Plan, setting: Setting<'_>) -> io::Result<Outcome
         setting.signals.sigchld_before(),
     )?;
     let watch = Watch::new(child.pid().as_raw());
-    Running {
+    Ok(Running {
         stdout: Some(stdout),
         stderr,
         gate: Gate::new(setting.mode),
@@ -118,9 +145,7 @@ pub(super) async fn run(plan: &Plan, setting: Setting<'_>) -> io::Result<Outcome
         lock_said: false,
         buffer: vec![0; 64 << 10],
         setting,
-    }
-    .finish(began)
-    .await
+    })
 }
 
 fn pipe() -> io::Result<(Receiver, OwnedFd)> {
@@ -167,13 +192,14 @@ impl Running<'_> {
             }
             self.turn().await?;
         };
+        self.take_signals();
         // What go wrote is in the pipes by now. Whoever else holds them open
         // (a git that was left, a daemon) is not waited for.
         self.drain(Stream::Stdout);
         self.drain(Stream::Stderr);
         self.finish_rewrites();
         if self.stalled.is_some() || status.signal().is_some() {
-            self.watch.end_leftovers();
+            self.end_leftovers().await;
         }
         reap_orphans();
         if let Some((_, events)) = self.setting.relay.as_mut() {
@@ -193,6 +219,32 @@ impl Running<'_> {
             interrupted: self.interrupted,
             took: began.elapsed(),
         })
+    }
+
+    /// Takes the signals that have arrived although go has ended: one that the
+    /// terminal sent to both may be why.
+    fn take_signals(&mut self) {
+        let end = self.setting.signals.settle();
+        self.interrupted = self.interrupted.or(end);
+    }
+
+    /// Ends the git and ssh that go has left. They are asked first: git takes
+    /// its lock files away, and both put a terminal back at which they asked
+    /// for a password.
+    async fn end_leftovers(&mut self) {
+        let limit = Instant::now() + LEFTOVERS_HAVE;
+        self.watch.end_leftovers(Signal::SIGTERM);
+        while self.watch.has_leftovers() {
+            let left = limit.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                self.watch.end_leftovers(Signal::SIGKILL);
+                return;
+            }
+            // The end of one shows as SIGCHLD.
+            let _ = tokio::time::timeout(left, self.setting.signals.readable()).await;
+            self.take_signals();
+            reap_orphans();
+        }
     }
 
     /// Waits for one thing to happen, and sees to it.
@@ -230,9 +282,7 @@ impl Running<'_> {
     }
 
     fn signalled(&mut self, arrived: Arrived) -> io::Result<()> {
-        if arrived.ends() {
-            self.interrupted = Some(arrived.signal);
-        }
+        self.interrupted = arrived.end().or(self.interrupted);
         self.child.signalled(arrived)
     }
 
@@ -340,8 +390,14 @@ impl Running<'_> {
     }
 
     fn show(&mut self, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            let _ = write_all(io::stderr().as_fd(), bytes);
+        let written = write_all(io::stderr().as_fd(), bytes);
+        if written.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+            // go finds out as it would have done: nobody reads any more.
+            if self.setting.one_file {
+                self.stdout = None;
+            } else {
+                self.stderr = None;
+            }
         }
     }
 
@@ -402,6 +458,9 @@ impl Running<'_> {
         }
     }
 }
+
+/// How long what go has left may take to end by itself.
+const LEFTOVERS_HAVE: Duration = Duration::from_secs(2);
 
 /// How long a wait for a lock goes without a word.
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);

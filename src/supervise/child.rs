@@ -11,11 +11,7 @@ use std::{
 };
 
 use gofix_shim::{RealGo, StartState};
-use nix::{
-    errno::Errno,
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::{errno::Errno, sys::signal::Signal, unistd::Pid};
 
 use super::signals::{self, Arrived};
 
@@ -69,6 +65,7 @@ impl Child {
             });
         }
         let child = command.spawn()?;
+        signals::go_runs(true);
         let pid = Pid::from_raw(child.id().cast_signed());
         Ok(Self { pid, ended: None })
     }
@@ -77,28 +74,27 @@ impl Child {
         self.pid
     }
 
-    /// Passes a signal on, while go runs.
-    pub(super) fn signal(&self, signal: Signal) {
-        if self.ended.is_none() {
-            let _ = kill(self.pid, signal);
-        }
-    }
-
     /// Sees to a signal that has reached this process: what the terminal sent
     /// has reached go already, the rest is passed on.
     pub(super) fn signalled(&self, arrived: Arrived) -> io::Result<()> {
-        match arrived.signal {
-            Signal::SIGCHLD => {}
-            Signal::SIGTSTP => {
-                if !arrived.from_terminal {
-                    self.signal(Signal::SIGTSTP);
-                }
-                signals::stop_as(Signal::SIGTSTP)?;
-            }
-            _ if arrived.from_terminal => {}
-            signal => self.signal(signal),
+        if arrived.is(Signal::SIGCHLD) {
+            return Ok(());
         }
-        Ok(())
+        if !arrived.go_has_it {
+            self.signal(arrived.number);
+        }
+        signals::stop_for(arrived)
+    }
+
+    /// Passes a signal on, while go runs.
+    #[expect(unsafe_code, reason = "nix has no names for the real-time signals")]
+    fn signal(&self, number: libc::c_int) {
+        if self.ended.is_none() {
+            // SAFETY: a plain system call; the child has not been reaped, so the pid is its own.
+            unsafe {
+                libc::kill(self.pid.as_raw(), number);
+            }
+        }
     }
 
     /// Reaps whatever has ended and says how go did, once it has.
@@ -108,6 +104,7 @@ impl Child {
                 return Ok(None);
             };
             if dead == self.pid {
+                signals::go_runs(false);
                 self.ended = Some(status);
             }
         }

@@ -101,7 +101,7 @@ impl Session<'_> {
                 outcome = &mut look => break outcome.unwrap_or_default(),
                 // The mend is safe to leave at any step.
                 _ = self.signals.readable() => {
-                    self.interrupted = self.signals.take_end();
+                    self.interrupted = self.signals.settle();
                     if self.interrupted.is_some() {
                         return false;
                     }

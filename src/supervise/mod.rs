@@ -38,7 +38,7 @@ use nix::sys::signal::Signal;
 
 pub use self::routes::Routes;
 use self::{
-    attempt::{Outcome, Setting},
+    attempt::{Failure, Outcome, Setting},
     child::Plan,
     relaying::Relaying,
     signals::Signals,
@@ -55,6 +55,9 @@ use crate::{
 
 /// The exit status where the last attempt was ended by gofix's clock.
 const TIMED_OUT: i32 = 124;
+
+/// The exit status of a go that was sent QUIT.
+const GO_QUIT: i32 = 2;
 
 /// The exit status of a command line that cannot be understood, as go has it.
 const USAGE: i32 = 2;
@@ -119,6 +122,15 @@ impl End {
             (Some(code), _) => Self::Code(code),
             (None, Some(signal)) => Self::Signal(signal),
             (None, None) => Self::Code(1),
+        }
+    }
+
+    /// As go ends where it is sent this signal: of the signal, but QUIT makes
+    /// it print where it stands and exit with 2.
+    fn asked(signal: Signal) -> Self {
+        match signal {
+            Signal::SIGQUIT => Self::Code(GO_QUIT),
+            signal => Self::Signal(signal as i32),
         }
     }
 }
@@ -226,13 +238,18 @@ impl<'a> Session<'a> {
         self.reporter.finish();
         // A repair that waits for a lock is left where it stands.
         runtime.shutdown_background();
-        ended.unwrap_or_else(|error| {
+        let ended = ended.unwrap_or_else(|error| {
             if self.attempts == 0 {
                 return End::Exec;
             }
             crate::report::out::message(&format!("cannot go on: {error}"));
             End::Code(1)
-        })
+        });
+        if ended != End::Exec {
+            return ended;
+        }
+        leave_the_place();
+        self.signals.release().map_or(End::Exec, End::asked)
     }
 
     /// Puts the relay between go and the proxies. It walks the later routes
@@ -251,8 +268,10 @@ impl<'a> Session<'a> {
             let plan = self.plan(route, self.invocation.args.clone());
             let mut outcome = match self.attempt(&plan, route, None).await {
                 Ok(outcome) => outcome,
-                Err(error) if self.attempts == 1 => return self.cannot_start(&error),
-                Err(error) => return Err(error),
+                // Nothing runs: step aside, and let the system's own word for
+                // it be heard where go cannot be had at all.
+                Err(Failure::NotStarted(_)) => return Ok(End::Exec),
+                Err(Failure::Lost(error)) => return Err(error),
             };
             if outcome.ok() {
                 match self.accept(outcome) {
@@ -261,24 +280,29 @@ impl<'a> Session<'a> {
                 }
                 match self.wait_for_next(&doubt(), Seen::default()).await {
                     Step::Run(next) => route = next,
-                    Step::GiveUp(_) | Step::Signal(_) => return Ok(End::Code(1)),
+                    Step::GiveUp(_) => return Ok(End::Code(1)),
+                    Step::Signal(signal) => return Ok(End::asked(signal)),
                 }
                 continue;
             }
             let diagnosis = self.read(&mut outcome);
-            if outcome.committed || outcome.other_child && outcome.stalled.is_none() {
-                return self.give_up(outcome, &diagnosis, GaveUp::Final);
-            }
             if outcome.interrupted.is_some() {
                 return self.give_up(outcome, &diagnosis, GaveUp::Interrupted);
             }
+            if outcome.committed || outcome.killed() || outcome.other_child && outcome.stalled.is_none() {
+                return self.give_up(outcome, &diagnosis, GaveUp::Final);
+            }
             let seen = self.seen(&outcome, &diagnosis).await;
-            match self.wait_for_next(&diagnosis, seen).await {
+            let step = match self.interrupted {
+                Some(signal) => Step::Signal(signal),
+                None => self.wait_for_next(&diagnosis, seen).await,
+            };
+            match step {
                 Step::Run(next) => route = next,
                 Step::GiveUp(why) => return self.give_up(outcome, &diagnosis, why),
                 Step::Signal(signal) => {
                     self.give_up(outcome, &diagnosis, GaveUp::Interrupted)?;
-                    return Ok(End::Signal(signal as i32));
+                    return Ok(End::asked(signal));
                 }
             }
         }
@@ -313,7 +337,7 @@ impl<'a> Session<'a> {
         plan: &Plan,
         route: usize,
         enough: Option<fn(&[u8]) -> bool>,
-    ) -> io::Result<Outcome> {
+    ) -> Result<Outcome, Failure> {
         self.attempts += 1;
         self.policy.started(route);
         self.reporter.event(&Event::AttemptStarted {
@@ -348,18 +372,6 @@ impl<'a> Session<'a> {
             on_event: &mut on_event,
         };
         attempt::run(plan, setting).await
-    }
-
-    /// go could not be started at all: step aside, and let the system's own
-    /// word for it be heard.
-    fn cannot_start(&mut self, error: &io::Error) -> io::Result<End> {
-        match error.raw_os_error() {
-            Some(libc::ENOENT | libc::EACCES | libc::ENOEXEC | libc::E2BIG) => Ok(End::Exec),
-            _ => Err(io::Error::new(
-                error.kind(),
-                format!("cannot start {}: {error}", self.go.path.display()),
-            )),
-        }
     }
 
     /// An exit status of 0: the answer, unless tidy is doubted.
@@ -536,14 +548,13 @@ impl<'a> Session<'a> {
             let now = Instant::now();
             // Also where there is no wait: a signal may be there already.
             if let Ok(Some(arrived)) = self.signals.take() {
-                match arrived.signal {
-                    _ if arrived.ends() => return Some(arrived.signal),
-                    Signal::SIGTSTP => {
-                        self.reporter.clear();
-                        let _ = signals::stop_as(Signal::SIGTSTP);
-                    }
-                    Signal::SIGUSR1 | Signal::SIGUSR2 => return Some(arrived.signal),
-                    _ => {}
+                if let Some(signal) = arrived.end() {
+                    return Some(signal);
+                }
+                // The rest go does not mind.
+                if arrived.is(Signal::SIGTSTP) {
+                    self.reporter.clear();
+                    let _ = signals::stop_for(arrived);
                 }
                 child::reap_orphans();
                 continue;
@@ -565,11 +576,26 @@ impl<'a> Session<'a> {
     /// `Some` where that itself ends the invocation.
     fn deliver(&mut self, outcome: &mut Outcome) -> Option<End> {
         self.reporter.clear();
-        let delivered = outcome.stdout.deliver(io::stdout().as_fd());
-        let _ = write_all(io::stderr().as_fd(), &outcome.held);
+        // Go has ended, so that whoever stops or ends the writing means gofix.
+        if let Some(signal) = self.signals.release() {
+            return Some(End::asked(signal));
+        }
+        let wrote = [
+            outcome.stdout.deliver(io::stdout().as_fd()),
+            write_all(io::stderr().as_fd(), &outcome.held),
+        ];
+        let failed = |kind| {
+            wrote
+                .iter()
+                .flat_map(|wrote| wrote.as_ref().err())
+                .any(|error| error.kind() == kind)
+        };
+        if failed(io::ErrorKind::Interrupted) {
+            return Some(End::asked(outcome.interrupted.unwrap_or(Signal::SIGINT)));
+        }
         // Nobody reads any more: go would have died of it. Every other error
-        // of its stdout goes unnoticed by go, and so it does here.
-        let broken = delivered.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+        // goes unnoticed by go, and so it does here.
+        let broken = failed(io::ErrorKind::BrokenPipe);
         (broken && !self.start.sigpipe_was_ignored()).then_some(End::Signal(libc::SIGPIPE))
     }
 
@@ -582,7 +608,7 @@ impl<'a> Session<'a> {
         self.finished(outcome.status, false);
         if outcome.stalled.is_some() {
             return Ok(match outcome.interrupted {
-                Some(signal) => End::Signal(signal as i32),
+                Some(signal) => End::asked(signal),
                 None => End::Code(TIMED_OUT),
             });
         }
@@ -652,6 +678,14 @@ fn become_supervisor() {
         let _ = nix::sys::prctl::set_name(watch::SUPERVISOR);
         // What go leaves behind comes to this process and can be ended.
         let _ = nix::sys::prctl::set_child_subreaper(true);
+    }
+}
+
+/// Takes back what exec would keep of a supervisor.
+fn leave_the_place() {
+    #[cfg(target_os = "linux")]
+    {
+        let _ = nix::sys::prctl::set_child_subreaper(false);
     }
 }
 

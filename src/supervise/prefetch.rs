@@ -160,7 +160,14 @@ impl Session<'_> {
                 return Ok(End::Exec);
             };
             if let Some(signal) = outcome.interrupted {
-                return Ok(End::Signal(signal as i32));
+                return Ok(match End::of(outcome.status) {
+                    _ if outcome.ended_early => End::asked(signal),
+                    End::Code(0) => End::asked(signal),
+                    end => end,
+                });
+            }
+            if outcome.killed() {
+                return Ok(End::of(outcome.status));
             }
             if outcome.ok() || outcome.ended_early {
                 self.finished(outcome.status, true);
@@ -173,9 +180,12 @@ impl Session<'_> {
             }
             let diagnosis = self.read(&mut outcome);
             let seen = self.seen(&outcome, &diagnosis).await;
+            if let Some(signal) = self.interrupted {
+                return Ok(End::asked(signal));
+            }
             match self.wait_for_next(&diagnosis, seen).await {
                 Step::Run(next) => route = next,
-                Step::Signal(signal) => return Ok(End::Signal(signal as i32)),
+                Step::Signal(signal) => return Ok(End::asked(signal)),
                 // go would hang where the clock has just ended it.
                 Step::GiveUp(why) if outcome.stalled.is_some() => {
                     return self.give_up(outcome, &diagnosis, why);

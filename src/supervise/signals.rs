@@ -2,14 +2,16 @@
 //! which are passed on, and which end everything.
 //!
 //! go stays in gofix's process group, so what the terminal sends (INT, QUIT,
-//! TSTP, `si_code` SI_KERNEL) has reached it. What a process sent is passed
-//! on. A signal that was ignored or blocked when gofix started stays so for
-//! both: no handler is installed for an ignored one, and the mask goes on to
-//! the child.
+//! TSTP, `si_code` SI_KERNEL) has reached it, unless it came before go was
+//! there. What a process sent is passed on, whatever it is: go does not mind
+//! most of the signals that would end gofix. A signal that was ignored or
+//! blocked when gofix started stays so for both: no handler is installed for an
+//! ignored one, and the mask goes on to the child.
 //!
 //! Known to be imperfect: where the system does not say who sent a signal
 //! (macOS gives no SI_KERNEL for the terminal's), it is taken for a process's
-//! and passed on; a second INT makes no difference to go while it fetches.
+//! and passed on; a second INT makes no difference to go while it fetches. TTIN
+//! and TTOU that a process sends to gofix alone stop gofix alone.
 
 use std::{
     io,
@@ -32,22 +34,27 @@ use super::streams::read_now;
 /// One signal that arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Arrived {
-    pub(super) signal: Signal,
-    /// True where the terminal sent it to the whole foreground group.
-    pub(super) from_terminal: bool,
+    /// Its number; those behind the last named one have no [`Signal`].
+    pub(super) number: c_int,
+    /// True where the terminal sent it to the whole foreground group while go ran.
+    pub(super) go_has_it: bool,
 }
 
 impl Arrived {
-    /// True where nothing new may start any more.
-    pub(super) fn ends(self) -> bool {
-        matches!(
-            self.signal,
-            Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT
-        )
+    pub(super) fn is(self, signal: Signal) -> bool {
+        self.number == signal as c_int
+    }
+
+    /// The signal, where nothing new may start any more.
+    pub(super) fn end(self) -> Option<Signal> {
+        ENDS.into_iter().find(|signal| self.is(*signal))
     }
 }
 
-/// The signals that are caught.
+/// Nothing new starts after one of these.
+const ENDS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+
+/// The signals that are caught, beside those of [`others`].
 const CAUGHT: [Signal; 9] = [
     Signal::SIGINT,
     Signal::SIGQUIT,
@@ -60,12 +67,52 @@ const CAUGHT: [Signal; 9] = [
     Signal::SIGCHLD,
 ];
 
+/// What else would end gofix by default: go knows better what to do with it,
+/// and does not mind most of it. PIPE is ignored by gofix as it is by go.
+fn others() -> impl Iterator<Item = c_int> {
+    const NAMED: [c_int; 12] = [
+        libc::SIGILL,
+        libc::SIGTRAP,
+        libc::SIGABRT,
+        libc::SIGBUS,
+        libc::SIGFPE,
+        libc::SIGSEGV,
+        libc::SIGSYS,
+        libc::SIGALRM,
+        libc::SIGVTALRM,
+        libc::SIGPROF,
+        libc::SIGXCPU,
+        libc::SIGXFSZ,
+    ];
+    #[cfg(target_os = "linux")]
+    let more = [libc::SIGIO, libc::SIGPWR, libc::SIGSTKFLT]
+        .into_iter()
+        .chain(libc::SIGRTMIN()..=libc::SIGRTMAX());
+    #[cfg(not(target_os = "linux"))]
+    let more = std::iter::empty();
+    NAMED.into_iter().chain(more)
+}
+
 /// The end of the pipe that the handler writes to; -1 where there is none.
 static PIPE: AtomicI32 = AtomicI32::new(-1);
 
 /// Set by the handler as soon as a signal that ends everything is there, so
 /// that a write that hangs on a stopped terminal can be given up.
 static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Set by the handler where the terminal has stopped go, so that a write that
+/// hangs does not keep gofix from stopping as well.
+static STOPPING: AtomicBool = AtomicBool::new(false);
+
+/// True while go runs and gets by itself what the terminal sends to the group.
+/// Set once go has been executed: what comes between fork and exec would be
+/// lost in the handler that the child still has, and is passed on again.
+static GO_RUNS: AtomicBool = AtomicBool::new(false);
+
+/// Says that go has been executed, or has ended.
+pub(super) fn go_runs(runs: bool) {
+    GO_RUNS.store(runs, Ordering::Relaxed);
+}
 
 /// True once INT, TERM, HUP or QUIT has arrived.
 pub(super) fn ending() -> bool {
@@ -77,7 +124,7 @@ pub(super) fn ending() -> bool {
 #[derive(Clone, Copy)]
 struct Note {
     signal: c_int,
-    from_terminal: c_int,
+    go_has_it: c_int,
 }
 
 const NOTE: usize = size_of::<Note>();
@@ -93,6 +140,16 @@ extern "C" fn handler(signal: c_int, info: *mut libc::siginfo_t, _context: *mut 
         let errno = errno_location();
         let saved = *errno;
         let code = if info.is_null() { 0 } else { (*info).si_code };
+        if is_own_fault(signal, code) {
+            // gofix's own, not a message: it ends by it once this returns.
+            libc::signal(signal, libc::SIG_DFL);
+            *errno = saved;
+            return;
+        }
+        let go_has_it = is_key(signal) && code == SI_KERNEL && GO_RUNS.load(Ordering::Relaxed);
+        if signal == libc::SIGTSTP && go_has_it {
+            STOPPING.store(true, Ordering::Relaxed);
+        }
         if matches!(
             signal,
             libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT
@@ -101,13 +158,29 @@ extern "C" fn handler(signal: c_int, info: *mut libc::siginfo_t, _context: *mut 
         }
         let note = Note {
             signal,
-            from_terminal: c_int::from(code == SI_KERNEL),
+            go_has_it: c_int::from(go_has_it),
         };
-        // A full pipe loses the note; nine kinds of signal never fill 64 KiB
-        // that the loop empties at every turn.
+        // A full pipe loses the note: it holds thousands of them, and the loop
+        // empties it at every turn.
         let _ = libc::write(PIPE.load(Ordering::Relaxed), ptr::from_ref(&note).cast(), NOTE);
         *errno = saved;
     }
+}
+
+/// What the terminal sends to the whole group in front. HUP is not of them:
+/// when a terminal goes away the kernel tells the leader of the session alone.
+fn is_key(signal: c_int) -> bool {
+    matches!(signal, libc::SIGINT | libc::SIGQUIT | libc::SIGTSTP)
+}
+
+/// A fault of the processor's, in code of gofix: the kernel gives a reason
+/// above zero for it. For what a process sent it is zero or below.
+fn is_own_fault(signal: c_int, code: c_int) -> bool {
+    code > 0
+        && matches!(
+            signal,
+            libc::SIGILL | libc::SIGTRAP | libc::SIGBUS | libc::SIGFPE | libc::SIGSEGV | libc::SIGSYS
+        )
 }
 
 #[cfg(target_os = "linux")]
@@ -132,7 +205,7 @@ unsafe fn errno_location() -> *mut c_int {
 pub(super) struct Signals {
     notes: Receiver,
     _write_end: OwnedFd,
-    caught: Vec<(Signal, libc::sigaction)>,
+    caught: Vec<(c_int, libc::sigaction)>,
     sigchld: libc::sighandler_t,
 }
 
@@ -141,11 +214,11 @@ impl Signals {
     pub(super) fn catch() -> io::Result<Self> {
         let (read_end, write_end) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
         PIPE.store(write_end.as_raw_fd(), Ordering::Relaxed);
-        let mut caught = Vec::with_capacity(CAUGHT.len());
+        let mut caught = Vec::new();
         let mut sigchld = libc::SIG_DFL;
-        for signal in CAUGHT {
+        for signal in CAUGHT.map(|signal| signal as c_int).into_iter().chain(others()) {
             let old = current(signal)?;
-            if signal == Signal::SIGCHLD {
+            if signal == libc::SIGCHLD {
                 sigchld = old.sa_sigaction;
             } else if old.sa_sigaction == libc::SIG_IGN {
                 continue;
@@ -185,12 +258,27 @@ impl Signals {
         }
     }
 
-    /// Takes what has arrived, and returns the signal that ends everything if
-    /// it is among it.
-    pub(super) fn take_end(&self) -> Option<Signal> {
-        std::iter::from_fn(|| self.take().ok().flatten())
-            .find(|arrived| arrived.ends())
-            .map(|end| end.signal)
+    /// Sees to what has arrived while no go runs, and returns the signal that
+    /// asked for an end, if one is among it.
+    pub(super) fn settle(&self) -> Option<Signal> {
+        let mut end = None;
+        while let Ok(Some(arrived)) = self.take() {
+            end = end.or_else(|| arrived.end());
+            let _ = stop_for(arrived);
+        }
+        end
+    }
+
+    /// Lets the signals that end or stop a process do so again by themselves:
+    /// all that is left is to write, and a write may hang for long. Returns the
+    /// one that had asked for an end before.
+    pub(super) fn release(&self) -> Option<Signal> {
+        for (signal, old) in &self.caught {
+            if *signal == libc::SIGTSTP || ENDS.iter().any(|end| *end as c_int == *signal) {
+                restore(*signal, old);
+            }
+        }
+        self.settle()
     }
 
     /// A signal that has arrived already.
@@ -203,10 +291,9 @@ impl Signals {
                     field.copy_from_slice(&bytes[at..at + 4]);
                     c_int::from_ne_bytes(field)
                 };
-                let signal = Signal::try_from(field(0))?;
                 Ok(Some(Arrived {
-                    signal,
-                    from_terminal: field(4) != 0,
+                    number: field(0),
+                    go_has_it: field(4) != 0,
                 }))
             }
             Ok(_) => Ok(None),
@@ -227,11 +314,28 @@ impl Drop for Signals {
 
 /// Stops this process as the signal would have done by itself. A process
 /// group without a shell is not stopped: the kernel drops TSTP there.
-pub(super) fn stop_as(signal: Signal) -> io::Result<()> {
-    let old = current(signal)?;
+fn stop_as(signal: Signal) -> io::Result<()> {
+    let old = current(signal as c_int)?;
     set(signal as c_int, libc::SIG_DFL);
     nix::sys::signal::raise(signal)?;
-    restore(signal, &old);
+    restore(signal as c_int, &old);
+    Ok(())
+}
+
+/// Stops this process where the signal is the one that asks for it.
+pub(super) fn stop_for(arrived: Arrived) -> io::Result<()> {
+    match arrived {
+        arrived if !arrived.is(Signal::SIGTSTP) => Ok(()),
+        Arrived { go_has_it: true, .. } => stop_with_go(),
+        _ => stop_as(Signal::SIGTSTP),
+    }
+}
+
+/// Stops this process where the terminal has stopped go, once for each time.
+pub(super) fn stop_with_go() -> io::Result<()> {
+    if STOPPING.swap(false, Ordering::Relaxed) {
+        stop_as(Signal::SIGTSTP)?;
+    }
     Ok(())
 }
 
@@ -256,7 +360,7 @@ pub(super) fn die_of(signal: i32) {
     }
 }
 
-fn install(signal: Signal) -> io::Result<()> {
+fn install(signal: c_int) -> io::Result<()> {
     #[expect(
         unsafe_code,
         reason = "nix's SigHandler cannot be restored from what stood before"
@@ -267,36 +371,36 @@ fn install(signal: Signal) -> io::Result<()> {
         action.sa_sigaction = handler as *const () as libc::sighandler_t;
         // No SA_RESTART: a write that hangs on a stopped terminal must come back.
         action.sa_flags = libc::SA_SIGINFO
-            | if signal == Signal::SIGCHLD {
+            | if signal == libc::SIGCHLD {
                 libc::SA_NOCLDSTOP
             } else {
                 0
             };
         libc::sigemptyset(&raw mut action.sa_mask);
-        if libc::sigaction(signal as c_int, &raw const action, ptr::null_mut()) != 0 {
+        if libc::sigaction(signal, &raw const action, ptr::null_mut()) != 0 {
             return Err(io::Error::last_os_error());
         }
     }
     Ok(())
 }
 
-fn current(signal: Signal) -> io::Result<libc::sigaction> {
+fn current(signal: c_int) -> io::Result<libc::sigaction> {
     let mut old = MaybeUninit::<libc::sigaction>::zeroed();
     #[expect(unsafe_code, reason = "reading a disposition")]
     // SAFETY: a null new action only reads; `old` is valid for writing.
     unsafe {
-        if libc::sigaction(signal as c_int, ptr::null(), old.as_mut_ptr()) != 0 {
+        if libc::sigaction(signal, ptr::null(), old.as_mut_ptr()) != 0 {
             return Err(io::Error::last_os_error());
         }
         Ok(old.assume_init())
     }
 }
 
-fn restore(signal: Signal, old: &libc::sigaction) {
+fn restore(signal: c_int, old: &libc::sigaction) {
     #[expect(unsafe_code, reason = "putting a disposition back")]
     // SAFETY: `old` came from sigaction.
     unsafe {
-        libc::sigaction(signal as c_int, ptr::from_ref(old), ptr::null_mut());
+        libc::sigaction(signal, ptr::from_ref(old), ptr::null_mut());
     }
 }
 

@@ -276,25 +276,34 @@ pub(super) fn read_now(pipe: &Receiver, buffer: &mut [u8]) -> io::Result<usize> 
     }
 }
 
-/// Writes all of `bytes`, waiting where the descriptor does not block. Gives
-/// up where it hangs and the user has asked to stop.
+/// How much is written at once: what a pipe that has room takes without
+/// waiting (`PIPE_BUF`).
+const WRITTEN_AT_ONCE: usize = 4096;
+
+/// How long a write that hangs goes without a look at the signals, in
+/// milliseconds; one that arrives meanwhile ends the wait at once.
+const LOOK_UP: u16 = 200;
+
+/// Writes all of `bytes`, waiting where there is no room. Gives up where it
+/// hangs and the user has asked to stop, and stops where the terminal has
+/// stopped go.
 ///
 /// # Errors
 /// What write(2) says: `BrokenPipe` where the reader has gone, `StorageFull`
 /// where the disk is full.
 pub(super) fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
-        match nix::unistd::write(fd, bytes) {
-            Ok(count) => bytes = &bytes[count..],
-            Err(Errno::EINTR) if signals::ending() => return Err(io::ErrorKind::Interrupted.into()),
-            Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN) => {
-                let mut wanted = [poll::PollFd::new(fd.as_fd(), poll::PollFlags::POLLOUT)];
-                let waited = poll::poll(&mut wanted, poll::PollTimeout::NONE);
-                if waited == Err(Errno::EINTR) && signals::ending() {
-                    return Err(io::ErrorKind::Interrupted.into());
-                }
+        let mut wanted = [poll::PollFd::new(fd.as_fd(), poll::PollFlags::POLLOUT)];
+        if let Ok(0) | Err(Errno::EINTR) = poll::poll(&mut wanted, LOOK_UP) {
+            signals::stop_with_go()?;
+            if signals::ending() {
+                return Err(io::ErrorKind::Interrupted.into());
             }
+            continue;
+        }
+        match nix::unistd::write(fd, &bytes[..bytes.len().min(WRITTEN_AT_ONCE)]) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::EINTR | Errno::EAGAIN) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -82,7 +82,8 @@ impl StallClock {
 pub(super) enum Waits {
     /// For nothing else: the stall clock runs.
     No,
-    /// A child that is no VCS runs, or one reads the terminal.
+    /// A child that is no VCS runs, one reads the terminal, or somebody has
+    /// stopped go.
     Child,
     /// flock(2) on a file, held by a process where that can be seen.
     Lock {
@@ -107,6 +108,8 @@ pub(super) struct Look {
 #[derive(Debug)]
 pub(super) struct Watch {
     go: i32,
+    /// `None` where /proc shows the processes of another pid namespace: then
+    /// the numbers in it are not those that kill(2) and wait(2) know.
     session: Option<Pid>,
     read: HashMap<i32, u64>,
 }
@@ -115,13 +118,14 @@ impl Watch {
     pub(super) fn new(go: i32) -> Self {
         Self {
             go,
-            session: getsid(None).ok(),
+            session: getsid(None).ok().filter(|_| proc_is_ours()),
             read: HashMap::new(),
         }
     }
 
     /// Takes a look. `None` where the system shows nothing.
     pub(super) fn look(&mut self) -> Option<Look> {
+        self.session?;
         let processes = self.processes();
         let mut bytes = 0;
         for process in &processes {
@@ -136,9 +140,9 @@ impl Watch {
         }
         let other_child = processes
             .iter()
-            .any(|process| process.pid != self.go && !process.is_vcs());
+            .any(|process| process.pid != self.go && !process.is_vcs() && !process.is_go());
         let at_terminal = processes.iter().any(|process| reads_terminal(process.pid));
-        let waits = if other_child || at_terminal {
+        let waits = if other_child || at_terminal || is_stopped(self.go) {
             Waits::Child
         } else {
             lock_wait(&processes).unwrap_or(Waits::No)
@@ -152,23 +156,42 @@ impl Watch {
         })
     }
 
-    /// Ends go and what it started, sessions of their own excepted.
+    /// Ends go and what it started, sessions of their own excepted. A VCS is
+    /// asked to end, so that it can take its lock files away.
     pub(super) fn end(&self) {
         let processes = self.processes();
         let _ = kill(Pid::from_raw(self.go), Signal::SIGKILL);
         for process in processes {
-            let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
+            let signal = if process.is_vcs() {
+                Signal::SIGTERM
+            } else {
+                Signal::SIGKILL
+            };
+            let _ = kill(Pid::from_raw(process.pid), signal);
         }
     }
 
-    /// Ends the git, hg, svn and ssh that a go which is no more has left.
-    pub(super) fn end_leftovers(&self) {
+    /// Sends `signal` to the git, hg, svn and ssh that a go which is no more
+    /// has left.
+    pub(super) fn end_leftovers(&self, signal: Signal) {
+        for process in self.leftovers() {
+            let _ = kill(Pid::from_raw(process.pid), signal);
+        }
+    }
+
+    /// True while one of them is there.
+    pub(super) fn has_leftovers(&self) -> bool {
+        !self.leftovers().is_empty()
+    }
+
+    fn leftovers(&self) -> Vec<Process> {
         let me = std::process::id().cast_signed();
         let mut left = Vec::new();
-        collect(me, self.session, &mut left);
-        for process in left.iter().filter(|process| process.is_vcs()) {
-            let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
+        if self.session.is_some() {
+            collect(me, self.session, &mut left);
         }
+        left.retain(|process| process.is_vcs() && state(process.pid) != Some('Z'));
+        left
     }
 
     fn processes(&self) -> Vec<Process> {
@@ -176,7 +199,9 @@ impl Watch {
             pid: self.go,
             name: String::new(),
         }];
-        collect(self.go, self.session, &mut found);
+        if self.session.is_some() {
+            collect(self.go, self.session, &mut found);
+        }
         found
     }
 }
@@ -195,6 +220,11 @@ impl Process {
             || name.starts_with("git-")
             || name.starts_with("svn");
         vcs && !name.starts_with("git-credential")
+    }
+
+    /// A version manager's script may start the real go without exec.
+    fn is_go(&self) -> bool {
+        self.name == "go"
     }
 }
 
@@ -332,6 +362,9 @@ pub(super) fn inside_supervised() -> bool {
     let Some(me) = identity("/proc/self/exe") else {
         return false;
     };
+    if !proc_is_ours() {
+        return false;
+    }
     let mut pid = nix::unistd::getppid().as_raw();
     for _ in 0..256 {
         if pid <= 0 {
@@ -355,14 +388,31 @@ fn supervises(pid: i32) -> bool {
 }
 
 fn parent(pid: i32) -> Option<i32> {
+    stat_word(pid, 1)?.parse().ok()
+}
+
+/// `R`, `S`, `D`, `T` (stopped), `t` (traced), `Z` (dead, not yet reaped) and so on.
+fn state(pid: i32) -> Option<char> {
+    stat_word(pid, 0)?.chars().next()
+}
+
+/// Somebody has stopped it, or traces it.
+fn is_stopped(pid: i32) -> bool {
+    matches!(state(pid), Some('T' | 't'))
+}
+
+/// A word of `/proc/PID/stat`, counted from the one behind the name.
+fn stat_word(pid: i32, nth: usize) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name may hold anything, a `)` too: what counts stands behind the last.
-    stat.rsplit_once(')')?
-        .1
-        .split_ascii_whitespace()
-        .nth(1)?
-        .parse()
-        .ok()
+    let behind = stat.rsplit_once(')')?.1;
+    behind.split_ascii_whitespace().nth(nth).map(str::to_owned)
+}
+
+/// True where /proc is of the pid namespace that this process is in.
+fn proc_is_ours() -> bool {
+    fs::read_link("/proc/self")
+        .is_ok_and(|link| link.as_os_str().to_str() == Some(&std::process::id().to_string()))
 }
 
 /// True where the machine has no default route, of either family: then
@@ -463,6 +513,21 @@ mod tests {
                 .into_iter()
                 .any(vcs)
         );
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_is_not_ended_for_it() {
+        use nix::sys::wait::{WaitPidFlag, waitpid};
+        let mut child = std::process::Command::new("/bin/sh")
+            .args(["-c", "kill -STOP $$; read line < /dev/null"])
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_raw(child.id().cast_signed());
+        waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap();
+        let look = Watch::new(pid.as_raw()).look().unwrap();
+        kill(pid, Signal::SIGCONT).unwrap();
+        child.wait().unwrap();
+        assert_eq!(look.waits, Waits::Child);
     }
 
     #[test]

@@ -61,7 +61,10 @@ impl Watch {
     pub(super) fn end(&self) {
         let _ = kill(Pid::from_raw(self.go), Signal::SIGKILL);
     }
-    pub(super) fn end_leftovers(&self) {}
+    pub(super) fn end_leftovers(&self, _signal: Signal) {}
+    pub(super) fn has_leftovers(&self) -> bool {
+        false
+    }
 }
 
 pub(super) fn inside_supervised() -> bool {

@@ -8,8 +8,10 @@ mod rehearse;
 mod relay;
 mod repair;
 mod shim;
+mod signals;
 mod startup;
 mod supervise;
 #[path = "../support/mod.rs"]
 mod support;
+mod terminal;
 mod views;

@@ -17,6 +17,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use gofix::faultproxy::FaultProxy;
 use ring::digest::{SHA256, digest};
@@ -262,6 +263,38 @@ impl Sandbox {
     }
 }
 
+impl Sandbox {
+    /// The processes that run in this sandbox now, by their environment. Empty where the
+    /// system does not show it.
+    pub(crate) fn processes(&self) -> Vec<i32> {
+        let place = self.path("").into_os_string().into_encoded_bytes();
+        let is_here = |pid: &i32| {
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment.windows(place.len()).any(|window| window == place)
+        };
+        let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter(is_here).collect()
+    }
+
+    /// Waits until nothing runs in this sandbox any more; panics with what does if that
+    /// never comes.
+    #[track_caller]
+    pub(crate) fn expect_nobody(&self) {
+        let limit = Instant::now() + Duration::from_secs(60);
+        loop {
+            let left = self.processes();
+            if left.is_empty() {
+                return;
+            }
+            let name = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let names: Vec<String> = left.iter().map(name).collect();
+            assert!(Instant::now() < limit, "still running: {names:?}");
+            std::thread::yield_now();
+        }
+    }
+}
+
 impl Drop for Sandbox {
     fn drop(&mut self) {
         make_writable(self.root.path());
@@ -338,6 +371,13 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Starts with the outputs as they were set.
+    pub(crate) fn of(mut run: Run) -> Self {
+        Self {
+            child: Some(run.command.spawn().expect("the program starts")),
+        }
+    }
+
     /// The process id.
     pub(crate) fn pid(&self) -> nix::unistd::Pid {
         let id = self.child.as_ref().expect("not waited for yet").id();

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Stdio};
 use std::thread::JoinHandle;
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use std::process::ExitStatus;
 use std::sync::{Arc, Condvar, Mutex};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::pty::openpty;
 
 use super::Run;
@@ -33,8 +34,26 @@ struct Shown {
 
 impl Pty {
     /// Starts the command in a new terminal.
-    pub(crate) fn spawn(mut run: Run) -> Self {
+    pub(crate) fn spawn(run: Run) -> Self {
+        let (child, master) = Self::spawn_unread(run);
+        let shown = Arc::default();
+        let reader = spawn_reader(master.try_clone().expect("a descriptor"), Arc::clone(&shown));
+        Self {
+            child,
+            master,
+            shown,
+            reader: Some(reader),
+        }
+    }
+
+    /// The same without anybody who reads: the terminal is gone when the returned end is
+    /// dropped.
+    pub(crate) fn spawn_unread(mut run: Run) -> (Child, File) {
         let pair = openpty(None, None).expect("a pseudo terminal");
+        // A child that had this end, too, would keep its own terminal alive.
+        for end in [&pair.master, &pair.slave] {
+            fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).expect("a descriptor");
+        }
         let end = |slave: &OwnedFd| Stdio::from(slave.try_clone().expect("a descriptor"));
         run.command
             .stdin(end(&pair.slave))
@@ -54,20 +73,31 @@ impl Pty {
         let child = run.command.spawn().expect("the program starts");
         drop(pair.slave);
         drop(run);
-        let master = File::from(pair.master);
-        let shown = Arc::default();
-        let reader = spawn_reader(master.try_clone().expect("a descriptor"), Arc::clone(&shown));
-        Self {
-            child,
-            master,
-            shown,
-            reader: Some(reader),
-        }
+        (child, File::from(pair.master))
     }
 
     /// The process id, which is its session and process group too.
     pub(crate) fn pid(&self) -> nix::unistd::Pid {
         nix::unistd::Pid::from_raw(self.child.id().try_into().expect("a process id"))
+    }
+
+    /// The settings of the terminal: echo, line mode and all.
+    pub(crate) fn settings(&self) -> nix::sys::termios::Termios {
+        nix::sys::termios::tcgetattr(&self.master).expect("a terminal has settings")
+    }
+
+    /// Gives the terminal another size; the kernel tells the group in front (SIGWINCH).
+    pub(crate) fn resize(&self, columns: u16, rows: u16) {
+        let size = libc::winsize {
+            ws_row: rows,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        #[expect(unsafe_code, reason = "nix has no word for TIOCSWINSZ")]
+        // SAFETY: the descriptor is open, and the kernel reads one winsize.
+        let rc = unsafe { libc::ioctl(self.master.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
+        assert_eq!(rc, 0, "the terminal takes a size");
     }
 
     /// Types; `\x03` is Ctrl-C, `\x1a` Ctrl-Z, `\x1c` Ctrl-\.

@@ -1,0 +1,664 @@
+//! Signals: to gofix alone, to go alone, to both, at every stage; what is left afterwards;
+//! and what a process is born with. The measure is always plain go under the same signal.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Kind, Module, Rule, When};
+use nix::fcntl::OFlag;
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use crate::support::{Run, Running, Sandbox, real_go};
+
+const A: &str = "example.com/a";
+const REPORT: &str = "report.jsonl";
+/// Far longer than a test may take.
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn proxy_with(rules: impl IntoIterator<Item = Rule>) -> FaultProxy {
+    let catalogue = Catalogue::new().with(Module::new(A, "v1.0.0"));
+    FaultProxy::builder(catalogue).rules(rules).start().unwrap()
+}
+
+fn stalling() -> FaultProxy {
+    proxy_with([Rule::new(Fault::StallHeader).on(Kind::Mod)])
+}
+
+fn sandbox(proxy: &FaultProxy) -> Sandbox {
+    Sandbox::new()
+        .env("GOPROXY", proxy.url())
+        .env("GOFIX_STALL_MS", "600000")
+        .env("GOFIX_RELAY", "off")
+        .env("GOFIX_REPORT", REPORT)
+        .requiring(&[(A, "v1.0.0")])
+}
+
+/// Sends a signal by its number, to a group where `pid` is negative.
+fn send(pid: i32, number: i32) {
+    #[expect(unsafe_code, reason = "nix has no names for the real-time signals")]
+    // SAFETY: a plain system call.
+    let rc = unsafe { libc::kill(pid, number) };
+    assert_eq!(rc, 0, "signal {number} to {pid}");
+}
+
+/// Looks until it is so: there is nothing to wait on for a file.
+#[track_caller]
+fn wait_until(mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + LIMIT;
+    while !is_so() {
+        assert!(Instant::now() < end, "it did not come to that");
+        std::thread::yield_now();
+    }
+}
+
+/// Waits until a request stands at a proxy and is not answered.
+#[track_caller]
+fn wait_for_request(proxy: &FaultProxy) {
+    assert!(proxy.wait_for(LIMIT, |requests| {
+        requests
+            .iter()
+            .any(|request| request.fault.is_some() && request.took.is_none())
+    }));
+}
+
+/// Every connection that was made has ended.
+#[track_caller]
+fn expect_closed(proxy: &FaultProxy) {
+    assert!(proxy.wait_for(LIMIT, |requests| {
+        requests.iter().all(|request| request.took.is_some())
+    }));
+}
+
+fn reported(sandbox: &Sandbox, event: &str) -> bool {
+    let name = format!("\"{event}\"");
+    fs::read_to_string(sandbox.project().join(REPORT)).is_ok_and(|text| text.contains(&name))
+}
+
+/// A go of one's own: a script in a toolchain folder.
+fn scripted(sandbox: Sandbox, script: &str) -> Sandbox {
+    fs::create_dir_all(sandbox.path("scripted/pkg/tool")).unwrap();
+    let go = program(&sandbox, "scripted/bin/go", script);
+    sandbox.env("GOFIX_GO", go)
+}
+
+fn program(sandbox: &Sandbox, name: &str, script: &str) -> std::path::PathBuf {
+    let file = sandbox.path(name);
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    file
+}
+
+/// The one child of a process.
+fn child_of(pid: Pid) -> Option<i32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    children.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// The signals that end go, by signal or with status 2.
+const DEADLY: [i32; 12] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGILL,
+    libc::SIGTRAP,
+    libc::SIGABRT,
+    libc::SIGBUS,
+    libc::SIGFPE,
+    libc::SIGSEGV,
+    libc::SIGTERM,
+    libc::SIGSTKFLT,
+    libc::SIGSYS,
+];
+
+/// Those that would end most programs, but not go.
+fn harmless() -> impl Iterator<Item = i32> {
+    [
+        libc::SIGUSR1,
+        libc::SIGUSR2,
+        libc::SIGPIPE,
+        libc::SIGALRM,
+        libc::SIGVTALRM,
+        libc::SIGPROF,
+        libc::SIGXCPU,
+        libc::SIGXFSZ,
+        libc::SIGIO,
+        libc::SIGPWR,
+        libc::SIGURG,
+        libc::SIGWINCH,
+        libc::SIGCHLD,
+        libc::SIGCONT,
+    ]
+    .into_iter()
+    .chain(libc::SIGRTMIN() + 2..=libc::SIGRTMAX())
+}
+
+/// Where a signal goes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum To {
+    Gofix,
+    Go,
+    Group,
+}
+
+/// Starts `go mod download`, waits until it stands in a download that stalls, sends the
+/// signals in order, and says how it ended. Nothing is left then.
+fn status_after(plain: bool, relay: &str, to: To, numbers: impl IntoIterator<Item = i32>) -> ExitStatus {
+    let proxy = stalling();
+    let sandbox = sandbox(&proxy).env("GOFIX_RELAY", relay);
+    let args = &["mod", "download"];
+    let mut run = if plain {
+        sandbox.plain_go(args)
+    } else {
+        sandbox.go(args)
+    };
+    run.command.process_group(0);
+    let running = run.spawn();
+    wait_for_request(&proxy);
+    let pid = running.pid();
+    let target = match to {
+        To::Go if !plain => child_of(pid).expect("gofix has a child"),
+        To::Group => -pid.as_raw(),
+        To::Gofix | To::Go => pid.as_raw(),
+    };
+    for number in numbers {
+        send(target, number);
+    }
+    let outcome = running.wait();
+    expect_closed(&proxy);
+    sandbox.expect_nobody();
+    assert!(!reported(&sandbox, "backoff"), "{outcome}");
+    outcome.status
+}
+
+#[test]
+fn what_ends_go_ends_gofix_in_the_same_way() {
+    for number in DEADLY {
+        let plain = status_after(true, "off", To::Gofix, [number]);
+        assert_eq!(status_after(false, "off", To::Gofix, [number]), plain, "{number}");
+    }
+}
+
+#[test]
+fn through_the_relay_as_well() {
+    for number in [libc::SIGINT, libc::SIGTERM, libc::SIGQUIT] {
+        let plain = status_after(true, "off", To::Gofix, [number]);
+        for to in [To::Gofix, To::Go, To::Group] {
+            assert_eq!(status_after(false, "on", to, [number]), plain, "{number} {to:?}");
+        }
+    }
+}
+
+#[test]
+fn a_signal_to_go_alone_or_to_both_has_the_same_end() {
+    for number in [
+        libc::SIGHUP,
+        libc::SIGINT,
+        libc::SIGQUIT,
+        libc::SIGSEGV,
+        libc::SIGTERM,
+        libc::SIGKILL,
+    ] {
+        let plain = status_after(true, "off", To::Go, [number]);
+        assert_eq!(
+            status_after(false, "off", To::Go, [number]),
+            plain,
+            "{number} to go"
+        );
+        assert_eq!(
+            status_after(false, "off", To::Group, [number]),
+            plain,
+            "{number} to both"
+        );
+    }
+}
+
+#[test]
+fn what_go_does_not_mind_does_not_end_gofix() {
+    let then_term = || harmless().chain([libc::SIGTERM]);
+    for to in [To::Gofix, To::Go, To::Group] {
+        assert_eq!(
+            status_after(true, "off", to, then_term()).signal(),
+            Some(15),
+            "plain {to:?}"
+        );
+        assert_eq!(
+            status_after(false, "off", to, then_term()).signal(),
+            Some(15),
+            "{to:?}"
+        );
+    }
+}
+
+#[test]
+fn a_signal_between_two_runs_ends_it_as_it_ends_go() {
+    let busy = Fault::Status {
+        code: 429,
+        retry_after: None,
+        body: None,
+    };
+    for (numbers, code, signal) in [
+        (vec![libc::SIGINT], None, Some(2)),
+        (vec![libc::SIGHUP], None, Some(1)),
+        (vec![libc::SIGQUIT], Some(2), None),
+        (harmless().chain([libc::SIGTERM]).collect(), None, Some(15)),
+    ] {
+        let proxy = proxy_with([Rule::new(busy.clone()).on(Kind::Mod)]);
+        let sandbox = sandbox(&proxy);
+        let running = sandbox.go(&["mod", "download"]).spawn();
+        wait_until(|| reported(&sandbox, "backoff"));
+        for number in &numbers {
+            send(running.pid().as_raw(), *number);
+        }
+        let outcome = running.wait();
+        assert_eq!(
+            (outcome.code(), outcome.signal()),
+            (code, signal),
+            "{numbers:?}: {outcome}"
+        );
+        assert!(outcome.stderr.contains("429"), "go's own words: {outcome}");
+        assert_eq!(proxy.requests().len(), 1, "nothing new was started");
+        sandbox.expect_nobody();
+    }
+}
+
+#[test]
+fn a_signal_during_a_repair_ends_it() {
+    let proxy = proxy_with([]);
+    let sandbox = sandbox(&proxy);
+    let dir = sandbox.modcache().join("cache/download/example.com/a/@v");
+    fs::create_dir_all(&dir).unwrap();
+    let zip = dir.join("v1.0.0.zip");
+    fs::write(&zip, "no zip").unwrap();
+    let lock = File::create(dir.join("v1.0.0.lock")).unwrap();
+    lock.lock().unwrap();
+    let words = format!(
+        "echo 'go: example.com/a@v1.0.0: unzip {}: zip: not a valid zip file' >&2; exit 1",
+        zip.display()
+    );
+    let sandbox = scripted(sandbox, &words);
+    let running = sandbox.go(&["mod", "download"]).spawn();
+    wait_until(|| reported(&sandbox, "diagnosis"));
+    running.signal(Signal::SIGTERM);
+    let outcome = running.wait();
+    assert_eq!(outcome.signal(), Some(15), "{outcome}");
+    assert_eq!(
+        fs::read_to_string(zip).unwrap(),
+        "no zip",
+        "the lock was held by somebody else"
+    );
+    assert!(outcome.stderr.contains("not a valid zip file"), "{outcome}");
+}
+
+/// A pipe with a name that a script writes to: what it says, and that it has ended.
+fn fifo(sandbox: &Sandbox, name: &str) -> File {
+    let path = sandbox.path(name);
+    nix::unistd::mkfifo(&path, Mode::S_IRWXU).unwrap();
+    let end = nix::fcntl::open(
+        &path,
+        OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    );
+    let end = end.unwrap();
+    nix::fcntl::fcntl(&end, nix::fcntl::FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+    File::from(end)
+}
+
+/// Waits for the first line; without a writer there is nothing to read yet.
+fn first_line(reader: &mut BufReader<File>) -> String {
+    let mut line = String::new();
+    wait_until(|| reader.read_line(&mut line).unwrap() > 0);
+    line
+}
+
+#[test]
+fn a_git_that_go_leaves_is_asked_to_end_and_does() {
+    for (number, again) in [
+        (libc::SIGTERM, "off"),
+        (libc::SIGINT, "off"),
+        (libc::SIGTERM, "on"),
+    ] {
+        let sandbox = Sandbox::new()
+            .env("GOPROXY", "direct")
+            .env("GOFIX_RELAY", again)
+            .env("GOFIX_STALL_MS", "600000")
+            .env("GOFIX_REPORT", REPORT)
+            .requiring(&[("example.com/a.git", "v1.0.0")]);
+        let says = fifo(&sandbox, "says");
+        let hangs = sandbox.path("hangs");
+        nix::unistd::mkfifo(&hangs, Mode::S_IRWXU).unwrap();
+        // Open for reading and writing, so that the script's open does not wait.
+        let _hangs = File::options().read(true).write(true).open(&hangs).unwrap();
+        program(
+            &sandbox,
+            "shims/git",
+            &format!(
+                "exec 9>{}; trap 'echo asked >&9; exit 1' TERM; echo started >&9; read line < {}",
+                sandbox.path("says").display(),
+                hangs.display()
+            ),
+        );
+        let running = sandbox.go(&["mod", "download"]).spawn();
+        let mut says = BufReader::new(says);
+        assert_eq!(first_line(&mut says), "started\n");
+        send(running.pid().as_raw(), number);
+        let outcome = running.wait();
+        assert_eq!(outcome.signal(), Some(number), "{outcome}");
+        let mut rest = String::new();
+        // To the end of file: nobody has it open any more.
+        says.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "asked\n", "{outcome}");
+        sandbox.expect_nobody();
+    }
+}
+
+#[test]
+fn a_git_that_does_not_listen_is_ended() {
+    let sandbox = Sandbox::new()
+        .env("GOPROXY", "direct")
+        .env("GOFIX_STALL_MS", "300")
+        .env("GOFIX_RETRY_COUNT", "0")
+        .requiring(&[("example.com/a.git", "v1.0.0")]);
+    let mut says = BufReader::new(fifo(&sandbox, "says"));
+    let hangs = sandbox.path("hangs");
+    nix::unistd::mkfifo(&hangs, Mode::S_IRWXU).unwrap();
+    let _hangs = File::options().read(true).write(true).open(&hangs).unwrap();
+    program(
+        &sandbox,
+        "shims/git",
+        &format!(
+            "exec 9>{}; trap '' TERM; echo started >&9; read line < {}",
+            sandbox.path("says").display(),
+            hangs.display()
+        ),
+    );
+    let outcome = sandbox.go(&["mod", "download"]).output().expect_code(124);
+    let mut rest = String::new();
+    says.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "started\n", "{outcome}");
+    sandbox.expect_nobody();
+}
+
+/// A go that has ended well while its output does not fit into the pipe, which nobody reads.
+fn with_output_nobody_reads() -> (Sandbox, Running, OwnedFd) {
+    let proxy = proxy_with([]);
+    let sandbox = scripted(sandbox(&proxy), "head -c 300000 /dev/zero");
+    let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
+    let mut run = sandbox.go(&["list"]);
+    run.command.stdout(writer).stderr(Stdio::null()).process_group(0);
+    let running = Running::of(run);
+    let mut wanted = [nix::poll::PollFd::new(
+        std::os::fd::AsFd::as_fd(&reader),
+        nix::poll::PollFlags::POLLIN,
+    )];
+    // The first byte of stdout comes when go has ended.
+    assert_eq!(
+        nix::poll::poll(&mut wanted, nix::poll::PollTimeout::try_from(LIMIT).unwrap()),
+        Ok(1)
+    );
+    (sandbox, running, reader)
+}
+
+#[test]
+fn a_signal_while_the_output_is_written_ends_it() {
+    for number in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        let (sandbox, running, _reader) = with_output_nobody_reads();
+        send(running.pid().as_raw(), number);
+        assert_eq!(running.wait().signal(), Some(number));
+        sandbox.expect_nobody();
+    }
+}
+
+#[test]
+fn a_stop_while_the_output_is_written_stops_and_goes_on() {
+    let (_sandbox, running, reader) = with_output_nobody_reads();
+    let pid = running.pid();
+    send(pid.as_raw(), libc::SIGTSTP);
+    // Its parent is in the same session and another group, so that the kernel does stop it.
+    let stopped = waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap();
+    assert_eq!(stopped, WaitStatus::Stopped(pid, Signal::SIGTSTP));
+    send(pid.as_raw(), libc::SIGCONT);
+    let mut all = Vec::new();
+    File::from(reader).read_to_end(&mut all).unwrap();
+    assert_eq!((all.len(), running.wait().code()), (300_000, Some(0)));
+}
+
+#[test]
+fn kill_9_leaves_no_lock_and_no_port() {
+    for relay in ["off", "on"] {
+        let proxy = proxy_with([Rule::new(Fault::StallHeader).on(Kind::Zip)]);
+        let sandbox = sandbox(&proxy).env("GOFIX_RELAY", relay);
+        let running = sandbox.go(&["mod", "download"]).spawn();
+        wait_for_request(&proxy);
+        running.signal(Signal::SIGKILL);
+        assert_eq!(running.wait().signal(), Some(9));
+        expect_closed(&proxy);
+        sandbox.expect_nobody();
+        // The relay may ask for a zip before go does, which holds this lock then.
+        let place = sandbox.modcache().join("cache/download/example.com/a/@v");
+        fs::create_dir_all(&place).unwrap();
+        let place = place.join("v1.0.0.lock");
+        assert!(relay == "on" || place.exists(), "go was at the zip");
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(place)
+            .unwrap();
+        lock.try_lock().expect("nobody holds it");
+    }
+}
+
+/// A shell that says what it was born with.
+///
+/// Nothing is started before the exec: a shell changes its signal mask round a fork.
+const BORN_WITH: &str = r#"ulimit -n; ulimit -c; umask; read -r line < /proc/$$/stat; set -- $line; echo ${19}
+exec grep -E '^Sig(Blk|Ign)' /proc/self/status"#;
+
+#[test]
+fn go_is_born_with_what_gofix_was_born_with() {
+    let proxy = proxy_with([]);
+    let sandbox = scripted(sandbox(&proxy), BORN_WITH);
+    let set_up = |mut run: Run| {
+        #[expect(
+            unsafe_code,
+            reason = "what a process is born with is set between fork and exec"
+        )]
+        // SAFETY: plain system calls.
+        unsafe {
+            run.command.pre_exec(|| {
+                for number in [
+                    libc::SIGHUP,
+                    libc::SIGPIPE,
+                    libc::SIGINT,
+                    libc::SIGCHLD,
+                    libc::SIGUSR1,
+                ] {
+                    libc::signal(number, libc::SIG_IGN);
+                }
+                let mut blocked = std::mem::zeroed();
+                libc::sigemptyset(&raw mut blocked);
+                for number in [
+                    libc::SIGTERM,
+                    libc::SIGUSR2,
+                    libc::SIGCHLD,
+                    libc::SIGALRM,
+                    libc::SIGPIPE,
+                ] {
+                    libc::sigaddset(&raw mut blocked, number);
+                }
+                libc::sigprocmask(libc::SIG_SETMASK, &raw const blocked, std::ptr::null_mut());
+                libc::umask(0o137);
+                libc::nice(7);
+                let files = libc::rlimit {
+                    rlim_cur: 200,
+                    rlim_max: 300,
+                };
+                libc::setrlimit(libc::RLIMIT_NOFILE, &raw const files);
+                Ok(())
+            });
+        }
+        run.output().expect_code(0).stdout
+    };
+    let straight = set_up(sandbox.run(sandbox.path("scripted/bin/go")));
+    assert_eq!(straight.lines().count(), 6, "{straight}");
+    for args in [
+        &["mod", "download"][..],
+        &["test", "example.com/a@v1.0.0"],
+        &["version"],
+    ] {
+        let with = set_up(sandbox.go(args));
+        // A prefetch says the same, on stdout, which is not shown.
+        assert_eq!(with, straight, "{args:?}");
+    }
+}
+
+#[test]
+fn nohup_and_a_trap_are_kept() {
+    let proxy = stalling();
+    let sandbox = sandbox(&proxy);
+    let shell = |line: &str| sandbox.run("/bin/sh").args(["-c", line]).spawn();
+    let running = shell("trap '' HUP USR1; exec go mod download");
+    wait_for_request(&proxy);
+    send(running.pid().as_raw(), libc::SIGHUP);
+    send(running.pid().as_raw(), libc::SIGUSR1);
+    send(running.pid().as_raw(), libc::SIGTERM);
+    let outcome = running.wait();
+    assert_eq!(outcome.signal(), Some(15), "{outcome}");
+    expect_closed(&proxy);
+}
+
+#[test]
+fn a_carried_command_is_no_subreaper() {
+    let proxy = proxy_with([]);
+    // An orphan says whose child it is now.
+    let orphan = r#"case "$*" in *-n*) exit 0;; esac
+mkfifo wait; sh -c 'sh -c "read line < wait; cut -d\" \" -f4 /proc/\$\$/stat" &'
+echo $$; echo > wait"#;
+    let sandbox = scripted(sandbox(&proxy), orphan);
+    let outcome = sandbox.go(&["test", "./..."]).output().expect_code(0);
+    let lines: Vec<&str> = outcome.stdout.lines().collect();
+    assert_eq!(lines.len(), 2, "{outcome}");
+    assert_ne!(lines[0], lines[1], "{outcome}");
+    assert!(
+        reported(&sandbox, "attempt_started"),
+        "there was a prefetch: {outcome}"
+    );
+}
+
+#[test]
+fn a_signal_during_a_prefetch_ends_the_command() {
+    for to in [To::Gofix, To::Go, To::Group] {
+        let proxy = proxy_with([Rule::new(Fault::StallHeader).on(Kind::Zip)]);
+        let sandbox = sandbox(&proxy);
+        sandbox.write("go.sum", Catalogue::new().with(Module::new(A, "v1.0.0")).go_sum());
+        let mut run = sandbox.go(&["test", "./..."]);
+        run.command.process_group(0);
+        let running = run.spawn();
+        wait_for_request(&proxy);
+        let pid = running.pid();
+        match to {
+            To::Gofix => send(pid.as_raw(), libc::SIGTERM),
+            To::Go => send(child_of(pid).unwrap(), libc::SIGTERM),
+            To::Group => send(-pid.as_raw(), libc::SIGTERM),
+        }
+        let outcome = running.wait();
+        assert_eq!(outcome.signal(), Some(15), "{to:?}: {outcome}");
+        expect_closed(&proxy);
+        let requests = proxy.requests();
+        let asked = requests.iter().filter(|request| request.kind() == Kind::Zip);
+        assert_eq!(asked.count(), 1, "the command itself was not run");
+        sandbox.expect_nobody();
+    }
+}
+
+#[test]
+fn a_go_behind_a_script_is_watched_as_go() {
+    // Version managers start the real go as a child of a script.
+    let proxy = proxy_with([Rule::new(Fault::StallHeader).on(Kind::Mod).first(1)]);
+    let sandbox = sandbox(&proxy).env("GOFIX_STALL_MS", "400");
+    let script = format!("{} \"$@\"; exit $?", real_go().display());
+    let sandbox = scripted(sandbox, &script);
+    let outcome = sandbox.go(&["mod", "download"]).output().expect_code(0);
+    assert!(reported(&sandbox, "stalled"), "{outcome}");
+    sandbox.expect_nobody();
+}
+
+/// pid 1 of a namespace of its own, with the /proc of the namespace or of the machine.
+#[test]
+fn as_pid_1_it_forwards_and_reaps() {
+    if !nix::unistd::geteuid().is_root() {
+        let _ = std::io::Write::write_all(
+            &mut std::io::stderr(),
+            b"skipped: only root may make a pid namespace here\n",
+        );
+        return;
+    }
+    let allowed = std::process::Command::new("unshare")
+        .args(["-pf", "true"])
+        .status();
+    if !allowed.is_ok_and(|status| status.success()) {
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"skipped: no unshare, or not allowed\n");
+        return;
+    }
+    for unshare in [&["-pf"][..], &["-pfm", "--mount-proc"]] {
+        let proxy = stalling();
+        let sandbox = sandbox(&proxy);
+        let go = sandbox.path("shims/go");
+        sandbox.switch_telemetry_off();
+        let run = sandbox
+            .run("unshare")
+            .args(unshare)
+            .args([&go])
+            .args(["mod", "download"]);
+        let running = run.spawn();
+        wait_for_request(&proxy);
+        send(child_of(running.pid()).unwrap(), libc::SIGTERM);
+        // Nothing kills pid 1 of a namespace from within; it says 128 + 15 instead.
+        let outcome = running.wait().expect_code(143);
+        expect_closed(&proxy);
+        sandbox.expect_nobody();
+        assert!(!reported(&sandbox, "backoff"), "{outcome}");
+    }
+    // What go leaves behind is reaped while it runs.
+    let proxy = proxy_with([]);
+    let leaves =
+        "sh -c 'true & true & true &'; while grep -qs ') Z' /proc/[0-9]*/stat; do :; done; echo clean";
+    let sandbox = scripted(sandbox(&proxy), leaves);
+    let go = sandbox.path("shims/go");
+    let run = sandbox
+        .run("unshare")
+        .args(["-pfm", "--mount-proc", "timeout", "60"]);
+    let outcome = run.args([&go]).args(["list"]).output().expect_code(0);
+    assert_eq!(outcome.stdout, "clean\n");
+}
+
+#[test]
+fn an_editor_that_cancels_one_of_many_gets_the_others() {
+    let slow = Rule::new(Fault::Delay { ms: 20 }).when(When::Always);
+    let proxy = proxy_with([slow]);
+    let sandbox = sandbox(&proxy).shared_build_cache();
+    sandbox.write("go.sum", Catalogue::new().with(Module::new(A, "v1.0.0")).go_sum());
+    let list = || sandbox.go(&["list", "-m", "-json", "all"]);
+    // The one that is cancelled stands in a download that never ends.
+    let stalling = stalling();
+    let cancelled = list().env("GOPROXY", stalling.url()).spawn();
+    wait_for_request(&stalling);
+    let all: Vec<Running> = (0..16).map(|_| list().spawn()).collect();
+    cancelled.signal(Signal::SIGKILL);
+    let others: Vec<_> = all.into_iter().map(Running::wait).collect();
+    assert_eq!(cancelled.wait().signal(), Some(9));
+    for outcome in &others {
+        assert_eq!(outcome.code(), others[0].code(), "{outcome}");
+        assert_eq!(outcome.stdout, others[0].stdout, "{outcome}");
+    }
+    sandbox.expect_nobody();
+}
