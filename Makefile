@@ -3,7 +3,7 @@
 CARGO ?= cargo
 WITH_GO := scripts/with-go
 
-.PHONY: build rehearse test lint deny bench bench-cache bench-relay fault-proof test-real conformance conformance-quick
+.PHONY: build rehearse test lint deny bench bench-cache bench-relay fault-proof soak test-real conformance conformance-quick
 
 # Both executables, go and gofix, into target/debug.
 build:
@@ -54,3 +54,7 @@ fault-proof: build
 # Real networks: the machine's own module proxy through tc netem and toxiproxy. Needs root and the network.
 test-real: build
 	$(WITH_GO) scripts/test-real
+
+# Thousands of go commands at once on one cache, faults at random, gofix and plain go mixed.
+soak: build
+	__GOFIX_TEST_SOAK=$(or $(COMMANDS),2000) $(WITH_GO) $(CARGO) test --locked --test suite soak:: -- --nocapture

@@ -9,6 +9,7 @@ mod relay;
 mod repair;
 mod shim;
 mod signals;
+mod soak;
 mod startup;
 mod supervise;
 #[path = "../support/mod.rs"]
