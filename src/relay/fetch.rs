@@ -27,7 +27,8 @@ use super::wanted::{Kind, Wanted};
 
 /// What an answer that is no 200 may bring along; go shows 8 lines of it.
 const ANSWER_TEXT: usize = 64 << 10;
-/// A broken body that brought this much is no failed try: it is resumed.
+/// A broken body that brought this much, or a quarter of the whole, is no failed
+/// try: it is resumed.
 const PROGRESS: u64 = 64 << 10;
 /// A gzip body that unpacks to more than this, and to more than so many times
 /// its own size, is a bomb: a zip hardly shrinks, and text not that much.
@@ -366,12 +367,13 @@ impl Fetcher {
         let before = step.held();
         let result = self.ask(step, &url, wanted, agent).await;
         let moved = step.held().saturating_sub(before);
+        let progress = step.is_progress(moved);
         self.tell(&url, step.asked, started.elapsed(), &result, moved);
         match &result {
             Ok(_) => pass.answered(),
             Err(trouble) => {
                 let counts = trouble.phase != Phase::Content && trouble.again != Again::Nowhere;
-                if counts && moved < PROGRESS {
+                if counts && !progress {
                     pass.failed(trouble);
                 } else {
                     pass.answered();
@@ -386,7 +388,7 @@ impl Fetcher {
             if is_offline(&trouble) {
                 trouble.again = Again::Elsewhere;
             }
-            trouble.progress = moved >= PROGRESS;
+            trouble.progress = progress;
             trouble
         })
     }
@@ -633,6 +635,13 @@ impl Tried {
 impl Step {
     fn held(&self) -> u64 {
         self.partial.as_ref().map_or(0, |partial| partial.spool.len())
+    }
+
+    /// True where a broken body brought so much that going on with it is no
+    /// further try: [`PROGRESS`], or a quarter of the whole.
+    fn is_progress(&self, moved: u64) -> bool {
+        let total = self.partial.as_ref().and_then(|partial| partial.total);
+        moved >= PROGRESS || (moved > 0 && total.is_some_and(|total| moved >= total / 4))
     }
 }
 
