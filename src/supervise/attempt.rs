@@ -21,8 +21,9 @@ use crate::{
 use super::{
     child::{Child, Plan, Sinks, reap_orphans},
     signals::{Arrived, Signals},
+    stall::{SAMPLE, StallClock},
     streams::{Gate, Kept, Mode, Spool, read_now, write_all},
-    watch::{Look, SAMPLE, StallClock, Waits, Watch},
+    watch::{Look, Waits, Watch},
 };
 
 /// What an attempt needs to know.

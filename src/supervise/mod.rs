@@ -16,6 +16,7 @@ mod prefetch;
 mod relaying;
 mod routes;
 mod signals;
+mod stall;
 mod streams;
 mod tidy;
 #[cfg(target_os = "linux")]

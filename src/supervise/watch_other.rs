@@ -2,30 +2,12 @@
 //! watch: no stall clock from outside, no lock that could be named. The relay
 //! has clocks of its own on every system.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-
-pub(super) const SAMPLE: Duration = Duration::from_secs(3600);
-
-#[derive(Debug)]
-pub(super) struct StallClock;
-
-impl StallClock {
-    pub(super) fn new(_limit: Duration) -> Self {
-        Self
-    }
-    pub(super) fn period(&self) -> Duration {
-        SAMPLE
-    }
-    pub(super) fn reset(&mut self) {}
-    pub(super) fn sample(&mut self, _took: Duration, _bytes: u64) -> Option<Duration> {
-        None
-    }
-}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(dead_code, reason = "only what can be seen is ever made")]
