@@ -126,7 +126,11 @@ fn arguments(invocation: &Invocation) -> Vec<OsString> {
 /// True for a line that belongs to the plan of `-n`: loading is over.
 fn is_plan(text: &[u8]) -> bool {
     text.split(|byte| *byte == b'\n').any(|line| {
-        let speaks = line.starts_with(b"go: ") || line.starts_with(b"\t") || line.is_empty();
+        // `# PACKAGE` stands over an error, too; the plan has a line of `#` alone before it.
+        let speaks = line.starts_with(b"go: ")
+            || line.starts_with(b"\t")
+            || line.starts_with(b"# ")
+            || line.is_empty();
         let is_error = memchr::memmem::find(line, b".go:").is_some() || line.starts_with(b"verifying ");
         !speaks && !is_error
     })
@@ -233,6 +237,9 @@ mod tests {
         assert!(is_plan(b"#\n# internal/x\n"));
         assert!(is_plan(b"mkdir -p $WORK/b001/\n"));
         assert!(!is_plan(b"go: downloading a v1\n"));
+        let failed = b"# example.com/main\nmain.go:5:2: a@v1.0.0: reading http://p/a/@v/v1.0.0.zip: 503 Service Unavailable\n\tserver response: x\n";
+        assert!(!is_plan(failed), "go test -n says what could not be set up");
+        assert!(!is_plan(b"# example.com/main\n"));
         assert!(!is_plan(b"main.go:3:8: a@v1: Get \"x\": EOF\n"));
     }
 

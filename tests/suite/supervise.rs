@@ -680,6 +680,20 @@ fn carried_commands_fetch_first_and_run_once() {
 }
 
 #[test]
+fn what_go_test_could_not_set_up_is_fetched_again() {
+    let fault = Fault::Status {
+        code: 503,
+        retry_after: None,
+        body: None,
+    };
+    let proxy = proxy_with([Rule::new(fault).on(Kind::Zip).module(B).first(1)]);
+    let sandbox = to_download(&proxy).shared_build_cache();
+    sandbox.write("go.sum", catalogue().go_sum());
+    let outcome = sandbox.go(&["test", "./..."]).output().expect_code(0);
+    assert_eq!(attempts(&sandbox), 2, "{outcome}");
+}
+
+#[test]
 fn inherited_descriptors_reach_go() {
     let proxy = proxy_with([]);
     let sandbox = scripted(
