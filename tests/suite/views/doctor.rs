@@ -776,8 +776,11 @@ fn a_hidden_shim_is_told_and_go_is_found_all_the_same() {
 #[test]
 fn a_foreign_goroot_is_told() {
     let proxy = proxy().start().unwrap();
-    let found = doctor(&sandbox(proxy.url()).env("GOROOT", "/nonexistent"));
-    let row = found.row("GOROOT", "/nonexistent is not where this go lives");
+    let sandbox = sandbox(proxy.url());
+    // A folder of the sandbox: a name outside is there as soon as anybody makes it.
+    let none = sandbox.path("no-goroot");
+    let found = doctor(&sandbox.env("GOROOT", none));
+    let row = found.row("GOROOT", "no-goroot is not where this go lives");
     assert_eq!(
         (&row["grade"], &row["mend"]),
         (&"broken".into(), &"unset GOROOT".into())
