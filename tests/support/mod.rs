@@ -13,7 +13,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
@@ -259,6 +259,7 @@ impl Sandbox {
             .envs(&self.env)
             .current_dir(self.project())
             .stdin(Stdio::null());
+        start_with_default_signals(&mut command);
         Run { command }
     }
 }
@@ -292,6 +293,21 @@ impl Sandbox {
             assert!(Instant::now() < limit, "still running: {names:?}");
             std::thread::yield_now();
         }
+    }
+}
+
+/// A test run that is itself in the background of a script, or under nohup, has signals ignored that a user's
+/// shell has not. What a test sets itself comes behind this.
+#[expect(unsafe_code, reason = "dispositions between fork and exec")]
+fn start_with_default_signals(command: &mut Command) {
+    // SAFETY: signal(2) only.
+    unsafe {
+        command.pre_exec(|| {
+            for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP] {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            Ok(())
+        });
     }
 }
 
