@@ -689,6 +689,7 @@ fn gofix_may_lie_beside_the_real_go() {
     fs::create_dir(&bin).unwrap();
     symlink(real_go(), bin.join("go")).unwrap();
     fs::copy(gofix_exe(), bin.join("gofix")).unwrap();
+    crate::support::executable(&bin.join("gofix"));
     let sandbox = sandbox.env(
         "PATH",
         std::env::join_paths([bin.as_path(), Path::new("/usr/bin"), Path::new("/bin")]).unwrap(),
@@ -731,7 +732,7 @@ fn a_shim_that_does_not_prove_itself_changes_nothing() {
     assert!(refused.stderr.contains("nothing was changed"), "{refused}");
     // A go that never says the same twice.
     sandbox.write("go", "#!/bin/sh\necho $$\n");
-    fs::set_permissions(sandbox.project().join("go"), fs::Permissions::from_mode(0o755)).unwrap();
+    crate::support::executable(&sandbox.project().join("go"));
     let run = gofix(&sandbox, &["shim", "install"]).env("GOFIX_GO", sandbox.project().join("go"));
     let refused = run.output().expect_code(1);
     assert!(
@@ -747,6 +748,7 @@ fn when_gofix_is_gone_every_shell_steps_over_the_shim() {
     let moved = sandbox.path("away/gofix");
     fs::create_dir(sandbox.path("away")).unwrap();
     fs::copy(gofix_exe(), &moved).unwrap();
+    crate::support::executable(&moved);
     sandbox
         .run(&moved)
         .args(["shim", "install", "--dir"])

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use gofix::rehearse::scenario::{self, Outcome, Scenario};
@@ -87,7 +86,7 @@ fn what_is_declared_comes_to_pass() {
 fn impostor(sandbox: &Sandbox, script: &str) -> PathBuf {
     let file = sandbox.path("impostor");
     fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    crate::support::executable(&file);
     file
 }
 

@@ -4,18 +4,18 @@
 //! `go -c SCRIPT` is a command that gofix does not know and passes through.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use gofix_shim::{Treatment, classify};
 
-use crate::support::{Outcome, Run, Sandbox, gofix_exe, real_go, shim_exe};
+use crate::support::{Outcome, Run, Sandbox, executable, gofix_exe, real_go, shim_exe};
 
 /// The ways to come to a go, the plain one first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,18 +115,15 @@ fn toolchain(root: &Path, program: &Path) -> PathBuf {
     fs::create_dir_all(root.join("pkg/tool")).unwrap();
     let go = root.join("bin/go");
     fs::copy(program, &go).unwrap();
+    executable(&go);
     go
 }
 
 /// A script as an executable file.
 fn script(file: &Path, text: &str) {
     fs::create_dir_all(file.parent().unwrap()).unwrap();
-    // Written under another name and renamed: a file that another test's fork still holds open for writing
-    // cannot be executed.
-    let draft = file.with_extension("draft");
-    fs::write(&draft, text).unwrap();
-    fs::set_permissions(&draft, Permissions::from_mode(0o755)).unwrap();
-    fs::rename(draft, file).unwrap();
+    fs::write(file, text).unwrap();
+    executable(file);
 }
 
 fn path_of(dirs: &[&OsStr]) -> OsString {
@@ -756,6 +753,7 @@ fn two_shims_that_point_at_each_other_end_with_127_and_the_walk() {
     for name in ["one", "two"] {
         fs::create_dir(sandbox.path(name)).unwrap();
         fs::copy(shim_exe(), sandbox.path(name).join("go")).unwrap();
+        executable(&sandbox.path(name).join("go"));
     }
     let one = sandbox.path("one/go");
     let two = sandbox.path("two/go");
@@ -814,6 +812,7 @@ fn shim_with_recorder(sandbox: &Sandbox) -> PathBuf {
     let dir = sandbox.path("recorder");
     fs::create_dir(&dir).unwrap();
     fs::copy(shim_exe(), dir.join("go")).unwrap();
+    executable(&dir.join("go"));
     script(
         &dir.join("gofix"),
         "#!/bin/sh\nfor arg; do printf '<%s>' \"$arg\"; done; echo; env -0 >$RECORD\n",
@@ -976,6 +975,7 @@ fn a_gofix_that_cannot_run_is_no_obstacle() {
     let dir = sandbox.path("alone");
     fs::create_dir(&dir).unwrap();
     fs::copy(shim_exe(), dir.join("go")).unwrap();
+    executable(&dir.join("go"));
     let path = path_of(&[
         dir.as_os_str(),
         sandbox.path("probe/bin").as_os_str(),

@@ -32,6 +32,7 @@ impl Subjects {
         fs::create_dir_all(sandbox.path("toolchain/pkg/tool")).unwrap();
         let go = sandbox.path("toolchain/bin/go");
         fs::copy("/bin/true", &go).unwrap();
+        crate::support::executable(&go);
         let c_shim = sandbox.path("cshim");
         let compiled = Command::new("cc")
             .arg("-O2")
@@ -45,6 +46,7 @@ impl Subjects {
         fs::create_dir(sandbox.path("release")).unwrap();
         let shim = sandbox.path("release/go");
         fs::copy(release_shim(), &shim).unwrap();
+        crate::support::executable(&shim);
         Ok(Self {
             sandbox,
             shim,

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use std::time::Duration;
 use gofix::faultproxy::{Catalogue, Door, Fault, FaultProxy, Framing, Kind, Module, Rule, SumDb};
 use nix::sys::signal::Signal;
 
-use crate::support::{Outcome, Run, Sandbox, tree};
+use crate::support::{Outcome, Run, Sandbox, executable, tree};
 
 const A: &str = "example.com/a";
 const B: &str = "example.com/b";
@@ -550,7 +549,7 @@ fn scripted(sandbox: Sandbox, script: &str) -> Sandbox {
     fs::create_dir_all(sandbox.path("scripted/pkg/tool")).unwrap();
     let go = dir.join("go");
     fs::write(&go, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&go, fs::Permissions::from_mode(0o755)).unwrap();
+    executable(&go);
     sandbox.env("GOFIX_GO", go)
 }
 

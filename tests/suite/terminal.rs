@@ -356,7 +356,7 @@ fn a_password_prompt_gets_its_terminal_back() {
     let script = "#!/bin/sh\nexec </dev/tty >/dev/tty\nold=$(stty -g)\n\
         trap 'stty $old; echo restored; exit 1' INT TERM\nstty -echo\necho password?\nread line\nstty $old\nexit 1\n";
     fs::write(&git, script).unwrap();
-    fs::set_permissions(&git, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    crate::support::executable(&git);
     for number in [libc::SIGINT, libc::SIGTERM] {
         let mut terminal = Pty::spawn(sandbox.go(&["mod", "download"]));
         let before = terminal.settings();

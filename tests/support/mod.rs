@@ -334,6 +334,22 @@ fn make_writable(dir: &Path) {
     }
 }
 
+/// Makes a file that a test has just written one that can be executed: a copy of its own, made by another process.
+/// A file that this process had open for writing may be so still in the fork of another test's thread, and then the
+/// kernel refuses to execute it (ETXTBSY).
+pub(crate) fn executable(file: &Path) {
+    let script = "cp \"$1\" \"$1.new\" && chmod 755 \"$1.new\" && mv -f \"$1.new\" \"$1\"";
+    let status = Command::new("/bin/sh")
+        .args(["-c", script, "sh"])
+        .arg(file)
+        .status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "{} stays as it is",
+        file.display()
+    );
+}
+
 /// A command to run in a sandbox.
 #[derive(Debug)]
 pub(crate) struct Run {
