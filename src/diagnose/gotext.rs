@@ -44,7 +44,7 @@ const OPERATIONS: &[&str] = &[
 pub fn request(line: &str) -> Option<Request<'_>> {
     let mut best = None;
     let mut from = 0;
-    while let Some(at) = find_scheme(line, from) {
+    while let Some(at) = find_url(line, from) {
         from = at + 4;
         if let Some(found) = request_at(line, at) {
             best = Some(found);
@@ -59,6 +59,16 @@ pub fn request(line: &str) -> Option<Request<'_>> {
         }
     }
     best
+}
+
+/// The position of the next URL at or behind `from`. After a redirect net/http names the place as the server
+/// did, which may be a path alone: `Get "/x": stopped after 10 redirects`.
+fn find_url(line: &str, from: usize) -> Option<usize> {
+    find_scheme(line, from).or_else(|| {
+        const BARE: &[u8] = b"Get \"/";
+        let found = memchr::memmem::find(line.as_bytes().get(from..)?, BARE)?;
+        Some(from + found + BARE.len() - 1)
+    })
 }
 
 /// The position of the next `http:/` or `https:/` at or behind `from`.

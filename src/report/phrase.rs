@@ -3,7 +3,7 @@
 //! Known to be imperfect: a cause is a guess from the kind of fault that was
 //! seen most; `gofix doctor` measures instead of guessing.
 
-use crate::diagnose::{Fault, FaultKind, Origin};
+use crate::diagnose::{Fault, FaultKind, Origin, Verdict};
 use crate::report::event::GaveUp;
 use crate::report::text::safe;
 
@@ -75,6 +75,10 @@ pub(super) fn with_host(host: Option<&str>, phrase: &str) -> String {
 fn words_of(fault: &Fault) -> String {
     if let Some(words) = tool_words(&fault.line) {
         return words;
+    }
+    // Not a text of go's: what gofix itself found, in its own words.
+    if fault.kind == FaultKind::Unknown && fault.verdict == Verdict::Retry {
+        return safe(&fault.line);
     }
     kind_phrase(fault.kind).to_owned()
 }

@@ -279,7 +279,14 @@ impl<'a> Session<'a> {
                     Accepted::Done(end) => return Ok(end),
                     Accepted::Doubted => {}
                 }
-                match self.wait_for_next(&doubt(), Seen::default()).await {
+                let doubt = doubt();
+                for fault in doubt.faults.clone() {
+                    self.reporter.event(&Event::Fault {
+                        attempt: self.attempts,
+                        fault,
+                    });
+                }
+                match self.wait_for_next(&doubt, Seen::default()).await {
                     Step::Run(next) => route = next,
                     Step::GiveUp(_) => return Ok(End::Code(1)),
                     Step::Signal(signal) => return Ok(End::asked(signal)),
