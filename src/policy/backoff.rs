@@ -1,6 +1,7 @@
-//! How long to wait. Randomness is passed in, nobody sleeps here.
+//! How long to wait between runs of go. Randomness is passed in, nobody sleeps here. The relay's requests have
+//! the schedule of `relay::schedule`.
 //!
-//! Both schedules use full jitter: a wait is drawn evenly between nothing and
+//! Full jitter: a wait is drawn evenly between nothing and
 //! the step, so that a hundred CI jobs that failed together do not come back
 //! together. `backon` gives the steps; its own jitter is not used, since it is
 //! added on top of the cap.
@@ -25,13 +26,6 @@ impl Schedule {
         Self::new(Duration::from_secs(1), 2.0, Duration::from_secs(10))
     }
 
-    /// Between requests that the relay makes again (the first again is at
-    /// once, before this schedule): from 100 ms, tripling, cap 10 s.
-    #[must_use]
-    pub fn of_requests() -> Self {
-        Self::new(Duration::from_millis(100), 3.0, Duration::from_secs(10))
-    }
-
     fn new(first: Duration, factor: f32, cap: Duration) -> Self {
         let steps = ExponentialBuilder::new()
             .with_min_delay(first)
@@ -49,21 +43,8 @@ impl Schedule {
     }
 }
 
-/// How long to wait after the `n`th 429 (from 0) that came without
-/// Retry-After, between requests of the relay: 1, 2, 4 … 30 s.
-#[must_use]
-pub fn rate_limited_request(n: u32) -> Duration {
-    Duration::from_secs(1u64.checked_shl(n).unwrap_or(u64::MAX).clamp(1, 30))
-}
-
 /// How long to wait after a 429 between runs of go, which hides Retry-After.
 pub const RATE_LIMITED_RUN: Duration = Duration::from_secs(10);
-
-/// The longest Retry-After that is waited for; a longer one means the next route.
-pub const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(60);
-
-/// How often the relay makes one request again.
-pub const REQUEST_TRIES: u32 = 8;
 
 #[cfg(test)]
 mod tests {
@@ -80,17 +61,6 @@ mod tests {
             steps(Schedule::of_runs()),
             [1000, 2000, 4000, 8000, 10_000, 10_000]
         );
-        assert_eq!(
-            steps(Schedule::of_requests()),
-            [100, 300, 900, 2700, 8100, 10_000]
-        );
         assert_eq!(Schedule::of_runs().next(&mut || 0.0), Duration::ZERO);
-    }
-
-    #[test]
-    fn rate_limits() {
-        let waits: Vec<u64> = (0..8).map(|n| rate_limited_request(n).as_secs()).collect();
-        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30, 30]);
-        assert_eq!(rate_limited_request(200).as_secs(), 30);
     }
 }
