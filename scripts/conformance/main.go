@@ -34,17 +34,20 @@ var hook []byte
 
 const maxExceptions = 5
 
+// With the relay forced on, a run of all scripts proves nothing about it unless this many go commands went through it.
+const minRelayed = 300
+
 var (
 	goFlag         = flag.String("go", "go", "the go to test")
 	shimFlag       = flag.String("shim", "target/debug/go", "the shim, with gofix beside it")
 	runFlag        = flag.String("run", "", "run only scripts whose names match this `regexp`")
 	longFlag       = flag.Bool("long", false, "run the tests without -short")
-	relayFlag      = flag.String("relay", "", "GOFIX_RELAY for the run with gofix: on, off or auto")
+	relayFlag      = flag.String("relay", "", "GOFIX_RELAY for the run with gofix: on, off or auto, or several `modes` with commas for a run each")
 	parallelFlag   = flag.Int("parallel", 0, "how many scripts at once (default: as many as go test)")
 	timeoutFlag    = flag.Duration("timeout", 60*time.Minute, "the time that each of the two runs has")
-	exceptionsFlag = flag.String("exceptions", "scripts/conformance/exceptions.txt", "tests that may end otherwise")
+	exceptionsFlag = flag.String("exceptions", "scripts/conformance/exceptions.txt", "tests that may end otherwise, or need a setting of gofix")
 	workFlag       = flag.String("work", "", "keep the test binary, the build cache and both logs in this `folder`")
-	reportFlag     = flag.String("report", "", "GOFIX_REPORT for the run with gofix")
+	reportFlag     = flag.String("report", "", "GOFIX_REPORT for the run with gofix (default: a file in the work folder)")
 )
 
 func main() {
@@ -70,20 +73,92 @@ func run() (bool, error) {
 	}
 	defer p.clean()
 	pattern := *runFlag
-	plain, err := p.scripts("plain", pattern, false)
-	if err != nil {
-		return false, err
-	}
-	gofix, err := p.scripts("gofix", pattern, true)
+	plain, err := p.scripts("plain", pattern, nil)
 	if err != nil {
 		return false, err
 	}
 	plain.describe("without gofix")
-	gofix.describe("with gofix")
 	if plain.count("pass") == 0 {
 		return false, errors.New("no script passes without gofix: nothing can be compared")
 	}
-	return p.judge(plain, gofix, exceptions)
+	same := true
+	for _, relay := range strings.Split(*relayFlag, ",") {
+		if *relayFlag != "" {
+			fmt.Printf("GOFIX_RELAY=%s\n", relay)
+		}
+		ok, err := p.compare(plain, pattern, p.gofixEnvironment(relay), relay == "on", exceptions)
+		if err != nil {
+			return false, err
+		}
+		same = same && ok
+	}
+	return same, nil
+}
+
+// compare runs the scripts with gofix and judges them.
+func (p *place) compare(plain *results, pattern string, env []string, relayed bool, exceptions map[string]exception) (bool, error) {
+	if *reportFlag == "" {
+		// Of an earlier run in the same folder.
+		os.Remove(p.report())
+	}
+	gofix, err := p.scripts("gofix", pattern, env)
+	if err != nil {
+		return false, err
+	}
+	gofix.describe("with gofix")
+	if relayed {
+		n, err := countRelayed(p.report())
+		if err != nil {
+			return false, err
+		}
+		fmt.Printf("%d go commands went through the relay\n", n)
+		if pattern == "" && n < minRelayed {
+			return false, fmt.Errorf("fewer than %d: this says nothing about the relay", minRelayed)
+		}
+	}
+	return p.judge(plain, gofix, env, exceptions)
+}
+
+func (p *place) report() string {
+	if *reportFlag != "" {
+		return *reportFlag
+	}
+	return filepath.Join(p.dir, "report.jsonl")
+}
+
+// gofixEnvironment is what the run with gofix has beyond that without.
+func (p *place) gofixEnvironment(relay string) []string {
+	env := []string{"GOFIX_CONFORMANCE_SHIM=" + p.shim}
+	if relay != "" {
+		env = append(env, "GOFIX_RELAY="+relay)
+	}
+	if *reportFlag != "" || relay == "on" {
+		env = append(env, "GOFIX_REPORT="+p.report())
+	}
+	// Full, so that nothing is appended to an array that two runs share.
+	return env[:len(env):len(env)]
+}
+
+// countRelayed reads from a report how many invocations had a run of go with the relay in its GOPROXY.
+func countRelayed(report string) (int, error) {
+	file, err := os.Open(report)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	runs := map[string]bool{}
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, 64<<20)
+	for lines.Scan() {
+		var event struct{ Event, Run string }
+		if !bytes.Contains(lines.Bytes(), []byte("GOPROXY=(relay)")) || json.Unmarshal(lines.Bytes(), &event) != nil {
+			continue
+		}
+		if event.Event == "attempt_started" {
+			runs[event.Run] = true
+		}
+	}
+	return len(runs), lines.Err()
 }
 
 // A place with the compiled tests.
@@ -244,7 +319,8 @@ type results struct {
 }
 
 // scripts runs the script tests whose names match, through gofix or not.
-func (p *place) scripts(label, pattern string, gofix bool) (*results, error) {
+// A nil environment means without.
+func (p *place) scripts(label, pattern string, gofix []string) (*results, error) {
 	args := []string{"-test.v=test2json", "-test.run=^TestScript$/(" + pattern + ")", "-test.timeout=" + timeoutFlag.String()}
 	if !*longFlag {
 		args = append(args, "-test.short")
@@ -255,15 +331,7 @@ func (p *place) scripts(label, pattern string, gofix bool) (*results, error) {
 	tests := exec.Command(p.binary, args...)
 	tests.Dir = filepath.Join(p.goroot, "src/cmd/go")
 	tests.Env = append(p.environment(), "PWD="+tests.Dir)
-	if gofix {
-		tests.Env = append(tests.Env, "GOFIX_CONFORMANCE_SHIM="+p.shim)
-		if *relayFlag != "" {
-			tests.Env = append(tests.Env, "GOFIX_RELAY="+*relayFlag)
-		}
-		if *reportFlag != "" {
-			tests.Env = append(tests.Env, "GOFIX_REPORT="+*reportFlag)
-		}
-	}
+	tests.Env = append(tests.Env, gofix...)
 	start := time.Now()
 	var log bytes.Buffer
 	tests.Stdout, tests.Stderr = &log, &log
@@ -335,7 +403,7 @@ func (r *results) describe(label string) {
 }
 
 // judge says which tests end otherwise, and whether each of them may.
-func (p *place) judge(plain, gofix *results, exceptions map[string]string) (bool, error) {
+func (p *place) judge(plain, gofix *results, env []string, exceptions map[string]exception) (bool, error) {
 	var differing []string
 	for name := range union(plain.status, gofix.status) {
 		if plain.status[name] != gofix.status[name] {
@@ -346,9 +414,13 @@ func (p *place) judge(plain, gofix *results, exceptions map[string]string) (bool
 	used := map[string]bool{}
 	same := true
 	for _, name := range differing {
-		if reason, ok := exceptions[name]; ok {
+		if exception, ok := exceptions[name]; ok {
 			used[name] = true
-			fmt.Printf("exception: %s: %s\n", name, reason)
+			ok, err := p.holds(name, plain.status[name], env, exception)
+			if err != nil {
+				return false, err
+			}
+			same = same && ok
 			continue
 		}
 		flaky, err := p.isFlaky(name, plain.status[name])
@@ -374,10 +446,32 @@ func (p *place) judge(plain, gofix *results, exceptions map[string]string) (bool
 	return same, nil
 }
 
+// holds says what an exception is for. One with a setting is none: with that setting the test has to end the same.
+func (p *place) holds(name, status string, env []string, allowed exception) (bool, error) {
+	if allowed.setting == "" {
+		fmt.Printf("exception: %s: %s\n", name, allowed.reason)
+		return true, nil
+	}
+	again, err := p.scripts("setting", exactly(name), append(env, allowed.setting))
+	if err != nil {
+		return false, err
+	}
+	if again.status[name] != status {
+		fmt.Printf("DIFFERENT: %s: %s without gofix, %s with it and %s\n%s\n", name, status, again.status[name], allowed.setting,
+			indent(tail(again.output[name], 60)))
+		return false, nil
+	}
+	fmt.Printf("the same with %s: %s: %s\n", allowed.setting, name, allowed.reason)
+	return true, nil
+}
+
+// exactly is the expression that only this script's name matches.
+func exactly(name string) string { return "^" + regexp.QuoteMeta(name) + "$" }
+
 // isFlaky runs one test alone, without gofix, and says whether it ever ends otherwise than it did.
 func (p *place) isFlaky(name, status string) (bool, error) {
 	for i := 0; i < 5; i++ {
-		again, err := p.scripts("again", "^"+regexp.QuoteMeta(name)+"$", false)
+		again, err := p.scripts("again", exactly(name), nil)
 		if err != nil {
 			return false, err
 		}
@@ -399,25 +493,37 @@ func union(a, b map[string]string) map[string]bool {
 	return all
 }
 
-func readExceptions(file string) (map[string]string, error) {
+// A test that may end otherwise, or that ends the same with a setting of gofix.
+type exception struct {
+	setting string
+	reason  string
+}
+
+func readExceptions(file string) (map[string]exception, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	exceptions := map[string]string{}
+	exceptions := map[string]exception{}
+	otherwise := 0
 	for _, line := range strings.Split(string(text), "\n") {
 		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		name, reason, ok := strings.Cut(line, ":")
-		if !ok || strings.TrimSpace(reason) == "" {
+		head, reason, ok := strings.Cut(line, ":")
+		reason = strings.TrimSpace(reason)
+		if !ok || reason == "" {
 			return nil, fmt.Errorf("%s: no reason in %q", file, line)
 		}
-		exceptions[name] = strings.TrimSpace(reason)
+		name, setting, _ := strings.Cut(head, " ")
+		exceptions[name] = exception{setting: setting, reason: reason}
+		if setting == "" {
+			otherwise++
+		}
 	}
-	if len(exceptions) > maxExceptions {
-		return nil, fmt.Errorf("%s has %d exceptions; %d are allowed", file, len(exceptions), maxExceptions)
+	if otherwise > maxExceptions {
+		return nil, fmt.Errorf("%s has %d exceptions; %d are allowed", file, otherwise, maxExceptions)
 	}
 	return exceptions, nil
 }
