@@ -13,6 +13,7 @@
 compile_error!("gofix works on Unix-like systems only: on Windows go cannot be replaced by exec");
 
 pub mod command;
+mod environment;
 pub mod path;
 pub mod process;
 pub mod shim;
@@ -138,15 +139,20 @@ pub struct RealGo {
 }
 
 impl RealGo {
-    /// A command that runs it under the name `go`, with the guard where one has to go along.
-    pub fn command(&self) -> std::process::Command {
+    /// A command that runs it under the name `go`, with these variables set, and the guard where one has to go
+    /// along. The rest of the environment is that of this process, byte for byte and in its order; whoever sets
+    /// more by std's own methods loses that.
+    ///
+    /// # Errors
+    /// `InvalidInput` where a value holds a NUL.
+    pub fn command(&self, changes: &[(&str, OsString)]) -> std::io::Result<std::process::Command> {
         use std::os::unix::process::CommandExt;
         let mut command = std::process::Command::new(&self.path);
         command.arg0("go");
-        if let Some(guard) = &self.guard {
-            command.env(toolchain::GUARD, guard);
-        }
-        command
+        let guard = self.guard.iter().map(|guard| (toolchain::GUARD, guard.clone()));
+        let changes: Vec<_> = changes.iter().cloned().chain(guard).collect();
+        environment::set(&mut command, &changes)?;
+        Ok(command)
     }
 
     /// Replaces this process by it, with this environment; signals and descriptors go on as `start` found them.

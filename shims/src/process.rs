@@ -66,7 +66,7 @@ impl ArgList for CArgs {
 
 #[expect(unsafe_code, reason = "the environment as the C runtime has it")]
 unsafe extern "C" {
-    static environ: Argv;
+    static mut environ: Argv;
 }
 
 /// The environment as the process has it now.
@@ -132,6 +132,17 @@ impl Variables<'static> {
             }
         }
     }
+}
+
+/// Puts another environment in the place of the one that the process has.
+///
+/// # Safety
+/// `entries` must hold strings with a NUL behind them, the last one a null pointer, that live as long as anybody
+/// reads the environment; and no other thread may do so meanwhile.
+#[expect(unsafe_code, reason = "environ is a variable of C")]
+pub unsafe fn set_environment(entries: Argv) {
+    // SAFETY: the caller's.
+    unsafe { environ = entries }
 }
 
 /// execve(2) with the environment as it is now; returns only where that failed, with errno. A file without a

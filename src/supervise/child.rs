@@ -45,10 +45,8 @@ impl Child {
         start: &StartState,
         sigchld: libc::sighandler_t,
     ) -> io::Result<Self> {
-        let mut command: Command = go.command();
-        command
-            .args(&plan.args)
-            .envs(plan.changes.iter().map(|(name, value)| (name, value)));
+        let mut command: Command = go.command(&plan.changes)?;
+        command.args(&plan.args);
         if let Some(sinks) = sinks {
             command
                 .stdout(Stdio::from(sinks.stdout))

@@ -133,13 +133,15 @@ impl Session<'_> {
     /// `go clean -modcache`, as the user asked for.
     fn clean_all(&mut self) -> bool {
         let what = "ran go clean -modcache, as GOFIX_REPAIR=all asks; every module is fetched again";
-        let mut command = self.go.command();
-        command
-            .args(["clean", "-modcache"])
-            .stdin(std::process::Stdio::null());
+        let status = self.go.command(&[]).and_then(|mut command| {
+            command
+                .args(["clean", "-modcache"])
+                .stdin(std::process::Stdio::null())
+                .status()
+        });
         // SIGCHLD comes here too, so the status may have been reaped already;
         // what counts is whether the cache is gone.
-        let cleaned = command.status().is_ok_and(|status| status.success());
+        let cleaned = status.is_ok_and(|status| status.success());
         let gone = self
             .env
             .gomodcache()

@@ -7,38 +7,17 @@ use gofix::faultproxy::{Catalogue, Door, Fault, FaultProxy, Framing, Kind, Modul
 use nix::sys::signal::Signal;
 
 use crate::support::pty::Pty;
-use crate::support::{Sandbox, tree};
+use crate::support::{Sandbox, certificate, tree, two_modules};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const A: (&str, &str) = ("example.com/a", "v1.0.0");
 
 fn catalogue() -> Catalogue {
-    Catalogue::new()
-        .with(
-            Module::new("example.com/a", "v1.0.0")
-                .requires("example.com/Upper/b", "v1.1.0")
-                .ballast(5000),
-        )
-        .with(Module::new("example.com/Upper/b", "v1.0.0"))
-        .with(Module::new("example.com/Upper/b", "v1.1.0").ballast(20_000))
+    two_modules(20_000)
 }
 
 fn sumdb(catalogue: &Catalogue) -> SumDb {
     SumDb::new("sum.example.test", catalogue)
-}
-
-fn certificate() -> (Tls, String) {
-    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
-    let pem = made.cert.pem();
-    (
-        Tls {
-            chain_pem: pem.clone(),
-            key_pem: made.signing_key.serialize_pem(),
-            http2: true,
-        },
-        pem,
-    )
 }
 
 #[test]

@@ -84,10 +84,7 @@ fn what_is_declared_comes_to_pass() {
 
 /// A program for the part of gofix.
 fn impostor(sandbox: &Sandbox, script: &str) -> PathBuf {
-    let file = sandbox.path("impostor");
-    fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
-    crate::support::executable(&file);
-    file
+    sandbox.script("impostor", script)
 }
 
 fn judged(names: &[&str], gofix: &Path) -> Vec<Report> {

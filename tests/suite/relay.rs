@@ -9,19 +9,12 @@ use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Framing, Kind, Module, Rul
 use gofix::policy::route::ProxyList;
 use gofix::relay::{Environment, Quoting, Relay, Setup};
 
-use crate::support::{Outcome, Sandbox};
+use crate::support::{Outcome, Sandbox, two_modules};
 
 const A: (&str, &str) = ("example.com/a", "v1.0.0");
 
 fn catalogue() -> Catalogue {
-    Catalogue::new()
-        .with(
-            Module::new("example.com/a", "v1.0.0")
-                .requires("example.com/Upper/b", "v1.1.0")
-                .ballast(5000),
-        )
-        .with(Module::new("example.com/Upper/b", "v1.0.0"))
-        .with(Module::new("example.com/Upper/b", "v1.1.0").ballast(400_000))
+    two_modules(400_000)
 }
 
 fn healthy() -> FaultProxy {

@@ -12,10 +12,15 @@ use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
+use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Kind, Module, Rule};
 use gofix_shim::{Treatment, classify};
+use nix::sys::signal::Signal;
 
-use crate::support::{Outcome, Run, Sandbox, executable, gofix_exe, real_go, shim_exe};
+use crate::support::{
+    Outcome, Run, Sandbox, certificate, child_of, executable, gofix_exe, real_go, shim_exe, write_program,
+};
 
 /// The ways to come to a go, the plain one first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,13 +122,6 @@ fn toolchain(root: &Path, program: &Path) -> PathBuf {
     fs::copy(program, &go).unwrap();
     executable(&go);
     go
-}
-
-/// A script as an executable file.
-fn script(file: &Path, text: &str) {
-    fs::create_dir_all(file.parent().unwrap()).unwrap();
-    fs::write(file, text).unwrap();
-    executable(file);
 }
 
 fn path_of(dirs: &[&OsStr]) -> OsString {
@@ -411,6 +409,117 @@ fn the_environment_is_kept_to_the_byte() {
     }
 }
 
+/// The environment of a process, entry by entry.
+fn environment_of(pid: i32) -> Vec<String> {
+    let text = fs::read(format!("/proc/{pid}/environ")).unwrap();
+    let text = text.strip_suffix(b"\0").unwrap_or(&text);
+    text.split(|byte| *byte == 0)
+        .map(|entry| entry.escape_ascii().to_string())
+        .collect()
+}
+
+/// Where gofix has to change a variable for go, the real one, nothing but that entry is another.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_environment_of_a_supervised_go_is_kept_to_the_byte() {
+    let reset = Rule::new(Fault::RstStream { code: 2, after: None })
+        .on(Kind::Mod)
+        .first(1);
+    let stall = Rule::new(Fault::StallHeader).on(Kind::Mod);
+    let catalogue = Catalogue::new().with(Module::new("example.com/a", "v1.0.0"));
+    // No toolchain beside it, as with a version manager's program: the guard goes along.
+    let place = Sandbox::new();
+    fs::create_dir(place.path("alone")).unwrap();
+    let alone = place.path("alone/go");
+    fs::copy(real_go(), &alone).unwrap();
+    executable(&alone);
+    let goroot = real_go().ancestors().nth(2).unwrap().to_owned();
+    let (tls, root) = certificate();
+    for (what, relay, go, http2, changed) in [
+        ("nothing", "off", real_go(), false, &[][..]),
+        ("relay", "on", real_go(), false, &["GOPROXY="]),
+        ("guard", "off", &alone, false, &["__GOFIX_GUARD="]),
+        ("both", "on", &alone, false, &["GOPROXY=", "__GOFIX_GUARD="]),
+        ("http/1.1", "off", real_go(), true, &["GODEBUG="]),
+    ] {
+        let mut builder = FaultProxy::builder(catalogue.clone());
+        if http2 {
+            builder = builder.rule(reset.clone()).tls(tls.clone());
+        }
+        let proxy = builder.rule(stall.clone()).start().unwrap();
+        let sandbox = Sandbox::new().requiring(&[("example.com/a", "v1.0.0")]);
+        fs::write(sandbox.path("root.pem"), &root).unwrap();
+        let pairs: [(&str, OsString); 14] = [
+            ("HOME", sandbox.path("home").into()),
+            ("GOPATH", sandbox.path("gopath").into()),
+            ("GOCACHE", sandbox.path("gocache").into()),
+            ("GOROOT", goroot.clone().into()),
+            ("GOFIX_GO", go.into()),
+            ("GOFIX_RELAY", relay.into()),
+            ("GOFIX_STALL_MS", "600000".into()),
+            ("SSL_CERT_FILE", sandbox.path("root.pem").into()),
+            ("PATH", "/usr/bin:/bin".into()),
+            ("GOENV", "off".into()),
+            ("GOSUMDB", "off".into()),
+            ("GOTOOLCHAIN", "local".into()),
+            ("GOPROXY", proxy.url().into()),
+            ("GODEBUG", "netdns=go".into()),
+        ];
+        let odd = [
+            &b"ZED=last first"[..],
+            b"no equals sign",
+            b"TWICE=2",
+            b"",
+            b"TWICE=1",
+            b"ODD=\xff\xfe\n",
+            b"=nameless",
+            b"ABC=",
+            b"GOPROXY=https://second.example",
+            b"GODEBUG=",
+            b"GOPROXY",
+        ];
+        let pairs = pairs
+            .iter()
+            .map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat());
+        let entries: Vec<CString> = pairs
+            .chain(odd.into_iter().map(<[u8]>::to_vec))
+            .map(|entry| CString::new(entry).unwrap())
+            .collect();
+        let run = |program: &Path| {
+            let mut run = sandbox.run(program);
+            let program = CString::new(program.as_os_str().as_bytes()).unwrap();
+            let argv = ["go", "mod", "download"].map(|word| CString::new(word).unwrap());
+            let entries = entries.clone();
+            on_start(&mut run.command, move || execute(&program, &argv, &entries));
+            run.spawn()
+        };
+        let running = run(&sandbox.path("shims/go"));
+        let stalled = proxy.wait_for(Duration::from_secs(60), |requests| {
+            requests
+                .iter()
+                .any(|request| request.took.is_none() && matches!(request.fault, Some(Fault::StallHeader)))
+        });
+        assert!(stalled, "{what}: {:?}", proxy.requests());
+        let seen = environment_of(child_of(running.pid()).unwrap());
+        running.signal(Signal::SIGKILL);
+        running.wait();
+        let mut expected: Vec<String> = entries
+            .iter()
+            .map(|entry| entry.to_bytes().escape_ascii().to_string())
+            .collect();
+        for name in changed {
+            let now = seen.iter().find(|entry| entry.starts_with(name));
+            let now = now.unwrap_or_else(|| panic!("{what}: no {name} in {seen:#?}"));
+            assert!(!expected.contains(now), "{what}: {now} has not changed");
+            match expected.iter_mut().find(|entry| entry.starts_with(name)) {
+                Some(entry) => entry.clone_from(now),
+                None => expected.push(now.clone()),
+            }
+        }
+        assert_eq!(seen, expected, "{what}");
+    }
+}
+
 #[test]
 fn the_go_behind_the_last_gofix_in_path_is_taken() {
     let sandbox = Sandbox::new();
@@ -478,8 +587,8 @@ fn the_go_behind_the_last_gofix_in_path_is_taken() {
 #[test]
 fn relative_and_empty_entries_are_stepped_over() {
     let probe = Probe::new();
-    script(&probe.sandbox.project().join("go"), "#!/bin/sh\necho wrong\n");
-    script(&probe.sandbox.project().join("bin/go"), "#!/bin/sh\necho wrong\n");
+    write_program(&probe.sandbox.project().join("go"), "#!/bin/sh\necho wrong\n");
+    write_program(&probe.sandbox.project().join("bin/go"), "#!/bin/sh\necho wrong\n");
     let mut path = OsString::from(":.:bin:./bin::");
     path.push(probe.path_for(Way::Shim));
     let outcome = probe.sh(Way::Shim, "echo right").env("PATH", &path).output();
@@ -541,7 +650,7 @@ fn what_cannot_be_executed_is_126() {
         "next\n"
     );
 
-    script(&dir.join("go"), "#!/nowhere/interpreter\n");
+    write_program(&dir.join("go"), "#!/nowhere/interpreter\n");
     let outcome = sandbox
         .go(&["version"])
         .env("PATH", &path)
@@ -549,7 +658,7 @@ fn what_cannot_be_executed_is_126() {
         .expect_code(126);
     assert!(outcome.gofix_lines()[0].contains("cannot execute"), "{outcome}");
     // A script that does not say what runs it: a shell runs it, and so does gofix.
-    script(&dir.join("go"), "echo \"$0 $1 $2\"\n");
+    write_program(&dir.join("go"), "echo \"$0 $1 $2\"\n");
     let outcome = sandbox
         .go(&["frob", "x y"])
         .env("PATH", &path)
@@ -616,7 +725,7 @@ fn a_version_managers_shim_is_asked_under_its_own_name() {
     let probe = Probe::new();
     let sandbox = &probe.sandbox;
     // As snap and mise do it: one program, links to it, and the name decides.
-    script(
+    write_program(
         &sandbox.path("snap/dispatch"),
         "#!/bin/sh\necho \"${0##*/} $*\"\n",
     );
@@ -667,7 +776,7 @@ fn a_manager_that_comes_back_is_stepped_over() {
     for come_back in ["exec go \"$@\"", "go \"$@\""] {
         let probe = Probe::new();
         let sandbox = &probe.sandbox;
-        script(
+        write_program(
             &sandbox.path("manager/go"),
             &format!(
                 "#!/bin/sh\necho asked >>{}\n{come_back}\n",
@@ -698,7 +807,7 @@ fn two_managers_are_stepped_over_one_after_the_other() {
     let probe = Probe::new();
     let sandbox = &probe.sandbox;
     for name in ["first", "second"] {
-        script(
+        write_program(
             &sandbox.path(name).join("go"),
             &format!("#!/bin/sh\necho {name}\nexec go \"$@\"\n"),
         );
@@ -730,7 +839,7 @@ fn a_manager_that_finds_its_toolchain_is_left_alone() {
     let probe = Probe::new();
     let sandbox = &probe.sandbox;
     let go = sandbox.path("probe/bin/go");
-    script(
+    write_program(
         &sandbox.path("manager/go"),
         &format!("#!/bin/sh\nGOROOT=/chosen exec {} \"$@\"\n", go.display()),
     );
@@ -781,11 +890,11 @@ fn two_shims_that_point_at_each_other_end_with_127_and_the_walk() {
         assert_eq!(outcome.code(), Some(127), "{outcome}");
     }
     // Scripts in front of each shim lead to the other one.
-    script(
+    write_program(
         &sandbox.path("to-one/go"),
         &format!("#!/bin/sh\n{} \"$@\"\n", one.display()),
     );
-    script(
+    write_program(
         &sandbox.path("to-two/go"),
         &format!("#!/bin/sh\n{} \"$@\"\n", two.display()),
     );
@@ -813,7 +922,7 @@ fn shim_with_recorder(sandbox: &Sandbox) -> PathBuf {
     fs::create_dir(&dir).unwrap();
     fs::copy(shim_exe(), dir.join("go")).unwrap();
     executable(&dir.join("go"));
-    script(
+    write_program(
         &dir.join("gofix"),
         "#!/bin/sh\nfor arg; do printf '<%s>' \"$arg\"; done; echo; env -0 >$RECORD\n",
     );
@@ -997,7 +1106,7 @@ fn a_gofix_that_cannot_run_is_no_obstacle() {
     check("none there");
     fs::write(dir.join("gofix"), "text").unwrap();
     check("not executable");
-    script(&dir.join("gofix"), "no known format");
+    write_program(&dir.join("gofix"), "no known format");
     check("no known format");
     fs::remove_file(dir.join("gofix")).unwrap();
     fs::create_dir(dir.join("gofix")).unwrap();

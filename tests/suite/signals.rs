@@ -13,9 +13,8 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
 
-use crate::support::{Run, Running, Sandbox, real_go};
+use crate::support::{Run, Running, Sandbox, child_of, real_go};
 
 const A: &str = "example.com/a";
 const REPORT: &str = "report.jsonl";
@@ -79,27 +78,6 @@ fn expect_closed(proxy: &FaultProxy) {
 fn reported(sandbox: &Sandbox, event: &str) -> bool {
     let name = format!("\"{event}\"");
     fs::read_to_string(sandbox.project().join(REPORT)).is_ok_and(|text| text.contains(&name))
-}
-
-/// A go of one's own: a script in a toolchain folder.
-fn scripted(sandbox: Sandbox, script: &str) -> Sandbox {
-    fs::create_dir_all(sandbox.path("scripted/pkg/tool")).unwrap();
-    let go = program(&sandbox, "scripted/bin/go", script);
-    sandbox.env("GOFIX_GO", go)
-}
-
-fn program(sandbox: &Sandbox, name: &str, script: &str) -> std::path::PathBuf {
-    let file = sandbox.path(name);
-    fs::create_dir_all(file.parent().unwrap()).unwrap();
-    fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
-    crate::support::executable(&file);
-    file
-}
-
-/// The one child of a process.
-fn child_of(pid: Pid) -> Option<i32> {
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
-    children.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// The signals that end go, by signal or with status 2.
@@ -283,7 +261,7 @@ fn a_signal_during_a_repair_ends_it() {
         "echo 'go: example.com/a@v1.0.0: unzip {}: zip: not a valid zip file' >&2; exit 1",
         zip.display()
     );
-    let sandbox = scripted(sandbox, &words);
+    let sandbox = sandbox.scripted(&words);
     let running = sandbox.go(&["mod", "download"]).spawn();
     wait_until(|| reported(&sandbox, "diagnosis"));
     running.signal(Signal::SIGTERM);
@@ -336,8 +314,7 @@ fn a_git_that_go_leaves_is_asked_to_end_and_does() {
         nix::unistd::mkfifo(&hangs, Mode::S_IRWXU).unwrap();
         // Open for reading and writing, so that the script's open does not wait.
         let _hangs = File::options().read(true).write(true).open(&hangs).unwrap();
-        program(
-            &sandbox,
+        sandbox.script(
             "shims/git",
             &format!(
                 "exec 9>{}; trap 'echo asked >&9; exit 1' TERM; echo started >&9; read line < {}",
@@ -370,8 +347,7 @@ fn a_git_that_does_not_listen_is_ended() {
     let hangs = sandbox.path("hangs");
     nix::unistd::mkfifo(&hangs, Mode::S_IRWXU).unwrap();
     let _hangs = File::options().read(true).write(true).open(&hangs).unwrap();
-    program(
-        &sandbox,
+    sandbox.script(
         "shims/git",
         &format!(
             "exec 9>{}; trap '' TERM; echo started >&9; read line < {}",
@@ -389,7 +365,7 @@ fn a_git_that_does_not_listen_is_ended() {
 /// A go that has ended well while its output does not fit into the pipe, which nobody reads.
 fn with_output_nobody_reads() -> (Sandbox, Running, OwnedFd) {
     let proxy = proxy_with([]);
-    let sandbox = scripted(sandbox(&proxy), "head -c 300000 /dev/zero");
+    let sandbox = sandbox(&proxy).scripted("head -c 300000 /dev/zero");
     let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
     let mut run = sandbox.go(&["list"]);
     run.command.stdout(writer).stderr(Stdio::null()).process_group(0);
@@ -465,7 +441,7 @@ exec grep -E '^Sig(Blk|Ign)' /proc/self/status"#;
 #[test]
 fn go_is_born_with_what_gofix_was_born_with() {
     let proxy = proxy_with([]);
-    let sandbox = scripted(sandbox(&proxy), BORN_WITH);
+    let sandbox = sandbox(&proxy).scripted(BORN_WITH);
     let set_up = |mut run: Run| {
         #[expect(
             unsafe_code,
@@ -542,7 +518,7 @@ fn a_carried_command_is_no_subreaper() {
     let orphan = r#"case "$*" in *-n*) exit 0;; esac
 mkfifo wait; sh -c 'sh -c "read line < wait; cut -d\" \" -f4 /proc/\$\$/stat" &'
 echo $$; echo > wait"#;
-    let sandbox = scripted(sandbox(&proxy), orphan);
+    let sandbox = sandbox(&proxy).scripted(orphan);
     let outcome = sandbox.go(&["test", "./..."]).output().expect_code(0);
     let lines: Vec<&str> = outcome.stdout.lines().collect();
     assert_eq!(lines.len(), 2, "{outcome}");
@@ -585,7 +561,7 @@ fn a_go_behind_a_script_is_watched_as_go() {
     let proxy = proxy_with([Rule::new(Fault::StallHeader).on(Kind::Mod).first(1)]);
     let sandbox = sandbox(&proxy).env("GOFIX_STALL_MS", "400");
     let script = format!("{} \"$@\"; exit $?", real_go().display());
-    let sandbox = scripted(sandbox, &script);
+    let sandbox = sandbox.scripted(&script);
     let outcome = sandbox.go(&["mod", "download"]).output().expect_code(0);
     assert!(reported(&sandbox, "stalled"), "{outcome}");
     sandbox.expect_nobody();
@@ -631,7 +607,7 @@ fn as_pid_1_it_forwards_and_reaps() {
     let proxy = proxy_with([]);
     let leaves =
         "sh -c 'true & true & true &'; while grep -qs ') Z' /proc/[0-9]*/stat; do :; done; echo clean";
-    let sandbox = scripted(sandbox(&proxy), leaves);
+    let sandbox = sandbox(&proxy).scripted(leaves);
     let go = sandbox.path("shims/go");
     let run = sandbox
         .run("unshare")

@@ -10,7 +10,7 @@ use std::time::Duration;
 use gofix::faultproxy::{Catalogue, Door, Fault, FaultProxy, Framing, Kind, Module, Rule, SumDb};
 use nix::sys::signal::Signal;
 
-use crate::support::{Outcome, Run, Sandbox, executable, tree};
+use crate::support::{Outcome, Run, Sandbox, tree};
 
 const A: &str = "example.com/a";
 const B: &str = "example.com/b";
@@ -542,17 +542,6 @@ fn one_file_for_both_streams_keeps_the_order() {
     assert_eq!(both(sandbox.go(args)), both(sandbox.plain_go(args)));
 }
 
-/// A go of one's own: a script in a toolchain folder.
-fn scripted(sandbox: Sandbox, script: &str) -> Sandbox {
-    let dir = sandbox.path("scripted/bin");
-    fs::create_dir_all(&dir).unwrap();
-    fs::create_dir_all(sandbox.path("scripted/pkg/tool")).unwrap();
-    let go = dir.join("go");
-    fs::write(&go, format!("#!/bin/sh\n{script}\n")).unwrap();
-    executable(&go);
-    sandbox.env("GOFIX_GO", go)
-}
-
 #[test]
 fn a_flood_goes_through_with_flat_memory() {
     for (script, stream) in [
@@ -563,7 +552,7 @@ fn a_flood_goes_through_with_flat_memory() {
         // The last thing the child does is to look at its parent.
         let script = format!("{script}; grep VmHWM /proc/$PPID/status > peak");
         let proxy = proxy_with([]);
-        let sandbox = scripted(to_download(&proxy), &script);
+        let sandbox = to_download(&proxy).scripted(&script);
         let mut run = sandbox.go(&["list"]);
         let sink = File::create(sandbox.path("sink")).unwrap();
         let null = File::options().write(true).open("/dev/null").unwrap();
@@ -597,7 +586,7 @@ fn a_go_below_a_supervised_one_is_passed_through() {
     let shim = sandbox.path("shims/go");
     // The outer go is a script that calls the shim again.
     let script = format!("exec 3>&1; echo outer; GOFIX_GO= {} list -m", shim.display());
-    let sandbox = scripted(sandbox, &script);
+    let sandbox = sandbox.scripted(&script);
     let outcome = sandbox.go(&["list"]).output().expect_code(0);
     assert_eq!(outcome.stdout, "outer\nexample.com/main\n");
     assert_eq!(attempts(&sandbox), 1, "{outcome}");
@@ -650,7 +639,8 @@ fn a_full_or_closed_stderr_changes_nothing() {
 #[test]
 fn a_full_disk_for_the_spool_loses_nothing() {
     let proxy = proxy_with([]);
-    let sandbox = scripted(to_download(&proxy), "head -c 1000000 /dev/zero; exit 3")
+    let sandbox = to_download(&proxy)
+        .scripted("head -c 1000000 /dev/zero; exit 3")
         .env("TMPDIR", "/nonexistent/folder");
     let mut run = sandbox.go(&["list"]);
     let sink: PathBuf = sandbox.path("sink");
@@ -695,10 +685,7 @@ fn what_go_test_could_not_set_up_is_fetched_again() {
 #[test]
 fn inherited_descriptors_reach_go() {
     let proxy = proxy_with([]);
-    let sandbox = scripted(
-        to_download(&proxy),
-        "echo through >&5; ls -1 /proc/self/fd | wc -l",
-    );
+    let sandbox = to_download(&proxy).scripted("echo through >&5; ls -1 /proc/self/fd | wc -l");
     let file = File::create(sandbox.path("five")).unwrap();
     let fd = file.as_fd().as_raw_fd();
     let with_five = |mut run: Run| {

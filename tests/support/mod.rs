@@ -19,7 +19,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use gofix::faultproxy::FaultProxy;
+use gofix::faultproxy::{Catalogue, FaultProxy, Module, Tls};
 use ring::digest::{SHA256, digest};
 use tempfile::TempDir;
 
@@ -203,6 +203,20 @@ impl Sandbox {
         fs::read_to_string(self.project().join(name)).expect("a text file of the project")
     }
 
+    /// Writes a script for /bin/sh that can be executed, with the folders above it.
+    pub(crate) fn script(&self, name: &str, body: &str) -> PathBuf {
+        let file = self.path(name);
+        write_program(&file, &format!("#!/bin/sh\n{body}\n"));
+        file
+    }
+
+    /// With a go of one's own: a script in a toolchain folder.
+    pub(crate) fn scripted(self, body: &str) -> Self {
+        fs::create_dir_all(self.path("scripted/pkg/tool")).expect("a folder in the sandbox");
+        let go = self.script("scripted/bin/go", body);
+        self.env("GOFIX_GO", go)
+    }
+
     /// Writes a program that imports these packages, and a go.mod that requires
     /// nothing yet: what `go mod tidy` is for.
     pub(crate) fn importing(self, packages: &[&str]) -> Self {
@@ -348,6 +362,46 @@ pub(crate) fn executable(file: &Path) {
         "{} stays as it is",
         file.display()
     );
+}
+
+/// Writes a text that can be executed, with the folders above it.
+pub(crate) fn write_program(file: &Path, text: &str) {
+    fs::create_dir_all(file.parent().expect("a file lies in a folder")).expect("a folder");
+    fs::write(file, text).expect("a file");
+    executable(file);
+}
+
+/// The first child of a process, where the system shows it.
+pub(crate) fn child_of(pid: nix::unistd::Pid) -> Option<i32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    children.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// Two modules, one of which has two versions and this many bytes more in its newest.
+pub(crate) fn two_modules(ballast: usize) -> Catalogue {
+    Catalogue::new()
+        .with(
+            Module::new("example.com/a", "v1.0.0")
+                .requires("example.com/Upper/b", "v1.1.0")
+                .ballast(5000),
+        )
+        .with(Module::new("example.com/Upper/b", "v1.0.0"))
+        .with(Module::new("example.com/Upper/b", "v1.1.0").ballast(ballast))
+}
+
+/// A certificate for loopback, and the same as the root that a client has to trust.
+pub(crate) fn certificate() -> (Tls, String) {
+    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+    let pem = made.cert.pem();
+    (
+        Tls {
+            chain_pem: pem.clone(),
+            key_pem: made.signing_key.serialize_pem(),
+            http2: true,
+        },
+        pem,
+    )
 }
 
 /// A command to run in a sandbox.
