@@ -23,10 +23,10 @@ pub(super) fn run(asked: &args::Rehearse, settings: &args::Settings) -> i32 {
             return USAGE;
         }
     };
-    if let Some(relay) = &settings.relay {
+    if settings.relay.is_some() {
         chosen
             .iter_mut()
-            .for_each(|scenario| scenario.relay.clone_from(relay));
+            .for_each(|scenario| scenario.relay.clone_from(&settings.relay));
     }
     if asked.list {
         list(&chosen, asked.json);

@@ -44,9 +44,8 @@ pub struct Scenario {
     pub routes: Option<String>,
     /// The value of GOFIX_WIDEN.
     pub widen: Option<String>,
-    /// The value of GOFIX_RELAY.
-    #[serde(default = "Scenario::relay")]
-    pub relay: String,
+    /// The value of GOFIX_RELAY; gofix's own default if not said.
+    pub relay: Option<String>,
     /// Files of the project in place of those that every scenario has.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
@@ -121,10 +120,6 @@ impl Scenario {
 
     fn gosumdb() -> String {
         "{key}".to_owned()
-    }
-
-    fn relay() -> String {
-        "off".to_owned()
     }
 
     fn patience() -> u64 {

@@ -177,7 +177,6 @@ impl Stage {
             ("HTTP_PROXY", "http://127.0.0.1:9"),
             ("HTTPS_PROXY", "http://127.0.0.1:9"),
             (env_vars::GOFIX_CONFIG, "off"),
-            (env_vars::GOFIX_RELAY, &scenario.relay),
             (env_vars::GOFIX_STALL_MS, "2000"),
             (env_vars::GOFIX_TIMEOUT_MS, "1000"),
             (env_vars::GOFIX_RETRY_COUNT, "2"),
@@ -189,6 +188,7 @@ impl Stage {
         let optional = [
             (env_vars::GOFIX_ROUTES, &scenario.routes),
             (env_vars::GOFIX_WIDEN, &scenario.widen),
+            (env_vars::GOFIX_RELAY, &scenario.relay),
         ];
         for (name, value) in optional {
             if let Some(value) = value {

@@ -4,12 +4,19 @@
 //! the others wait for the probe, or take another route. When enough probes
 //! have failed the upstream is dead for this run and answers at once with its
 //! last fault.
+//!
+//! Apart from that an upstream is silent from the first request that waited in
+//! vain for it until its next answer: as long as somebody else can be asked,
+//! nobody waits for it again. One that answered others in the meantime is not
+//! silent, it has trouble with one file.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
+
+use crate::diagnose::FaultKind;
 
 use super::trouble::Trouble;
 
@@ -40,6 +47,9 @@ struct State {
     probe_at: Option<Instant>,
     probing: bool,
     dead: Option<Trouble>,
+    answered_at: Option<Instant>,
+    /// The fault of the request that waited in vain.
+    silent: Option<Trouble>,
 }
 
 /// Leave to ask the upstream once.
@@ -47,6 +57,7 @@ struct State {
 pub(crate) struct Pass<'a> {
     breaker: &'a Breaker,
     probe: bool,
+    since: Instant,
 }
 
 /// What the breaker says to a request.
@@ -83,6 +94,7 @@ impl Breaker {
             return Entry::Open(Pass {
                 breaker: self,
                 probe: false,
+                since: Instant::now(),
             });
         };
         if state.probing || Instant::now() < probe_at {
@@ -92,7 +104,26 @@ impl Breaker {
         Entry::Open(Pass {
             breaker: self,
             probe: true,
+            since: Instant::now(),
         })
+    }
+
+    /// The fault that made the upstream silent, where it is.
+    pub(crate) fn silence(&self) -> Option<Trouble> {
+        self.state().silent.clone()
+    }
+
+    /// Ends when the upstream is silent, with the fault that made it so.
+    pub(crate) async fn silenced(&self) -> Trouble {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if let Some(trouble) = self.silence() {
+                return trouble;
+            }
+            changed.await;
+        }
     }
 
     /// Asks for leave and waits for the probe where one is under way.
@@ -130,7 +161,10 @@ impl Pass<'_> {
     pub(crate) fn answered(self) {
         let mut state = self.breaker.state();
         if state.dead.is_none() {
-            *state = State::default();
+            *state = State {
+                answered_at: Some(Instant::now()),
+                ..State::default()
+            };
         }
         drop(state);
         self.breaker.changed.notify_waiters();
@@ -151,6 +185,12 @@ impl Pass<'_> {
         if state.probe_at.is_some() && state.failed_probes >= limits.probes {
             state.dead.get_or_insert_with(|| trouble.clone());
         }
+        let in_vain = trouble.nobody && trouble.kind == FaultKind::Timeout;
+        if in_vain && state.answered_at.is_none_or(|at| at < self.since) {
+            state.silent.get_or_insert_with(|| trouble.clone());
+            drop(state);
+            self.breaker.changed.notify_waiters();
+        }
     }
 }
 
@@ -166,8 +206,6 @@ impl Drop for Pass<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::diagnose::FaultKind;
-
     use super::*;
 
     fn breaker() -> Breaker {
@@ -237,6 +275,41 @@ mod tests {
             (0..3).for_each(|_| fail(&breaker));
             drop(breaker.enter().await.unwrap());
             assert!(breaker.enter().await.unwrap().probe);
+        });
+    }
+
+    #[test]
+    fn a_wait_in_vain_silences_it_until_its_next_answer() {
+        paused(async {
+            let breaker = breaker();
+            let in_vain = Trouble::nobody(FaultKind::Timeout, "timeout");
+            let enter = || match breaker.try_enter() {
+                Entry::Open(pass) => pass,
+                other => panic!("{other:?}"),
+            };
+            fail(&breaker);
+            assert!(breaker.silence().is_none(), "a reset is no silence");
+            let (pass, other) = (enter(), enter());
+            // Who waits there already is told.
+            let (told, ()) = tokio::join!(breaker.silenced(), async { pass.failed(&in_vain) });
+            assert_eq!(told.text, "timeout");
+            assert!(breaker.silence().is_some());
+            other.answered();
+            assert!(breaker.silence().is_none());
+        });
+    }
+
+    #[test]
+    fn a_host_that_answered_in_the_meantime_is_not_silent() {
+        paused(async {
+            let breaker = breaker();
+            let (Entry::Open(slow), Entry::Open(quick)) = (breaker.try_enter(), breaker.try_enter()) else {
+                panic!()
+            };
+            tokio::time::advance(Duration::from_secs(1)).await;
+            quick.answered();
+            slow.failed(&Trouble::nobody(FaultKind::Timeout, "timeout"));
+            assert!(breaker.silence().is_none());
         });
     }
 

@@ -251,10 +251,12 @@ impl Fetcher {
             .collect();
         let mut current = 0;
         loop {
-            let others = lanes
-                .iter()
-                .enumerate()
-                .any(|(at, lane)| at != current && !lane.done && lane.tries == 0);
+            let own_next = current == 0 && element.go_goes_on && element.to_a_proxy;
+            let others = own_next
+                || lanes
+                    .iter()
+                    .enumerate()
+                    .any(|(at, lane)| at != current && !lane.done && lane.tries == 0);
             let lane = lanes.get_mut(current)?;
             let trouble = match self.walk(lane, wanted, agent, !others).await {
                 Ok(found) => return Some(found),
@@ -271,7 +273,7 @@ impl Fetcher {
             // Drawn once, so that the wait and the look at the budget agree.
             lane.wait = lane.delay(fastrand::f64());
             lane.done |= self.is_too_late(lane.wait);
-            if current == 0 && nobody && element.go_goes_on && element.to_a_proxy {
+            if nobody && own_next {
                 return None;
             }
             if nobody || lane.done {
@@ -332,8 +334,11 @@ impl Fetcher {
         may_wait: bool,
     ) -> Result<Found, Trouble> {
         let mut best: Option<Result<Found, Trouble>> = None;
-        for step in &mut lane.steps {
-            let result = self.try_step(step, wanted, agent, may_wait).await;
+        let first_walk = lane.tries == 0;
+        let mut steps = lane.steps.iter_mut().peekable();
+        while let Some(step) = steps.next() {
+            let passes_by = first_walk && step.sep == Sep::AnyError && steps.peek().is_some();
+            let result = self.try_step(step, wanted, agent, may_wait && !passes_by).await;
             let goes_on = match &result {
                 Ok(answer) if answer.status == 200 => false,
                 Ok(answer) if matches!(answer.status, 404 | 410) => true,
@@ -365,7 +370,20 @@ impl Fetcher {
         step.asked += 1;
         let started = Instant::now();
         let before = step.held();
-        let result = self.ask(step, &url, wanted, agent).await;
+        let headers = request_headers(agent, step.partial.as_ref());
+        let header = tokio::select! {
+            biased;
+            header = self.client.get(&url, &headers, step.patience) => header,
+            trouble = upstream.breaker.silenced(), if !may_wait => {
+                let left = Err(trouble.then(Again::Here));
+                self.tell(&url, step.asked, started.elapsed(), &left, 0);
+                return left;
+            }
+        };
+        let result = match header {
+            Ok(exchange) => self.read(step, exchange, wanted).await,
+            Err(trouble) => Err(trouble),
+        };
         let moved = step.held().saturating_sub(before);
         let progress = step.is_progress(moved);
         self.tell(&url, step.asked, started.elapsed(), &result, moved);
@@ -393,16 +411,13 @@ impl Fetcher {
         })
     }
 
-    /// One request and its whole answer.
-    async fn ask(
+    /// What an answer whose header is there comes to.
+    async fn read(
         &self,
         step: &mut Step,
-        url: &Url,
+        mut exchange: Exchange,
         wanted: &Wanted,
-        agent: Option<&HeaderValue>,
     ) -> Result<Answer, Trouble> {
-        let headers = request_headers(agent, step.partial.as_ref());
-        let mut exchange = self.client.get(url, &headers, step.patience).await?;
         let status = exchange.status.as_u16();
         match status {
             200 => {
@@ -665,6 +680,9 @@ async fn enter(breaker: &Breaker, may_wait: bool) -> Result<Pass<'_>, Trouble> {
     let dead = |last: Box<Trouble>| last.then(Again::Elsewhere);
     if may_wait {
         return breaker.enter().await.map_err(dead);
+    }
+    if let Some(trouble) = breaker.silence() {
+        return Err(trouble.then(Again::Here));
     }
     match breaker.try_enter() {
         Entry::Open(pass) => Ok(pass),

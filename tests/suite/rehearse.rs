@@ -53,10 +53,31 @@ fn a_name_that_is_none_is_refused_in_one_line() {
     assert!(outcome.stdout.is_empty(), "{outcome}");
 }
 
-#[test]
-fn what_is_declared_comes_to_pass() {
+/// Plays these scenarios and gives back what came of each; nothing of the user's is touched.
+fn as_declared(relay: &str, names: &[&str]) -> impl Fn(&str) -> Value + use<> {
     let sandbox = Sandbox::new();
     let home = tree(&sandbox.path("home"));
+    let report = json(
+        &sandbox,
+        &[&["--relay", relay, "rehearse", "--json"], names].concat(),
+    );
+    assert_eq!(report["ok"], true, "{report:#}");
+    let played = report["scenarios"].as_array().unwrap().clone();
+    assert_eq!(played.len(), names.len());
+    assert_eq!(
+        fs::read_dir(sandbox.path("tmp")).unwrap().count(),
+        0,
+        "something is left"
+    );
+    assert_eq!(tree(&sandbox.path("home")), home, "the user's home was touched");
+    move |name| {
+        let mut named = played.iter().filter(|entry| entry["scenario"] == name);
+        named.next().unwrap().clone()
+    }
+}
+
+#[test]
+fn what_is_declared_comes_to_pass() {
     let names = [
         "refused",
         "reset-body",
@@ -65,21 +86,39 @@ fn what_is_declared_comes_to_pass() {
         "not-found",
         "private-outage",
     ];
-    let report = json(&sandbox, &[&["rehearse", "--json"], &names[..]].concat());
-    assert_eq!(report["ok"], true, "{report:#}");
-    let played = report["scenarios"].as_array().unwrap();
-    assert_eq!(played.len(), names.len());
-    let named = |name: &str| played.iter().find(|entry| entry["scenario"] == name).unwrap();
+    let named = as_declared("off", &names);
     assert_eq!(named("stalled-body")["go"]["end"], "hang");
     assert_eq!(named("silent-older-version")["go"]["end"], "exit 0");
     assert_eq!(named("silent-older-version")["go"]["result_is_right"], false);
     assert_eq!(named("reset-body")["gofix"]["attempts"], 2);
-    assert_eq!(
-        fs::read_dir(sandbox.path("tmp")).unwrap().count(),
-        0,
-        "something is left"
-    );
-    assert_eq!(tree(&sandbox.path("home")), home, "the user's home was touched");
+}
+
+/// With the relay go runs once, but where only the disk or a checksum shows the fault.
+#[test]
+fn what_is_declared_comes_to_pass_with_the_relay() {
+    let once = [
+        "refused",
+        "dead-first-route",
+        "reset-body",
+        "stalled-body",
+        "slow-drip",
+        "too-many-requests",
+        "portal",
+        "portal-poisons-cache",
+        "silent-older-version",
+        "checksums-unavailable",
+        "not-found",
+        "forbidden",
+        "go-sum-mismatch",
+        "private-outage",
+    ];
+    let twice = ["flipped-bit", "truncated-zip"];
+    let named = as_declared("on", &[&once[..], &twice].concat());
+    for (names, runs) in [(&once[..], 1), (&twice, 2)] {
+        for name in names {
+            assert_eq!(named(name)["gofix"]["attempts"], runs, "{name}");
+        }
+    }
 }
 
 /// A program for the part of gofix.

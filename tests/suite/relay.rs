@@ -688,6 +688,110 @@ fn a_dead_upstream_is_not_asked_again() {
     assert_eq!(relay.faults().len(), 4);
 }
 
+/// The first-byte clock of [`setup`].
+const IN_VAIN: Duration = Duration::from_millis(4 * 300);
+
+/// A relay over `lists`, and how long each request to `watched` took.
+fn timed(lists: &[&str], watched: &str) -> (Relay, Arc<Mutex<Vec<Duration>>>) {
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let (seen, prefix) = (Arc::clone(&times), watched.to_owned());
+    let mut setup = setup(lists);
+    setup.listener = Some(Box::new(move |event| {
+        if let gofix::report::Event::UpstreamRequest { url, took, .. } = event
+            && url.starts_with(&prefix)
+        {
+            seen.lock().unwrap().push(took);
+        }
+    }));
+    (Relay::start(setup).unwrap().unwrap(), times)
+}
+
+/// A route that was waited for in vain once is behind the others from then on.
+#[test]
+fn a_silent_route_is_waited_for_once() {
+    let silent = with_rules([Rule::new(Fault::StallHeader)]);
+    let healthy = healthy();
+    let behind_pipe = format!("{}|{}", silent.url(), healthy.url());
+    for lists in [
+        &[silent.url(), healthy.url()][..],
+        &[&behind_pipe],
+        &[&behind_pipe, healthy.url()],
+        &["http://127.0.0.1:1", silent.url(), healthy.url()],
+    ] {
+        let before = silent.requests().len();
+        let relay = relay(lists);
+        let sandbox = requiring_a().env("GOMAXPROCS", "1");
+        through(&relay, &sandbox, &["mod", "download"]).expect_code(0);
+        assert_eq!(silent.requests().len() - before, 1, "{lists:?}");
+        assert!(relay.faults().is_empty(), "{lists:?}");
+    }
+    // Where there is nobody else it is asked every time.
+    let mut set = setup(&[silent.url()]);
+    set.tries = 1;
+    let relay = Relay::start(set).unwrap().unwrap();
+    let before = silent.requests().len();
+    assert_eq!(Address::of(&relay).get("0/example.com/a/@v/list").0, 599);
+    assert_eq!(silent.requests().len() - before, 2);
+}
+
+/// Requests that wait for it already leave with the first of them.
+#[test]
+fn who_waits_for_a_silent_route_leaves_with_the_first() {
+    const ASKERS: usize = 20;
+    let silent = with_rules([Rule::new(Fault::StallHeader)]);
+    let healthy = healthy();
+    let (relay, times) = timed(&[silent.url(), healthy.url()], silent.url());
+    let address = &Address::of(&relay);
+    std::thread::scope(|scope| {
+        for n in 0..ASKERS {
+            scope.spawn(move || assert_eq!(address.get(&format!("0/example.com/m{n}/@v/list")).0, 404));
+            assert!(silent.wait_for(Duration::from_secs(20), |requests| requests.len() > n));
+        }
+    });
+    let times = times.lock().unwrap();
+    assert_eq!(times.len(), ASKERS);
+    assert!(times.iter().any(|took| *took >= IN_VAIN), "{times:?}");
+    assert!(times.iter().any(|took| *took < IN_VAIN), "{times:?}");
+}
+
+/// It has its place again as soon as it answers.
+#[test]
+fn a_silent_route_that_answers_is_silent_no_more() {
+    let first = with_rules([Rule::new(Fault::StallHeader).first(1)]);
+    let broken = with_rules([Rule::new(Fault::ResetBeforeHeader).on(Kind::Info)]);
+    let mut set = setup(&[first.url(), broken.url()]);
+    set.tries = 2;
+    let relay = Relay::start(set).unwrap().unwrap();
+    let address = Address::of(&relay);
+    assert_eq!(address.get("0/example.com/a/@v/v1.0.0.mod").0, 200);
+    assert_eq!(address.get("0/example.com/a/@v/list").0, 200);
+    assert_eq!(first.requests().len(), 1, "it was left alone");
+    // Nobody else has this one.
+    assert_eq!(address.get("0/example.com/a/@v/v1.0.0.info").0, 200);
+    assert_eq!(first.requests().len(), 2);
+    let asked = broken.requests().len();
+    assert_eq!(address.get("0/example.com/a/@v/list").0, 200);
+    assert_eq!(first.requests().len(), 3);
+    assert_eq!(broken.requests().len(), asked);
+}
+
+/// A list whose first proxy is down costs no more waiting than it costs go.
+#[test]
+fn a_dead_proxy_before_a_pipe_is_not_waited_for() {
+    let gone = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("http://{}", listener.local_addr().unwrap())
+    };
+    let healthy = healthy();
+    let mut set = setup(&[&format!("{gone}|{}", healthy.url())]);
+    set.max_fails = 1;
+    // A wait for its probe would be a wait until the end of the budget.
+    set.fail_timeout = Duration::from_secs(3600);
+    set.deadline = Some(std::time::Instant::now() + Duration::from_secs(60));
+    let relay = Relay::start(set).unwrap().unwrap();
+    through(&relay, &requiring_a(), &["mod", "download"]).expect_code(0);
+}
+
 /// A longer wait than a minute means the next route.
 #[test]
 fn retry_after() {
