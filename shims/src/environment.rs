@@ -11,12 +11,14 @@ use std::process::Command;
 use std::ptr;
 
 use crate::process::{self, Argv};
+use crate::toolchain::{GUARD, Guard};
 
 /// What a child's `environ` points to.
 struct Environment {
     /// Pointers to `_entries`, a null pointer behind the last.
     pointers: Vec<*const libc::c_char>,
     _entries: Vec<CString>,
+    guard: Option<Guarded>,
 }
 
 #[expect(unsafe_code, reason = "the pointers are to strings that go along")]
@@ -26,34 +28,80 @@ unsafe impl Send for Environment {}
 // SAFETY: as above.
 unsafe impl Sync for Environment {}
 
-/// Gives `command` the environment of this process with these variables set. The first entry of a name is the one
-/// that changes, since it is the one that go reads; a name that is not there comes last. Nothing may be set on the
-/// command by std's own methods beside this.
+/// The guard of a child: it has to hold the child's own process id, which nobody knows before the fork.
+struct Guarded {
+    /// Which of the entries it is.
+    index: usize,
+    guard: Guard,
+    text: [u8; 64],
+}
+
+impl Environment {
+    /// Makes it the environment of this process. Allocates nothing, so it may run between fork and exec.
+    #[expect(unsafe_code, reason = "environ is a variable of C")]
+    fn install(&mut self) {
+        if let Some(own) = &mut self.guard {
+            own.guard.pid = std::process::id();
+            let mut buffer = [0; 40];
+            let parts = [GUARD.as_bytes(), b"=", own.guard.format(&mut buffer), b"\0"];
+            for (to, from) in own.text.iter_mut().zip(parts.into_iter().flatten()) {
+                *to = *from;
+            }
+            if let Some(entry) = self.pointers.get_mut(own.index) {
+                *entry = own.text.as_ptr().cast();
+            }
+        }
+        // SAFETY: the pointers end with a null pointer, and are to strings that live as long as `self`, which the
+        // command owns.
+        unsafe { process::set_environment(self.pointers.as_ptr()) }
+    }
+}
+
+/// Gives `command` the environment of this process with these variables set, and the guard. The first entry of a
+/// name is the one that changes, since it is the one that go reads; a name that is not there comes last. Nothing
+/// may be set on the command by std's own methods beside this.
 ///
 /// # Errors
 /// `InvalidInput` where a value holds a NUL.
 #[expect(unsafe_code, reason = "environ is set between fork and exec")]
-pub(crate) fn set(command: &mut Command, changes: &[(&str, OsString)]) -> io::Result<()> {
-    if changes.is_empty() {
+pub(crate) fn set(
+    command: &mut Command,
+    changes: &[(&str, OsString)],
+    guard: Option<Guard>,
+) -> io::Result<()> {
+    if changes.is_empty() && guard.is_none() {
         return Ok(());
     }
-    let entries = changed(current(), changes)?;
+    let placeholder = guard.map(|_| (GUARD, OsString::new()));
+    let changes: Vec<_> = changes.iter().cloned().chain(placeholder).collect();
+    let entries = changed(current(), &changes)?;
     let mut pointers: Vec<_> = entries.iter().map(|entry| entry.as_ptr()).collect();
     pointers.push(ptr::null());
-    let environment = Environment {
+    let index = entries.iter().position(|entry| is_named(entry, GUARD));
+    let guard = guard.zip(index).map(|(guard, index)| Guarded {
+        index,
+        guard,
+        text: [0; 64],
+    });
+    let mut environment = Environment {
         pointers,
         _entries: entries,
+        guard,
     };
-    // SAFETY: one store to memory of the child, which std's exec reads; what it points to lives as long as the
-    // command does, and the child has a copy of it.
+    // SAFETY: stores to memory of the child, and getpid(2).
     unsafe {
         command.pre_exec(move || {
-            let environment = &environment;
-            process::set_environment(environment.pointers.as_ptr());
+            let environment = &mut environment;
+            environment.install();
             Ok(())
         });
     }
     Ok(())
+}
+
+fn is_named(entry: &CString, name: &str) -> bool {
+    let rest = entry.to_bytes().strip_prefix(name.as_bytes());
+    rest.is_some_and(|rest| rest.starts_with(b"="))
 }
 
 /// The entries of this process's environment.
@@ -78,11 +126,7 @@ fn current() -> Vec<CString> {
 fn changed(mut entries: Vec<CString>, changes: &[(&str, OsString)]) -> io::Result<Vec<CString>> {
     for (name, value) in changes {
         let entry = CString::new([name.as_bytes(), b"=", value.as_bytes()].concat())?;
-        let names = |entry: &&mut CString| {
-            let rest = entry.to_bytes().strip_prefix(name.as_bytes());
-            rest.is_some_and(|rest| rest.starts_with(b"="))
-        };
-        match entries.iter_mut().find(names) {
+        match entries.iter_mut().find(|entry| is_named(entry, name)) {
             Some(old) => *old = entry,
             None => entries.push(entry),
         }

@@ -139,8 +139,8 @@ pub struct RealGo {
 }
 
 impl RealGo {
-    /// A command that runs it under the name `go`, with these variables set, and the guard where one has to go
-    /// along. The rest of the environment is that of this process, byte for byte and in its order; whoever sets
+    /// A command that runs it under the name `go`, with these variables set, and where one has to go along the guard,
+    /// which then names the child. The rest of the environment is that of this process, byte for byte and in its order; whoever sets
     /// more by std's own methods loses that.
     ///
     /// # Errors
@@ -149,9 +149,11 @@ impl RealGo {
         use std::os::unix::process::CommandExt;
         let mut command = std::process::Command::new(&self.path);
         command.arg0("go");
-        let guard = self.guard.iter().map(|guard| (toolchain::GUARD, guard.clone()));
-        let changes: Vec<_> = changes.iter().cloned().chain(guard).collect();
-        environment::set(&mut command, &changes)?;
+        let guard = self
+            .guard
+            .as_ref()
+            .and_then(|guard| Guard::parse(guard.as_bytes()));
+        environment::set(&mut command, changes, guard)?;
         Ok(command)
     }
 
