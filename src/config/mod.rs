@@ -445,7 +445,7 @@ mod tests {
     #[test]
     fn a_mistake_is_one_line_and_the_layer_below_holds() {
         let world = World::new()
-            .system("retry_count = 5\n")
+            .system("retry_count = 5\nrelay = \"on\"\n")
             .user(
                 "retry_count = \"many\"\nbudget = \"soon\"\nstall-ms = 7\nwiden = \"yes\"\nmax_fails = 0\n\
                  routes = [\"ftp://u:secret@x\", \"preset:moon\", 3, \"off\", \"https://ok.example\"]\n\
@@ -470,7 +470,7 @@ mod tests {
                 "/xdg/gofix/config.toml:6: routes: `off` is no route; `widen = \"never\"` switches later routes off; \
                  this route is left out",
                 "/xdg/gofix/config.toml:7: report: it must be an absolute path; it stays unset",
-                "/xdg/gofix/config.toml:8: relay: table where a text belongs; it stays off",
+                "/xdg/gofix/config.toml:8: relay: table where a text belongs; it stays on",
                 "GOFIX_RETRY_COUNT: it must be a whole number from 0 to 100; it stays 5",
                 "GOFIX_LOG: the value is not UTF-8; it stays normal",
             ]
