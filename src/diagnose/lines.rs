@@ -1,19 +1,22 @@
 //! Bytes to lines of text, whatever wrote them down.
 //!
-//! A stream is cut into lines at LF, CR and CRLF; UTF-16 with a byte order mark
-//! (PowerShell's `>`) is decoded; escape sequences and what CI systems put in
-//! front of each line (timestamps, step names, build step numbers) are taken
-//! off. A line longer than [`LINE_LIMIT`] keeps its beginning only. How the
+//! A stream is cut into lines at LF, CR and CRLF; UTF-16 (PowerShell's `>`) is
+//! decoded, known by its byte order mark or by the NULs between its first
+//! letters; escape sequences and what CI systems put in front of each line
+//! (timestamps, step names, build step numbers) are taken off. A line longer than [`LINE_LIMIT`] keeps its beginning only. How the
 //! stream was cut into pieces changes nothing.
 //!
-//! Known to be imperfect: UTF-16 without a byte order mark is read as binary,
-//! and a prefix that no rule here knows stays (the parser then looks for go's
-//! own words behind it).
+//! Known to be imperfect: UTF-16 without a byte order mark that does not begin in
+//! ASCII is read as binary, and a prefix that no rule here knows stays (the parser
+//! then looks for go's own words behind it).
 
 use std::borrow::Cow;
 
 /// How much of one line is kept, in bytes.
 pub(super) const LINE_LIMIT: usize = 16 * 1024;
+
+/// How many bytes the encoding is decided by, where the stream has as many.
+const SAMPLE: usize = 16;
 
 /// How the stream is encoded; decided by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,13 +63,12 @@ impl Splitter {
             Encoding::Bytes => self.feed_bytes(bytes, each),
             Encoding::Utf16Le | Encoding::Utf16Be => self.feed_utf16(bytes, each),
             Encoding::Undecided => {
-                self.pending.extend_from_slice(&bytes[..bytes.len().min(3)]);
-                if self.pending.len() < 3 {
-                    return;
+                let (sample, rest) = bytes.split_at(bytes.len().min(SAMPLE - self.pending.len()));
+                self.pending.extend_from_slice(sample);
+                if self.pending.len() == SAMPLE {
+                    self.decide(each);
+                    self.feed(rest, each);
                 }
-                let rest = &bytes[bytes.len().min(3)..];
-                self.decide(each);
-                self.feed(rest, each);
             }
         }
     }
@@ -95,8 +97,8 @@ impl Splitter {
                 self.feed_utf16(rest, each);
             }
             other => {
-                self.encoding = Encoding::Bytes;
-                self.feed_bytes(other, each);
+                self.encoding = without_mark(other);
+                self.feed(other, each);
             }
         }
     }
@@ -124,38 +126,58 @@ impl Splitter {
     }
 
     fn feed_utf16(&mut self, bytes: &[u8], each: &mut dyn FnMut(&[u8])) {
-        for &byte in bytes {
-            self.pending.push(byte);
-            let [a, b] = *self.pending.as_slice() else {
-                continue;
-            };
+        let unit = match self.encoding {
+            Encoding::Utf16Be => u16::from_be_bytes,
+            _ => u16::from_le_bytes,
+        };
+        let mut bytes = bytes;
+        let mut utf8 = String::with_capacity(bytes.len());
+        if let ([first], [second, rest @ ..]) = (self.pending.as_slice(), bytes) {
+            let whole = unit([*first, *second]);
             self.pending.clear();
-            let unit = match self.encoding {
-                Encoding::Utf16Be => u16::from_be_bytes([a, b]),
-                _ => u16::from_le_bytes([a, b]),
-            };
-            self.feed_unit(unit, each);
+            self.take_unit(whole, &mut utf8);
+            bytes = rest;
         }
+        let pairs = bytes.chunks_exact(2);
+        self.pending.extend_from_slice(pairs.remainder());
+        for pair in pairs {
+            self.take_unit(unit([pair[0], pair[1]]), &mut utf8);
+        }
+        self.feed_bytes(utf8.as_bytes(), each);
     }
 
-    fn feed_unit(&mut self, unit: u16, each: &mut dyn FnMut(&[u8])) {
+    /// Adds a unit's character to the text; the first half of a pair waits for the other.
+    fn take_unit(&mut self, unit: u16, utf8: &mut String) {
         let high = self.surrogate.take();
         if (0xd800..0xdc00).contains(&unit) {
+            if high.is_some() {
+                utf8.push(char::REPLACEMENT_CHARACTER);
+            }
             self.surrogate = Some(unit);
             return;
         }
-        let units = high.into_iter().chain([unit]);
-        for c in char::decode_utf16(units) {
-            let c = c.unwrap_or(char::REPLACEMENT_CHARACTER);
-            let mut utf8 = [0; 4];
-            let encoded = c.encode_utf8(&mut utf8).as_bytes().to_owned();
-            self.feed_bytes(&encoded, each);
+        for c in char::decode_utf16(high.into_iter().chain([unit])) {
+            utf8.push(c.unwrap_or(char::REPLACEMENT_CHARACTER));
         }
     }
 
     fn keep(&mut self, bytes: &[u8]) {
         let room = LINE_LIMIT.saturating_sub(self.line.len());
         self.line.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+}
+
+/// UTF-16 without a byte order mark, by the NULs beside its letters: every whole unit of the
+/// sample is ASCII.
+fn without_mark(sample: &[u8]) -> Encoding {
+    let units = sample.chunks_exact(2);
+    let letter = |b: u8| b.is_ascii_graphic() || b.is_ascii_whitespace() || b == 0x1b;
+    let all = |text: usize, nul: usize| units.clone().all(|u| u[nul] == 0 && letter(u[text]));
+    match sample.len() {
+        0..4 => Encoding::Bytes,
+        _ if all(0, 1) => Encoding::Utf16Le,
+        _ if all(1, 0) => Encoding::Utf16Be,
+        _ => Encoding::Bytes,
     }
 }
 
@@ -463,6 +485,36 @@ mod tests {
             let single: Vec<&[u8]> = bytes.chunks(1).collect();
             assert_eq!(lines_of(&single), ["go: é 𝄞", "second"]);
         }
+    }
+
+    #[test]
+    fn knows_utf16_without_a_mark_by_its_nuls() {
+        let text = "go: é 𝄞\nsecond and some more of it\n";
+        let le: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let be: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        // The sample is the beginning, and has to be ASCII: the é of a longer one stands behind it.
+        let ascii = "go: downloading é\nsecond\n";
+        let plain: Vec<u8> = ascii.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for bytes in [plain.as_slice(), &plain[..plain.len() - 1]] {
+            for size in [1, 3, 64] {
+                let pieces: Vec<&[u8]> = bytes.chunks(size).collect();
+                assert_eq!(lines_of(&pieces), ["go: downloading é", "second"]);
+            }
+        }
+        for bytes in [le, be] {
+            assert_ne!(
+                lines_of(&[&bytes])[0],
+                "go: é 𝄞",
+                "a letter in the sample is no ASCII"
+            );
+        }
+        let be: Vec<u8> = ascii.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        assert_eq!(lines_of(&[&be]), ["go: downloading é", "second"]);
+        let short: Vec<u8> = "go\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(lines_of(&[&short]), ["go"]);
+        // NULs alone are no text.
+        assert_eq!(lines_of(&[&[0; 40]]), [String::from_utf8(vec![0; 40]).unwrap()]);
+        assert_eq!(lines_of(&[b"a\0"]), ["a\0"]);
     }
 
     #[test]
