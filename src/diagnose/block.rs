@@ -107,6 +107,10 @@ pub(super) struct Reading {
     pub(super) fault: Fault,
     /// A warning or a trace: it counts only where nothing else was said.
     pub(super) minor: bool,
+    /// Only what stands around real causes was found.
+    pub(super) wrapper: bool,
+    /// The block begins as go's own messages do.
+    pub(super) go: bool,
 }
 
 /// The parts of a block, told apart.
@@ -145,6 +149,8 @@ pub(super) fn read(block: &Block, rules: RuleSet<'_>) -> Option<Reading> {
     match chosen {
         Some(candidate) => Some(Reading {
             minor: is_minor(block.head()),
+            wrapper: candidate.rule.weight == Weight::Wrapper,
+            go: is_go_line(block.head()),
             fault: fault(block, &parts, &candidate),
         }),
         None => unrecognised(block),
@@ -258,6 +264,7 @@ pub(super) fn is_vcs_line(text: &str) -> bool {
         "Connection closed by ",
         "Connection reset by ",
         "Connection timed out during banner",
+        "Timeout, server ",
         "client_loop: ",
         "packet_write_wait",
         "ssh_dispatch_run_fatal",
@@ -532,7 +539,12 @@ fn unrecognised(block: &Block) -> Option<Reading> {
     let mut fault = Fault::new(FaultKind::Unknown, Verdict::Unknown, &gotext::redact(head));
     fault.module = gotext::module_version(head).map(|(m, _)| m.to_owned());
     fault.version = gotext::module_version(head).map(|(_, v)| v.to_owned());
-    Some(Reading { fault, minor: false })
+    Some(Reading {
+        fault,
+        minor: false,
+        wrapper: false,
+        go: true,
+    })
 }
 
 fn fault(block: &Block, parts: &Parts<'_>, candidate: &Candidate<'_>) -> Fault {

@@ -87,22 +87,23 @@ fn find_scheme(line: &str, from: usize) -> Option<usize> {
 
 fn request_at(line: &str, at: usize) -> Option<Request<'_>> {
     let before = &line[..at];
-    let (before, quote) = match before.as_bytes().last() {
-        Some(b'"') => (&before[..before.len() - 1], Some('"')),
-        Some(b'\'') => (&before[..before.len() - 1], Some('\'')),
-        _ => (before, None),
+    let quotes = QUOTES.iter().find(|(open, _)| before.ends_with(*open));
+    let (before, quote) = match quotes {
+        Some((open, close)) => (&before[..before.len() - open.len_utf8()], Some((*open, *close))),
+        None => (before, None),
     };
     let op = OPERATIONS.iter().find(|op| before.ends_with(*op));
     // Asked before the end of the URL is looked for: every operation ends in a blank, so that
     // the search below stops at the next one and the whole stays linear.
-    if op.is_none() && quote != Some('\'') {
+    if op.is_none() && quote.is_none_or(|(open, _)| open == '"') {
         return None;
     }
     let rest = &line[at..];
     let (url, cause) = match quote {
-        Some(quote) => {
-            let end = rest.find(quote)?;
-            (&rest[..end], &rest[end + 1..])
+        Some((open, close)) => {
+            // The next opening one ends the search as well, so that it stays linear.
+            let end = rest.find([open, close])?;
+            (&rest[..end], rest[end..].strip_prefix(close)?)
         }
         None => {
             let end = rest.find([' ', '\t', ')', ',']).unwrap_or(rest.len());
@@ -114,9 +115,9 @@ fn request_at(line: &str, at: usize) -> Option<Request<'_>> {
     let cause = match cause.strip_prefix(':') {
         Some(cause) => cause.trim_start(),
         None if op.is_some() && cause.trim().is_empty() => "",
-        // Localised git: `fatal: no es posible acceder a 'URL': cause` has no known operation
-        // but always the colon; without both this is a URL that is merely mentioned.
-        None => return None,
+        // Git in another language: `fatal: no es posible acceder a 'URL': cause` has no known
+        // operation but always the colon; without both this is a URL that is merely mentioned.
+        None => behind_colon(cause).filter(|_| op.is_none())?,
     };
     let (before, op) = before.split_at(before.len() - op.map_or(0, |op| op.len()));
     let op = op.trim_end();
@@ -130,6 +131,27 @@ fn request_at(line: &str, at: usize) -> Option<Request<'_>> {
         url,
         cause,
     })
+}
+
+/// The quotation marks that git and go set around a URL, in the languages that git speaks.
+const QUOTES: &[(char, char)] = &[
+    ('"', '"'),
+    ('\'', '\''),
+    ('«', '»'),
+    ('‘', '’'),
+    ('“', '”'),
+    ('„', '“'),
+];
+
+/// What stands behind the colon of a language that puts a word, a blank or a wide colon there:
+/// `'URL' zugreifen: cause`, `'URL' : cause`, `'URL'：cause`.
+fn behind_colon(text: &str) -> Option<&str> {
+    let (at, colon) = text
+        .char_indices()
+        .take(40)
+        .find(|(_, c)| matches!(c, ':' | '：' | '\'' | '"'))?;
+    let behind = &text[at + colon.len_utf8()..];
+    matches!(colon, ':' | '：').then(|| behind.trim_start())
 }
 
 /// `host[:port]` of a URL, user information removed. Go 1.21 prints
@@ -308,7 +330,7 @@ pub fn module_word(text: &str) -> Option<&str> {
 /// `package` (`no required module provides package P`).
 #[must_use]
 pub fn import_path(text: &str) -> Option<&str> {
-    for word in ["import path \"", "package \"", "package "] {
+    for word in ["import path \"", "package \"", "import \"", "package "] {
         if let Some(at) = text.rfind(word) {
             let rest = &text[at + word.len()..];
             let end = rest.find(['"', ' ', ';', ':', ',', ')']).unwrap_or(rest.len());
@@ -394,7 +416,7 @@ pub fn status(cause: &str) -> Option<u16> {
 /// The number behind one of the words by which git and curl name a status.
 #[must_use]
 pub fn git_status(line: &str) -> Option<u16> {
-    if !line.bytes().any(|b| b == b'4' || b == b'5') {
+    if !line.bytes().any(|b| b.is_ascii_digit()) {
         return None;
     }
     for word in [
@@ -406,6 +428,7 @@ pub fn git_status(line: &str) -> Option<u16> {
         "Unexpected HTTP status ",
         "HTTP ",
         "return value (",
+        "status code ",
     ] {
         if let Some(at) = line.rfind(word)
             && let Some(found) = status(&line[at + word.len()..])
@@ -414,6 +437,34 @@ pub fn git_status(line: &str) -> Option<u16> {
         }
     }
     None
+}
+
+/// The number in `curl 56 …`, as git writes it behind `RPC failed;`.
+#[must_use]
+pub fn curl_code(line: &str) -> Option<u16> {
+    let at = line.find("curl ")?;
+    let rest = &line[at + "curl ".len()..];
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    let whole = (1..=2).contains(&digits) && rest[digits..].starts_with(' ');
+    whole.then(|| rest[..digits].parse().ok()).flatten()
+}
+
+/// `VERB /path: errno` and `VERB '/path': errno`, as programs write it about files of this machine.
+#[must_use]
+pub fn is_local_file(line: &str) -> bool {
+    let line = line.trim_start();
+    if line.starts_with("remote:") {
+        return false;
+    }
+    line.match_indices([' ', '\'', '"'])
+        .map(|(at, _)| &line[at + 1..])
+        .filter(|path| is_absolute(path) && !path.starts_with("//"))
+        .any(|path| {
+            // Behind the drive of `C:\x`; a path ends where its quotation or the word does.
+            let end = path.bytes().skip(2).position(|b| b" '\":".contains(&b));
+            let behind = end.map_or("", |end| &path[end + 2..]);
+            behind.trim_start_matches(['\'', '"']).starts_with(": ")
+        })
 }
 
 /// Net's own shapes inside a cause.
@@ -425,6 +476,8 @@ pub enum NetShape {
     Dial,
     /// `read tcp a->b: …`, `write tcp a->b: …`, `wsarecv: …`, `wsasend: …`.
     Transfer,
+    /// `dial tcp addr: socket: …`: this machine gives no socket.
+    Socket,
     /// `open path: …`: a file on this machine.
     File,
     /// `EOF` and nothing else.
@@ -447,6 +500,9 @@ pub fn shape(cause: &str) -> Option<NetShape> {
     // the outermost of the three says whose fault it is, but a lookup always wins over its dial.
     if is_lookup(cause) {
         return Some(NetShape::Lookup);
+    }
+    if op_error(cause, &["dial"]) && has_call(cause, &["socket:"]) {
+        return Some(NetShape::Socket);
     }
     if op_error(cause, &["dial"]) || has_call(cause, &["connectex:", "connect:", "getsockopt:"]) {
         return Some(NetShape::Dial);

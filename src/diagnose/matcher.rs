@@ -197,7 +197,13 @@ impl RuleSet<'_> {
     pub(super) fn answer(&self, text: &str) -> Option<&'static Rule> {
         let table = TABLE.as_ref()?;
         let words = Words::of(table, text);
-        self.heaviest(table, Part::Answer, &words, |entry| words.fits(entry))
+        self.heaviest(table, Part::Answer, &words, |entry| {
+            words.fits(entry)
+                && match entry.rule.pattern {
+                    Pattern::Words(_) => true,
+                    Pattern::Shape(shape) => fits_answer_shape(shape, text),
+                }
+        })
     }
 
     /// The rule for a fault behind the server that answered 404.
@@ -215,7 +221,15 @@ impl RuleSet<'_> {
 
     /// Whether a server's words speak of a fault on its own way to the module.
     fn is_origin_fault(&self, text: &str) -> bool {
-        if !any_word(text) {
+        if !any_word(text) || !is_told_by_go(text) {
+            return false;
+        }
+        // What a proxy puts in front of whatever it could not fetch.
+        let text = text.trim_start();
+        let text = text.strip_prefix("not found: ").unwrap_or(text);
+        // An answer settles it, however many faults are told beside it.
+        let answer = self.answer(text);
+        if answer.is_some_and(|r| r.weight > Weight::Wrapper && r.verdict != Verdict::Retry) {
             return false;
         }
         let rule = self.vcs(text).or_else(|| {
@@ -224,7 +238,9 @@ impl RuleSet<'_> {
             }
             let behind = text.split_once(": ").map_or(text, |(_, rest)| rest);
             let last = text.trim_end().rsplit(": ").next()?;
-            self.cause(behind, None).or_else(|| self.cause(last, None))
+            [text, behind, last]
+                .iter()
+                .find_map(|part| self.cause(part, None))
         });
         rule.is_some_and(|rule| rule.verdict == Verdict::Retry && rule.kind != FaultKind::Dns)
     }
@@ -245,6 +261,19 @@ impl RuleSet<'_> {
         }
         best
     }
+}
+
+/// Whether a server's words are what go, or a proxy that runs go, says of a fetch: `not found: …`, a
+/// module with its version in front, a VCS's exit status, a request. A page for people is none of
+/// these, whatever words stand in it.
+fn is_told_by_go(text: &str) -> bool {
+    let text = text.trim_start();
+    !text.starts_with('<')
+        && (text.starts_with("not found: ")
+            || text.contains(": exit status ")
+            || text
+                .lines()
+                .any(|line| gotext::request(line).is_some() || gotext::module_version(line).is_some()))
 }
 
 /// How much a rule counts against others of the same block.
@@ -284,7 +313,15 @@ fn fits_shape<F: FnOnce() -> Option<NetShape>>(
         Shape::Unparsable => op == Some("parse"),
         Shape::ProxyDial => cause.starts_with("proxyconnect ") && cause.contains(": dial "),
         Shape::ProxyConnect => cause.starts_with("proxyconnect "),
-        Shape::GitUrl | Shape::Errno | Shape::Line(_) | Shape::Origin => false,
+        Shape::ProxyLookup => {
+            let silent = ["timeout", "misbehaving", "emporary"];
+            cause.starts_with("proxyconnect ")
+                && **net == Some(NetShape::Lookup)
+                && !silent.iter().any(|word| cause.contains(word))
+        }
+        Shape::Socket => **net == Some(NetShape::Socket),
+        Shape::NetPackage => cause.starts_with("net/http: "),
+        _ => false,
     }
 }
 
@@ -297,8 +334,110 @@ fn fits_vcs_shape(shape: Shape, text: &str) -> bool {
             .any(|r| r.url.ends_with('/') && !r.cause.is_empty()),
         Shape::Errno => text.contains("errno="),
         Shape::Line(head) => text.lines().any(|line| line.trim_start().starts_with(head)),
+        Shape::GitTransport => text.lines().any(is_transport),
+        Shape::CurlCode => text.lines().filter_map(gotext::curl_code).any(|code| {
+            // Names, connecting, HTTP/2 and 3, TLS that was cut, a body that was cut, a clock, sending, receiving.
+            matches!(code, 6 | 7 | 16 | 18 | 28 | 35 | 52 | 55 | 56 | 92 | 95 | 96)
+        }),
+        Shape::SshConnection => text.lines().any(is_ssh_connection),
+        Shape::OpenSsl => text.lines().any(is_openssl),
+        Shape::LocalFile => text.lines().any(gotext::is_local_file),
+        Shape::Translated(words) => words.iter().any(|word| text.contains(word)),
         _ => false,
     }
+}
+
+fn fits_answer_shape(shape: Shape, text: &str) -> bool {
+    match shape {
+        Shape::Advice => text.lines().zip(text.lines().skip(1)).any(|(line, next)| {
+            line.trim_end().ends_with(':') && !line.eq_ignore_ascii_case("usage:") && {
+                let next = next.trim_start();
+                ["go get ", "go mod ", "go work ", "go install "]
+                    .iter()
+                    .any(|command| next.starts_with(command))
+            }
+        }),
+        Shape::AnswerStatus(from, to) => text.lines().any(|line| {
+            line.contains("status code ")
+                && gotext::git_status(line).is_some_and(|status| (from..=to).contains(&status))
+        }),
+        _ => false,
+    }
+}
+
+/// A line of git's behind its `fatal: ` or `error: `, in whatever language.
+fn behind_severity(line: &str) -> &str {
+    let line = line.trim_start();
+    if line.starts_with("remote:") {
+        return "";
+    }
+    line.char_indices()
+        .take(24)
+        .find(|(_, c)| matches!(c, ':' | '：'))
+        .map_or(line, |(at, colon)| {
+            let program = TRANSPORTS.iter().any(|name| line.starts_with(name));
+            let rest = &line[at + colon.len_utf8()..];
+            if program || rest.starts_with("//") {
+                line
+            } else {
+                rest.trim_start()
+            }
+        })
+}
+
+/// Git's programs that talk to the other side, and what it calls the exchange.
+const TRANSPORTS: &[&str] = &[
+    "fetch-pack",
+    "index-pack",
+    "remote-curl",
+    "git-remote-http",
+    "git fetch-pack",
+    "RPC ",
+];
+
+/// What git says of an exchange that did not come to its end.
+fn is_transport(line: &str) -> bool {
+    const HEADS: &[&str] = &[
+        "expected ",
+        "error reading ",
+        "error processing ",
+        "remote did not ",
+        "http://",
+        "https://",
+    ];
+    let said = behind_severity(line);
+    let local = [
+        "config file",
+        "fork",
+        "died of signal",
+        "unable to create",
+        "unable to write",
+    ];
+    let number = said.bytes().take_while(u8::is_ascii_digit).count();
+    let speaks = TRANSPORTS.iter().any(|name| said.starts_with(name))
+        || HEADS.iter().any(|head| said.starts_with(head))
+        || (number > 0 && said[number..].starts_with(" bytes of "))
+        || gotext::contains_ignoring_case(said, "remote end hung up")
+        || said
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .any(|word| word == "EOF");
+    speaks && !local.iter().any(|word| said.contains(word))
+}
+
+/// `Connection to 192.0.2.1 port 22: …`, `Connection closed by 192.0.2.1 port 22`.
+fn is_ssh_connection(line: &str) -> bool {
+    line.split_once("onnection ")
+        .and_then(|(_, rest)| rest.split_once(" port "))
+        .is_some_and(|(_, port)| port.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+/// `error:0A000086:SSL routines::…`; the number 0 stands for no error at all.
+fn is_openssl(line: &str) -> bool {
+    line.match_indices("error:").any(|(at, word)| {
+        let rest = &line[at + word.len()..];
+        let digits = rest.bytes().take_while(u8::is_ascii_hexdigit).count();
+        digits == 8 && rest[8..].starts_with(':') && rest[..8].bytes().any(|b| b != b'0')
+    })
 }
 
 /// The reason phrases of RFC 9110 and its kin, as `net/http` and proxies write them.

@@ -58,6 +58,10 @@ pub enum Shape {
     Transfer,
     /// `write /path: …`.
     File,
+    /// `dial tcp addr: socket: …`: no connection was tried yet.
+    Socket,
+    /// `net/http: …`: the HTTP client's own words.
+    NetPackage,
     /// An HTTP status in this range.
     Status(u16, u16),
     /// A reason phrase of HTTP without its number, as CONNECT's answer is printed.
@@ -76,8 +80,27 @@ pub enum Shape {
     ProxyDial,
     /// `proxyconnect tcp: …`.
     ProxyConnect,
+    /// `proxyconnect tcp: dial tcp: lookup …` where the resolver answered.
+    ProxyLookup,
     /// A line of a VCS's that begins so, whatever follows.
     Line(&'static str),
+    /// What git's transport programs, or git about what they delivered, say: `fetch-pack: …`, `RPC …`,
+    /// `… EOF`, `N bytes of …`, `expected …`, `error reading …`, `remote did not …`, `https://… …`.
+    GitTransport,
+    /// `curl N …` with a number that says that a connection failed or broke.
+    CurlCode,
+    /// ssh about its connection: `Connection … port N…`.
+    SshConnection,
+    /// `error:0A000086:SSL routines::…`: OpenSSL's own frame.
+    OpenSsl,
+    /// `… /path …: …`: a file on this machine.
+    LocalFile,
+    /// One of these translations stands in the text.
+    Translated(&'static [&'static str]),
+    /// A message that ends in a go command to run: `to add it:` and `go get M` below.
+    Advice,
+    /// `status code N` in go's own message.
+    AnswerStatus(u16, u16),
     /// A server's words that the other rows take for a fault (names that do not resolve excepted:
     /// a proxy in the internet cannot know a private one).
     Origin,
@@ -95,6 +118,18 @@ impl Shape {
                 "`read tcp A->B: *`, `write tcp A->B: *`, `wsarecv: *`, `wsasend: *`".to_owned()
             }
             Self::File => "`OP /path: *`".to_owned(),
+            Self::Socket => "`dial tcp ADDR: socket: *`".to_owned(),
+            Self::NetPackage => "`net/http: *`".to_owned(),
+            Self::ProxyLookup => "`proxyconnect tcp: dial tcp: lookup *`, answered".to_owned(),
+            Self::GitTransport => "`fetch-pack: *`, `remote-curl: *`, `index-pack *`, `RPC *`, `* EOF`, `N bytes of *`, `expected *`, `error reading *`, `remote did not *`, `URL *`".to_owned(),
+            Self::CurlCode => "`curl N *`, N of a connection that failed or broke".to_owned(),
+            Self::SshConnection => "`Connection * port N*`".to_owned(),
+            Self::OpenSsl => "`error:0A000086:*`".to_owned(),
+            Self::LocalFile => "`* /path*: *`".to_owned(),
+            Self::Translated(words) => words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(" or "),
+            Self::Advice => "a colon at the end, and below it a `go` command to run".to_owned(),
+            Self::AnswerStatus(a, b) if a == b => format!("`status code {a}`"),
+            Self::AnswerStatus(a, b) => format!("`status code {a}` to `{b}`"),
             Self::Status(a, b) if a == b => format!("status {a}"),
             Self::Status(a, b) => format!("status {a} to {b}"),
             Self::Reason(a, b) if a == b => format!("the reason phrase of {a} without a number"),
@@ -169,6 +204,8 @@ pub struct Rule {
     pub mend: Option<MendKind>,
     /// Only go prints this: no other sign is needed that the line is go's.
     pub alone: bool,
+    /// The operating system's own words (errno, name resolution): they mean the same wherever they stand.
+    pub system: bool,
     /// Where the text was seen: a file of Go's source tree, of another program's, or a page.
     pub seen: &'static str,
 }
@@ -193,6 +230,7 @@ impl Rule {
             weight: Weight::Strong,
             mend: None,
             alone: matches!(part, Part::Answer),
+            system: false,
             seen,
         }
     }
@@ -225,6 +263,12 @@ impl Rule {
     /// The words could stand in any program's output.
     const fn common(mut self) -> Self {
         self.alone = false;
+        self
+    }
+
+    /// The operating system's own words.
+    const fn system(mut self) -> Self {
+        self.system = true;
         self
     }
 
@@ -322,19 +366,37 @@ use FaultKind::{
 };
 use Verdict::{Final, Repair, Retry, Switch};
 
+/// `the remote end hung up unexpectedly` as git says it elsewhere.
+const HUNG_UP: &[&str] = &[
+    "отдалеченото хранилище неочаквано прекъсна връзката",
+    "el remot ha penjat inesperadament",
+    "Die Gegenseite hat unerwartet abgebrochen",
+    "el remoto se colgó de manera inesperada",
+    "l'hôte distant a fermé la connexion de manière inattendue",
+    "ujung remote menggantung secara tidak terduga",
+    "l'interlocutore remoto ha chiuso inaspettatamente la connessione",
+    "zdalna maszyna nieoczekiwanie się rozłączyła",
+    "o lado remoto desligou inesperadamente",
+    "fjärren lade på oväntat",
+    "uzak konum beklenmedik bir biçimde hattı kapattı",
+    "máy chủ bị treo bất ngờ",
+    "远端意外挂断了",
+    "遠端意外掛斷了",
+];
+
 /// Every row. One line each, so that the table can be read as one.
 #[rustfmt::skip]
 pub static RULES: &[Rule] = &[
     // ---- Cause: this machine ----
-    cause("os-files", &["too many open files"], Disk, Final, "syscall/zerrors_linux_amd64.go EMFILE"),
-    cause("os-space", &["no space left on device"], Disk, Final, "syscall/zerrors_linux_amd64.go ENOSPC"),
-    cause("os-space-windows", &["there is not enough space on the disk"], Disk, Final, "https://learn.microsoft.com/windows/win32/debug/system-error-codes--0-499- ERROR_DISK_FULL"),
-    cause("os-quota", &["disk quota exceeded"], Disk, Final, "syscall/zerrors_linux_amd64.go EDQUOT"),
-    cause("os-quota-darwin", &["disc quota exceeded"], Disk, Final, "syscall/zerrors_darwin_amd64.go EDQUOT"),
-    cause("os-readonly", &["read-only file system"], Disk, Final, "syscall/zerrors_linux_amd64.go EROFS"),
-    cause("os-memory", &["cannot allocate memory"], Disk, Final, "syscall/zerrors_linux_amd64.go ENOMEM"),
+    cause("os-files", &["too many open files"], Disk, Final, "syscall/zerrors_linux_amd64.go EMFILE").system(),
+    cause("os-space", &["no space left on device"], Disk, Final, "syscall/zerrors_linux_amd64.go ENOSPC").system(),
+    cause("os-space-windows", &["there is not enough space on the disk"], Disk, Final, "https://learn.microsoft.com/windows/win32/debug/system-error-codes--0-499- ERROR_DISK_FULL").system(),
+    cause("os-quota", &["disk quota exceeded"], Disk, Final, "syscall/zerrors_linux_amd64.go EDQUOT").system(),
+    cause("os-quota-darwin", &["disc quota exceeded"], Disk, Final, "syscall/zerrors_darwin_amd64.go EDQUOT").system(),
+    cause("os-readonly", &["read-only file system"], Disk, Final, "syscall/zerrors_linux_amd64.go EROFS").system(),
+    cause("os-memory", &["cannot allocate memory"], Disk, Final, "syscall/zerrors_linux_amd64.go ENOMEM").system(),
     // ---- Cause: the HTTPS proxy of the environment ----
-    cause("https-proxy-name", &["proxyconnect", "no such host"], Config, Final, "https://github.com/golang/go/issues/38084"),
+    shape("https-proxy-name", Shape::ProxyLookup, Config, Final, "https://github.com/golang/go/issues/38084"),
     cause("https-proxy-scheme", &["unsupported protocol scheme"], Config, Final, "net/http/transport.go roundTrip"),
     cause("https-proxy-auth", &["proxy authentication required"], Auth, Final, "net/http/transport.go dialConn after CONNECT"),
     cause("socks-auth", &["socks connect", "username/password"], Auth, Final, "net/http/socks_bundle.go UsernamePassword.Authenticate"),
@@ -365,7 +427,7 @@ pub static RULES: &[Rule] = &[
     cause("h2-stream", &["stream error: stream id"], Http2, Retry, "net/http/h2_bundle.go StreamError"),
     cause("h2-connection", &["connection error: "], Http2, Retry, "net/http/h2_bundle.go ConnectionError"),
     cause("h2-other", &["http2: "], Http2, Retry, "net/http/h2_bundle.go"),
-    cause("h2-frames", &["malformed http response", "x00"], Http2, Retry, "net/http/response.go ReadResponse on a reply in HTTP/2 frames"),
+    cause("h2-frames", &["malformed http response \"\\x00"], Http2, Retry, "net/http/response.go ReadResponse on a reply in HTTP/2 frames"),
     // ---- Cause: clocks ----
     cause("headers-timeout", &["timeout awaiting response headers"], Timeout, Retry, "net/http/transport.go errTimeout").nobody(),
     cause("client-timeout-headers", &["client.timeout exceeded while awaiting headers"], Timeout, Retry, "net/http/client.go timeoutError").nobody(),
@@ -375,23 +437,24 @@ pub static RULES: &[Rule] = &[
     cause("context-canceled", &["context canceled"], Timeout, Retry, "context/context.go Canceled"),
     // ---- Cause: names ----
     cause("dns-port", &["unknown port"], Config, Final, "net/port.go, net/net.go AddrError"),
-    cause("dns-nxdomain", &["no such host"], Dns, Retry, "net/net.go errNoSuchHost").nobody(),
+    cause("dns-nxdomain", &["no such host"], Dns, Retry, "net/net.go errNoSuchHost").nobody().system(),
     cause("dns-no-answer", &["no answer from dns server"], Dns, Retry, "net/dnsclient_unix.go errNoAnswerFromDNSServer").nobody(),
     shape("dns", Shape::Lookup, Dns, Retry, "net/net.go DNSError.Error").nobody(),
     // ---- Cause: connecting ----
-    cause("connect-no-network", &["dial ", "network is unreachable"], Connect, Retry, "syscall/zerrors_linux_amd64.go ENETUNREACH").nobody(),
-    cause("connect-no-network-windows", &["unreachable network"], Connect, Retry, "https://learn.microsoft.com/windows/win32/winsock/windows-sockets-error-codes-2 WSAENETUNREACH").nobody(),
-    cause("connect-no-network-down", &["dial ", "network is down"], Connect, Retry, "syscall/zerrors_linux_amd64.go ENETDOWN").nobody(),
+    cause("connect-no-network", &["dial ", "network is unreachable"], Connect, Retry, "syscall/zerrors_linux_amd64.go ENETUNREACH").nobody().system(),
+    cause("connect-no-network-windows", &["unreachable network"], Connect, Retry, "https://learn.microsoft.com/windows/win32/winsock/windows-sockets-error-codes-2 WSAENETUNREACH").nobody().system(),
+    cause("connect-no-network-down", &["dial ", "network is down"], Connect, Retry, "syscall/zerrors_linux_amd64.go ENETDOWN").nobody().system(),
     cause("connect-address", &["missing port in address"], Config, Final, "net/ipsock.go SplitHostPort"),
+    shape("socket", Shape::Socket, Disk, Final, "net/sock_posix.go socket, os/error.go SyscallError"),
     cause("connect-timeout", &["dial ", "i/o timeout"], Connect, Retry, "net/net.go timeoutError").nobody(),
-    cause("connect-timed-out", &["dial ", "timed out"], Connect, Retry, "syscall/zerrors_darwin_amd64.go ETIMEDOUT").nobody(),
+    cause("connect-timed-out", &["dial ", "timed out"], Connect, Retry, "syscall/zerrors_darwin_amd64.go ETIMEDOUT").nobody().system(),
     shape("connect", Shape::Dial, Connect, Retry, "net/net.go OpError.Error, os/error.go SyscallError").nobody(),
     // ---- Cause: a connection that broke ----
     cause("transfer-timeout", &["i/o timeout"], Timeout, Retry, "net/net.go timeoutError, os/error.go ErrDeadlineExceeded"),
     shape("transfer", Shape::Transfer, Reset, Retry, "net/net.go OpError.Error"),
-    cause("reset", &["connection reset by peer"], Reset, Retry, "syscall/zerrors_linux_amd64.go ECONNRESET"),
-    cause("broken-pipe", &["broken pipe"], Reset, Retry, "syscall/zerrors_linux_amd64.go EPIPE"),
-    cause("not-connected", &["socket is not connected"], Reset, Retry, "https://github.com/becheran/roumon/issues/4"),
+    cause("reset", &["connection reset by peer"], Reset, Retry, "syscall/zerrors_linux_amd64.go ECONNRESET").system(),
+    cause("broken-pipe", &["broken pipe"], Reset, Retry, "syscall/zerrors_linux_amd64.go EPIPE").system(),
+    cause("not-connected", &["socket is not connected"], Reset, Retry, "https://github.com/becheran/roumon/issues/4").system(),
     cause("closed-connection", &["use of closed network connection"], Reset, Retry, "net/net.go ErrClosed"),
     cause("idle-closed", &["server closed idle connection"], Reset, Retry, "net/http/transport.go errServerClosedIdle"),
     shape("eof", Shape::Eof, Eof, Retry, "io/io.go EOF"),
@@ -407,6 +470,7 @@ pub static RULES: &[Rule] = &[
     cause("network-limit-request", &["network disabled by cmdgonetlimit"], Config, Final, "cmd/go/internal/base/limit.go AcquireNet"),
     cause("json-other", &["json: "], Garbage, Switch, "encoding/json/decode.go UnmarshalTypeError"),
     cause("json-time", &["parsing time"], Garbage, Switch, "time/format.go ParseError in a .info"),
+    cause("http-own-input", &["net/http: invalid "], Config, Final, "net/http/transport.go roundTrip, badStringError for a header or method"),
     cause("http-malformed", &["malformed "], Garbage, Switch, "net/http/response.go badStringError"),
     cause("http-chunks", &["chunk"], Garbage, Retry, "net/http/internal/chunked.go"),
     cause("http-transport-broken", &["transport connection broken"], Reset, Retry, "net/http/transport.go transportReadFromServerError, mapRoundTripError"),
@@ -420,8 +484,8 @@ pub static RULES: &[Rule] = &[
     cause("redirect-location", &["location header"], Garbage, Switch, "net/http/client.go Do, failed to parse Location header"),
     cause("zip-too-large", &["downloaded zip file too large"], NotFound, Final, "cmd/go/internal/modfetch/proxy.go Zip"),
     // ---- Cause: files on this machine ----
-    cause("file-stale-mount", &["transport endpoint is not connected"], Disk, Retry, "syscall/zerrors_linux_amd64.go ENOTCONN from a broken FUSE mount"),
-    cause("file-mount-timeout", &["connection timed out"], Disk, Retry, "syscall/zerrors_linux_amd64.go ETIMEDOUT from a network file system"),
+    cause("file-stale-mount", &["transport endpoint is not connected"], Disk, Retry, "syscall/zerrors_linux_amd64.go ENOTCONN from a broken FUSE mount").system(),
+    cause("file-mount-timeout", &["connection timed out"], Disk, Retry, "syscall/zerrors_linux_amd64.go ETIMEDOUT from a network file system").system(),
     shape("file", Shape::File, Disk, Final, "io/fs/fs.go PathError.Error"),
     // ---- Cause: statuses ----
     shape("status-429", Shape::Status(429, 429), RateLimit, Retry, "https://github.com/goproxy/goproxy.cn/issues/150"),
@@ -443,6 +507,7 @@ pub static RULES: &[Rule] = &[
     shape("connect-5xx", Shape::Reason(500, 599), ProxyConnect, Retry, "net/http/transport.go dialConn after CONNECT").nobody(),
     shape("connect-refusal", Shape::OwnWords, ProxyConnect, Final, "net/http/transport.go dialConn after CONNECT"),
     cause("connect-unknown-status", &["unknown status code"], ProxyConnect, Retry, "net/http/transport.go dialConn after CONNECT").nobody(),
+    shape("http-client", Shape::NetPackage, Reset, Retry, "net/http/transport.go, transfer.go"),
     shape("request-failed", Shape::Anything, FaultKind::Unknown, Retry, "net/url/url.go Error.Error"),
     // ---- Vcs: answers ----
     vcs("git-auth-prompt", &["could not read username"], Auth, Final, "git credential.c"),
@@ -475,6 +540,7 @@ pub static RULES: &[Rule] = &[
     vcs("ssh-too-many-keys", &["too many authentication failures"], Auth, Final, "openssh packet.c"),
     vcs("ssh-no-algorithm", &["unable to negotiate with"], Config, Final, "openssh packet.c"),
     vcs("ssh-missing", &["cannot run ssh"], Config, Final, "git run-command.c"),
+    vcs("bzr-not-branch", &["not a branch: \"http"], NotFound, Final, "https://github.com/census-instrumentation/opencensus-service/issues/567"),
     vcs("hg-not-found", &["abort: http error 404"], NotFound, Final, "mercurial httppeer.py"),
     vcs("hg-auth", &["abort: authorization failed"], Auth, Final, "mercurial httppeer.py"),
     vcs("hg-auth-required", &["abort: http authorization required"], Auth, Final, "mercurial url.py"),
@@ -494,10 +560,10 @@ pub static RULES: &[Rule] = &[
     vcs("svn-aborted", &["e120106"], Reset, Retry, "subversion: APR serf aborted connection"),
     // ---- Vcs: this machine ----
     vcs("git-missing", &["executable file not found"], Config, Final, "os/exec/lp_unix.go ErrNotFound"),
-    vcs("git-space", &["no space left on device"], Disk, Final, "syscall/zerrors_linux_amd64.go ENOSPC"),
-    vcs("git-quota", &["disk quota exceeded"], Disk, Final, "syscall/zerrors_linux_amd64.go EDQUOT"),
-    vcs("git-readonly", &["read-only file system"], Disk, Final, "syscall/zerrors_linux_amd64.go EROFS"),
-    vcs("git-files", &["too many open files"], Disk, Final, "syscall/zerrors_linux_amd64.go EMFILE"),
+    vcs("git-space", &["no space left on device"], Disk, Final, "syscall/zerrors_linux_amd64.go ENOSPC").system(),
+    vcs("git-quota", &["disk quota exceeded"], Disk, Final, "syscall/zerrors_linux_amd64.go EDQUOT").system(),
+    vcs("git-readonly", &["read-only file system"], Disk, Final, "syscall/zerrors_linux_amd64.go EROFS").system(),
+    vcs("git-files", &["too many open files"], Disk, Final, "syscall/zerrors_linux_amd64.go EMFILE").system(),
     vcs("git-mkdir", &["could not create", "permission denied"], Disk, Final, "git dir.c, environment.c").unless(&["permission denied ("]),
     vcs("git-open", &["cannot open", "permission denied"], Disk, Final, "git builtin/fetch.c").unless(&["permission denied ("]),
     // ---- Vcs: a repository in the cache that is broken ----
@@ -516,6 +582,7 @@ pub static RULES: &[Rule] = &[
     vcs("vcs-lock", &[".lock': file exists"], Cache, Repair, "git lockfile.c").mend(MendKind::Vcs),
     vcs("vcs-shallow-changed", &["shallow file has changed"], Cache, Repair, "git shallow.c").mend(MendKind::Vcs),
     vcs("vcs-head", &["failed to resolve head"], Cache, Repair, "git builtin/fsck.c").mend(MendKind::Vcs),
+    vcs("vcs-bzr", &["not a branch: ", "location is a repository"], Cache, Repair, "https://github.com/perlin-network/life/issues/51").mend(MendKind::Vcs),
     // ---- Vcs: TLS ----
     vcs("git-certificate", &["certificate verification failed"], Certificate, Switch, "curl lib/vtls/gtls.c"),
     vcs("git-certificate-problem", &["ssl certificate problem"], Certificate, Switch, "curl lib/vtls/openssl.c"),
@@ -523,6 +590,8 @@ pub static RULES: &[Rule] = &[
     vcs("git-certificate-openssl", &["certificate verify failed"], Certificate, Switch, "openssl ssl/statem/statem_clnt.c"),
     vcs("git-certificate-peer", &["peer certificate"], Certificate, Switch, "curl lib/strerror.c CURLE_PEER_FAILED_VERIFICATION"),
     vcs("git-certificate-revocation", &["crypt_e_"], Certificate, Switch, "curl lib/vtls/schannel.c"),
+    vcs("git-certificate-revoked", &["revocation function"], Certificate, Switch, "https://github.com/golang/go/issues/30405"),
+    vcs("git-certificate-other", &["certificate"], Certificate, Switch, "curl lib/vtls").weak().unless(&["error setting certificate"]),
     vcs("git-certificate-schannel", &["sec_e_untrusted_root"], Certificate, Switch, "curl lib/vtls/schannel.c"),
     vcs("git-certificate-schannel-name", &["sec_e_wrong_principal"], Certificate, Switch, "curl lib/vtls/schannel.c"),
     vcs("git-certificate-schannel-date", &["sec_e_cert_expired"], Certificate, Switch, "curl lib/vtls/schannel.c"),
@@ -545,35 +614,39 @@ pub static RULES: &[Rule] = &[
     vcs("git-schannel-handshake", &["failed to receive handshake"], TlsHandshake, Retry, "curl lib/vtls/schannel.c").nobody(),
     vcs("git-schannel-init", &["schannel: "], TlsHandshake, Retry, "curl lib/vtls/schannel.c").weak().nobody(),
     vcs("git-libressl", &["libressl ssl_connect"], TlsHandshake, Retry, "curl lib/vtls/openssl.c").nobody(),
+    vcs("git-ssl-record", &["bad record mac"], Reset, Retry, "openssl crypto/err/openssl.txt SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC"),
+    vcs("git-ssl-unsaid", &["lib(0)::reason(0)"], TlsHandshake, Retry, "curl lib/vtls/openssl.c, an empty error queue").nobody(),
+    vcs("git-ssl-unknown", &["unknown ssl protocol error"], TlsHandshake, Retry, "https://github.com/kothar/go-backblaze/issues/21").nobody(),
+    vcs_shape("git-openssl", Shape::OpenSsl, Config, Final, "openssl crypto/err/openssl.txt").weak(),
     // ---- Vcs: names and connecting ----
     vcs("git-resolve", &["could not resolve host"], Dns, Retry, "curl lib/strerror.c CURLE_COULDNT_RESOLVE_HOST").nobody(),
     vcs("git-resolving-timeout", &["resolving timed out"], Dns, Retry, "curl lib/asyn-thread.c").nobody(),
     vcs("git-look-up", &["unable to look up"], Dns, Retry, "git connect.c").nobody(),
-    vcs("vcs-name-unknown", &["name or service not known"], Dns, Retry, "glibc gai_strerror").nobody(),
-    vcs("vcs-name-temporary", &["temporary failure in name resolution"], Dns, Retry, "glibc gai_strerror").nobody(),
-    vcs("vcs-name-darwin", &["nodename nor servname provided"], Dns, Retry, "Darwin gai_strerror").nobody(),
-    vcs("vcs-name-musl", &["name does not resolve"], Dns, Retry, "musl gai_strerror.c").nobody(),
-    vcs("vcs-name-windows", &["no such host is known"], Dns, Retry, "WSAHOST_NOT_FOUND").nobody(),
+    vcs("vcs-name-unknown", &["name or service not known"], Dns, Retry, "glibc gai_strerror").nobody().system(),
+    vcs("vcs-name-temporary", &["temporary failure in name resolution"], Dns, Retry, "glibc gai_strerror").nobody().system(),
+    vcs("vcs-name-darwin", &["nodename nor servname provided"], Dns, Retry, "Darwin gai_strerror").nobody().system(),
+    vcs("vcs-name-musl", &["name does not resolve"], Dns, Retry, "musl gai_strerror.c").nobody().system(),
+    vcs("vcs-name-windows", &["no such host is known"], Dns, Retry, "WSAHOST_NOT_FOUND").nobody().system(),
     vcs("git-connect", &["failed to connect to"], Connect, Retry, "curl lib/connect.c").nobody(),
     vcs("git-couldnt-connect", &["couldn't connect to server"], Connect, Retry, "curl lib/strerror.c CURLE_COULDNT_CONNECT").nobody(),
     vcs("git-daemon-connect", &["unable to connect to"], Connect, Retry, "git connect.c git_tcp_connect_sock").nobody().unless(&["e170013"]),
     vcs_shape("ssh-connect", Shape::Line("ssh: connect to host "), Connect, Retry, "openssh sshconnect.c").nobody(),
     vcs("ssh-banner-timeout", &["timed out during banner exchange"], Timeout, Retry, "openssh sshconnect.c").nobody(),
-    vcs("vcs-refused", &["connection refused"], Connect, Retry, "glibc strerror ECONNREFUSED").nobody(),
-    vcs("vcs-no-route", &["no route to host"], Connect, Retry, "glibc strerror EHOSTUNREACH").nobody(),
-    vcs("vcs-no-network", &["network is unreachable"], Connect, Retry, "glibc strerror ENETUNREACH").nobody(),
-    vcs("vcs-timed-out", &["timed out"], Connect, Retry, "glibc strerror ETIMEDOUT, curl lib/connect.c").nobody().unless(&["bytes received", "bytes remaining"]),
+    vcs("vcs-refused", &["connection refused"], Connect, Retry, "glibc strerror ECONNREFUSED").nobody().system(),
+    vcs("vcs-no-route", &["no route to host"], Connect, Retry, "glibc strerror EHOSTUNREACH").nobody().system(),
+    vcs("vcs-no-network", &["network is unreachable"], Connect, Retry, "glibc strerror ENETUNREACH").nobody().system(),
+    vcs("vcs-timed-out", &["timed out"], Connect, Retry, "glibc strerror ETIMEDOUT, curl lib/connect.c").nobody().unless(&["bytes received", "bytes remaining"]).system(),
     vcs_shape("git-errno", Shape::Errno, Connect, Retry, "git connect.c").nobody(),
     vcs("git-timeout", &["operation timed out after"], Timeout, Retry, "curl lib/multi.c"),
     vcs("git-too-slow", &["operation too slow"], Timeout, Retry, "curl lib/speedcheck.c"),
     vcs("git-timeout-reached", &["timeout was reached"], Timeout, Retry, "curl lib/strerror.c CURLE_OPERATION_TIMEDOUT").nobody(),
     // ---- Vcs: connections that broke ----
-    vcs("vcs-reset", &["connection reset"], Reset, Retry, "glibc strerror ECONNRESET"),
-    vcs("vcs-reset-windows", &["connection was reset"], Reset, Retry, "curl lib/curl_sspi.c, Winsock strerror"),
-    vcs("vcs-aborted-windows", &["connection was aborted"], Reset, Retry, "curl, Winsock strerror WSAECONNABORTED"),
-    vcs("vcs-abort", &["software caused connection abort"], Reset, Retry, "glibc strerror ECONNABORTED"),
-    vcs("vcs-pipe", &["broken pipe"], Reset, Retry, "glibc strerror EPIPE"),
-    vcs("vcs-not-connected", &["is not connected"], Reset, Retry, "Darwin strerror ENOTCONN"),
+    vcs("vcs-reset", &["connection reset"], Reset, Retry, "glibc strerror ECONNRESET").system(),
+    vcs("vcs-reset-windows", &["connection was reset"], Reset, Retry, "curl lib/curl_sspi.c, Winsock strerror").system(),
+    vcs("vcs-aborted-windows", &["connection was aborted"], Reset, Retry, "curl, Winsock strerror WSAECONNABORTED").system(),
+    vcs("vcs-abort", &["software caused connection abort"], Reset, Retry, "glibc strerror ECONNABORTED").system(),
+    vcs("vcs-pipe", &["broken pipe"], Reset, Retry, "glibc strerror EPIPE").system(),
+    vcs("vcs-not-connected", &["is not connected"], Reset, Retry, "Darwin strerror ENOTCONN").system(),
     vcs("vcs-closed-remote", &["closed by remote host"], Reset, Retry, "openssh packet.c"),
     vcs_shape("ssh-closed", Shape::Line("Connection closed by "), Reset, Retry, "openssh packet.c sshpkt_fatal"),
     vcs_shape("ssh-disconnected", Shape::Line("Received disconnect from "), Reset, Retry, "openssh packet.c").weak(),
@@ -582,6 +655,8 @@ pub static RULES: &[Rule] = &[
     vcs("ssh-bad-packet", &["bad packet length"], Garbage, Switch, "openssh packet.c"),
     vcs_shape("ssh-kex", Shape::Line("kex_exchange_identification: "), Reset, Retry, "openssh kex.c").weak(),
     vcs_shape("ssh-identification", Shape::Line("ssh_exchange_identification: "), Reset, Retry, "openssh before 8.0, sshconnect.c").weak(),
+    vcs_shape("ssh-keepalive", Shape::Line("Timeout, server "), Timeout, Retry, "openssh clientloop.c server_alive_check"),
+    vcs_shape("ssh-connection", Shape::SshConnection, Reset, Retry, "openssh packet.c sshpkt_vfatal").weak().unless(&["libcrypto", "invalid key", "key length", "signature"]),
     vcs("git-empty-reply", &["empty reply from server"], Eof, Retry, "curl lib/strerror.c CURLE_GOT_NOTHING"),
     vcs("git-transfer-closed", &["transfer closed with"], Eof, Retry, "curl lib/transfer.c CURLE_PARTIAL_FILE"),
     vcs("git-body-expected", &["bytes of body are still expected"], Eof, Retry, "https://github.com/securego/gosec/issues/1284"),
@@ -595,7 +670,7 @@ pub static RULES: &[Rule] = &[
     vcs("git-unsupported-answer", &["unsupported http version"], Garbage, Switch, "curl lib/http.c"),
     vcs("git-not-valid", &["not valid: is this a git repository"], Garbage, Switch, "git remote-curl.c discover_refs"),
     vcs("git-line-length", &["bad line length character"], Garbage, Switch, "git pkt-line.c"),
-    vcs("git-protocol", &["protocol error"], Garbage, Switch, "git pkt-line.c, connect.c"),
+    vcs("git-protocol", &["protocol error: "], Garbage, Switch, "git pkt-line.c, connect.c"),
     vcs("git-connect-abort", &["proxy connect aborted"], ProxyConnect, Retry, "curl lib/http_proxy.c").nobody(),
     vcs("git-sideband", &["unexpected disconnect while reading sideband"], Eof, Retry, "git sideband.c"),
     vcs("git-index-pack", &["invalid index-pack output"], Eof, Retry, "https://github.com/securego/gosec/issues/1284"),
@@ -616,10 +691,21 @@ pub static RULES: &[Rule] = &[
     vcs_shape("git-407", Shape::Status(407, 407), Auth, Final, "curl lib/cf-h1-proxy.c, CONNECT tunnel failed"),
     vcs_shape("git-410", Shape::Status(410, 410), NotFound, Final, "git http.c"),
     vcs_shape("git-4xx", Shape::Status(400, 499), Refused, Final, "git http.c"),
+    vcs_shape("git-3xx", Shape::Status(300, 399), Config, Final, "https://github.com/asciimoo/wuzz/issues/96"),
     vcs_shape("git-url", Shape::GitUrl, Vcs, Retry, "git http.c http_init, remote-curl.c").weak(),
     vcs_shape("git-rpc", Shape::Line("error: RPC failed"), Vcs, Retry, "git remote-curl.c rpc_service").weak(),
     vcs("git-hung-up", &["remote end hung up unexpectedly"], Eof, Retry, "git pkt-line.c").weak(),
     vcs("git-flush", &["expected flush after ref listing"], Garbage, Switch, "git connect.c").weak(),
+    vcs_shape("git-hung-up-translated", Shape::Translated(HUNG_UP), Eof, Retry, "git po, \"the remote end hung up unexpectedly\"").weak(),
+    vcs_shape("git-curl", Shape::CurlCode, Vcs, Retry, "curl include/curl/curl.h CURLcode").weak(),
+    vcs_shape("git-transport", Shape::GitTransport, Vcs, Retry, "git fetch-pack.c, remote-curl.c, pkt-line.c, builtin/index-pack.c").weak(),
+    vcs_shape("git-local-file", Shape::LocalFile, Disk, Final, "git wrapper.c, environment.c").weak(),
+    vcs("git-answer-denied", &["denied"], Auth, Final, "the word for it in every VCS and forge").weak(),
+    vcs("git-answer-not-found", &["not found"], NotFound, Final, "the word for it in every VCS and forge").weak().unless(&["host not found"]),
+    vcs("git-answer-no-such", &["not exist"], NotFound, Final, "the word for it in every VCS and forge").weak(),
+    vcs("git-answer-not-allowed", &["not allowed to"], Auth, Final, "the word for it in every VCS and forge").weak(),
+    vcs("git-answer-forbidden", &["forbidden"], Auth, Final, "the word for it in every VCS and forge").weak(),
+    vcs("git-answer-unauthorized", &["unauthorized"], Auth, Final, "the word for it in every VCS and forge").weak(),
     vcs("git-killed", &["signal: killed"], Vcs, Retry, "os/exec ExitError, a VCS that somebody ended").weak(),
     vcs("git-terminated", &["signal: terminated"], Vcs, Retry, "os/exec ExitError, a VCS that somebody ended").weak(),
     vcs_shape("hg-error", Shape::Line("abort: error: "), Vcs, Retry, "mercurial scmutil.py callcatch").weak().nobody(),
@@ -671,22 +757,22 @@ pub static RULES: &[Rule] = &[
     mend("cache-not-directory", &["cache", "not a directory"], Cache, MendKind::Path, "syscall/zerrors_linux_amd64.go ENOTDIR").common(),
     mend("cache-is-directory", &["cache", "is a directory"], Cache, MendKind::Path, "syscall/zerrors_linux_amd64.go EISDIR").common().unless(&["should be a go file"]),
     // ---- Answer: this machine ----
-    answer("disk-space", &["no space left on device"], Disk, "syscall/zerrors_linux_amd64.go ENOSPC").common(),
-    answer("disk-space-windows", &["there is not enough space on the disk"], Disk, "https://learn.microsoft.com/windows/win32/debug/system-error-codes--0-499- ERROR_DISK_FULL").common(),
-    answer("disk-quota", &["disk quota exceeded"], Disk, "syscall/zerrors_linux_amd64.go EDQUOT").common(),
-    answer("disk-readonly", &["read-only file system"], Disk, "syscall/zerrors_linux_amd64.go EROFS").common(),
-    answer("disk-permission", &["permission denied"], Disk, "syscall/zerrors_linux_amd64.go EACCES").common(),
-    answer("disk-permission-windows", &["access is denied"], Disk, "https://learn.microsoft.com/windows/win32/debug/system-error-codes--0-499- ERROR_ACCESS_DENIED").common(),
-    answer("disk-not-permitted", &["operation not permitted"], Disk, "syscall/zerrors_linux_amd64.go EPERM").common(),
-    answer("disk-files", &["too many open files"], Disk, "syscall/zerrors_linux_amd64.go EMFILE").common(),
-    answer("disk-locks", &["no locks available"], Disk, "syscall/zerrors_linux_amd64.go ENOLCK").common(),
+    answer("disk-space", &["no space left on device"], Disk, "syscall/zerrors_linux_amd64.go ENOSPC").common().system(),
+    answer("disk-space-windows", &["there is not enough space on the disk"], Disk, "https://learn.microsoft.com/windows/win32/debug/system-error-codes--0-499- ERROR_DISK_FULL").common().system(),
+    answer("disk-quota", &["disk quota exceeded"], Disk, "syscall/zerrors_linux_amd64.go EDQUOT").common().system(),
+    answer("disk-readonly", &["read-only file system"], Disk, "syscall/zerrors_linux_amd64.go EROFS").common().system(),
+    answer("disk-permission", &["permission denied"], Disk, "syscall/zerrors_linux_amd64.go EACCES").common().system(),
+    answer("disk-permission-windows", &["access is denied"], Disk, "https://learn.microsoft.com/windows/win32/debug/system-error-codes--0-499- ERROR_ACCESS_DENIED").common().system(),
+    answer("disk-not-permitted", &["operation not permitted"], Disk, "syscall/zerrors_linux_amd64.go EPERM").common().system(),
+    answer("disk-files", &["too many open files"], Disk, "syscall/zerrors_linux_amd64.go EMFILE").common().system(),
+    answer("disk-locks", &["no locks available"], Disk, "syscall/zerrors_linux_amd64.go ENOLCK").common().system(),
     answer("disk-cache", &["could not create module cache"], Disk, "cmd/go/internal/modfetch/cache.go checkCacheDir"),
     answer("disk-build-cache", &["failed to initialize build cache"], Disk, "cmd/go/internal/cache/default.go"),
     answer("disk-build-cache-home", &["build cache is required"], Disk, "cmd/go/internal/cache/default.go"),
-    Rule::new("disk-mount-gone", Part::Answer, Pattern::Words(&["transport endpoint is not connected"]), Disk, Retry, "syscall/zerrors_linux_amd64.go ENOTCONN from a broken FUSE mount").common(),
-    Rule::new("disk-mount-timeout", Part::Answer, Pattern::Words(&["connection timed out"]), Disk, Retry, "syscall/zerrors_linux_amd64.go ETIMEDOUT from a network file system").common(),
-    Rule::new("disk-mount-stale", Part::Answer, Pattern::Words(&["stale file handle"]), Disk, Retry, "syscall/zerrors_linux_amd64.go ESTALE from a network file system").common(),
-    Rule::new("disk-io", Part::Answer, Pattern::Words(&["input/output error"]), Disk, Final, "syscall/zerrors_linux_amd64.go EIO").common(),
+    Rule::new("disk-mount-gone", Part::Answer, Pattern::Words(&["transport endpoint is not connected"]), Disk, Retry, "syscall/zerrors_linux_amd64.go ENOTCONN from a broken FUSE mount").common().system(),
+    Rule::new("disk-mount-timeout", Part::Answer, Pattern::Words(&["connection timed out"]), Disk, Retry, "syscall/zerrors_linux_amd64.go ETIMEDOUT from a network file system").common().system(),
+    Rule::new("disk-mount-stale", Part::Answer, Pattern::Words(&["stale file handle"]), Disk, Retry, "syscall/zerrors_linux_amd64.go ESTALE from a network file system").common().system(),
+    Rule::new("disk-io", Part::Answer, Pattern::Words(&["input/output error"]), Disk, Final, "syscall/zerrors_linux_amd64.go EIO").common().system(),
     answer("cache-relative", &["gomodcache entry is relative"], Config, "cmd/go/internal/modfetch/cache.go checkCacheDir"),
     answer("cache-unset", &["neither gomodcache nor gopath"], Config, "cmd/go/internal/modfetch/cache.go checkCacheDir"),
     answer("vcs-missing", &["executable file not found in"], Config, "os/exec/lp_unix.go ErrNotFound").common(),
@@ -805,7 +891,11 @@ pub static RULES: &[Rule] = &[
     answer("not-found-answer", &["not found: "], NotFound, "https://github.com/riferrei/srclient/issues/39").wrapper().common(),
     answer("old-vanity-status", &["ignoring https fetch with status code 4"], NotFound, "cmd/go/internal/vcs/vcs.go before 1.14"),
     Rule::new("old-vanity-5xx", Part::Answer, Pattern::Words(&["ignoring https fetch with status code 5"]), ServerError, Retry, "https://github.com/capnproto/go-capnp/issues/21"),
+    Rule::new("old-vanity-429", Part::Answer, Pattern::Shape(Shape::AnswerStatus(429, 429)), RateLimit, Retry, "cmd/go/internal/vcs/vcs.go before 1.14"),
+    Rule::new("old-vanity-fault", Part::Answer, Pattern::Shape(Shape::AnswerStatus(500, 599)), ServerError, Retry, "cmd/go/internal/vcs/vcs.go before 1.14").weak(),
+    Rule::new("old-vanity-answer", Part::Answer, Pattern::Shape(Shape::AnswerStatus(400, 499)), Refused, Final, "cmd/go/internal/vcs/vcs.go before 1.14").weak(),
     Rule::new("length-more-old", Part::Answer, Pattern::Words(&["more than declared content-length"]), Eof, Retry, "https://github.com/goproxy/goproxy.cn/issues/8"),
+    Rule::new("advice", Part::Answer, Pattern::Shape(Shape::Advice), User, Final, "cmd/go/internal/modload/import.go, init.go: what to run is said below the message").weak(),
     answer("no-provider", &["cannot find module providing package"], NotFound, "cmd/go/internal/modload/import.go ImportMissingError").wrapper(),
     answer("no-provider-old", &["cannot find module for path"], NotFound, "cmd/go before 1.14").wrapper(),
     answer("unrecognized-import", &["unrecognized import path"], NotFound, "cmd/go/internal/vcs/vcs.go").wrapper(),

@@ -7,7 +7,7 @@
 //! (a test of a tool around go) is told apart only by the frame that `go test`
 //! or a panic puts around it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::block::{self, Block, Reading};
 use super::lines::{self, Splitter};
@@ -28,6 +28,10 @@ pub struct Finding {
     pub minor: bool,
     /// The command that the log shows above it.
     pub command: Option<String>,
+    /// Only what stands around real causes: it counts only where nothing else was said of the same module.
+    wrapper: bool,
+    /// Go's own beginning stands in front.
+    go: bool,
 }
 
 /// Everything that a stream said.
@@ -49,9 +53,16 @@ impl Findings {
     #[must_use]
     pub fn decisive(&self) -> Vec<Finding> {
         let only_minor = self.faults.iter().all(|f| f.minor);
+        let named: HashSet<&str> = self
+            .faults
+            .iter()
+            .filter(|f| !f.wrapper && !f.minor)
+            .filter_map(|f| f.fault.module.as_deref())
+            .collect();
+        let said = |f: &Finding| f.wrapper && f.fault.module.as_deref().is_some_and(|m| named.contains(m));
         self.faults
             .iter()
-            .filter(|f| only_minor || !f.minor)
+            .filter(|f| only_minor || !(f.minor || said(f)))
             .cloned()
             .collect()
     }
@@ -89,6 +100,8 @@ struct Reader {
     object: (Option<String>, Option<String>),
     known: HashMap<Key, usize>,
     found: Findings,
+    /// How many faults there were when the last package's tests had ended.
+    before_tests: usize,
 }
 
 /// What makes two faults the same.
@@ -200,6 +213,9 @@ impl Reader {
         let verdict_line = ["FAIL", "PASS", "ok  \t", "ok      ", "?   \t"]
             .iter()
             .any(|f| text.starts_with(f));
+        if !indented && verdict_line {
+            self.end_of_package(text);
+        }
         if !indented && (verdict_line || text.starts_with("exit status ")) {
             self.found.program |= text.starts_with("FAIL") || text.starts_with("exit status ");
             self.region = Region::Open;
@@ -226,6 +242,38 @@ impl Reader {
                 false
             }
         }
+    }
+
+    /// `FAIL<TAB>package<TAB>1.234s`: the tests of a package have run, and what was said since the
+    /// last package without go's own beginning was said by them.
+    fn end_of_package(&mut self, text: &str) {
+        let seconds = |text: &str| {
+            let number = text.strip_suffix('s').unwrap_or("");
+            number.contains('.') && number.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+        };
+        let mut words = text.split_ascii_whitespace();
+        if words.next() == Some("FAIL") && words.next().is_some() && words.next().is_some_and(seconds) {
+            if self
+                .block
+                .as_ref()
+                .is_some_and(|block| !block::is_go_line(block.head()))
+            {
+                self.block = None;
+            }
+            let from = self.before_tests;
+            if self.found.faults[from..].iter().any(|f| !f.go) {
+                let mut index = 0;
+                self.found.faults.retain(|f| {
+                    index += 1;
+                    index <= from || f.go
+                });
+                self.known.clear();
+                for (at, finding) in self.found.faults.iter().enumerate() {
+                    self.known.insert(key(&finding.fault), at);
+                }
+            }
+        }
+        self.before_tests = self.found.faults.len();
     }
 
     /// JSON of `-json` commands; true where the line was that.
@@ -309,7 +357,12 @@ impl Reader {
     }
 
     fn add(&mut self, reading: Reading) {
-        let Reading { mut fault, minor } = reading;
+        let Reading {
+            mut fault,
+            minor,
+            wrapper,
+            go,
+        } = reading;
         if fault.module.is_none() {
             fault.module = self.object.0.clone();
             fault.version = self.object.1.clone();
@@ -319,21 +372,12 @@ impl Reader {
                 *module = Some((m.clone(), v.clone()));
             }
         }
-        let key = (
-            fault.rule,
-            fault.module.clone(),
-            fault.version.clone(),
-            fault.url.clone(),
-            if fault.rule.is_empty() {
-                Some(fault.line.clone())
-            } else {
-                fault.host.clone()
-            },
-        );
+        let key = key(&fault);
         if let Some(&at) = self.known.get(&key) {
             let finding = &mut self.found.faults[at];
             finding.count += 1;
             finding.minor &= minor;
+            finding.go |= go;
             return;
         }
         if self.found.faults.len() >= FAULT_LIMIT {
@@ -345,8 +389,24 @@ impl Reader {
             count: 1,
             minor,
             command: self.command.clone(),
+            wrapper,
+            go,
         });
     }
+}
+
+fn key(fault: &Fault) -> Key {
+    (
+        fault.rule,
+        fault.module.clone(),
+        fault.version.clone(),
+        fault.url.clone(),
+        if fault.rule.is_empty() {
+            Some(fault.line.clone())
+        } else {
+            fault.host.clone()
+        },
+    )
 }
 
 impl Block {
@@ -357,6 +417,7 @@ impl Block {
                 || memchr::memmem::find(line.as_bytes(), b"http").is_some()
                 || memchr::memmem::find(line.as_bytes(), b"go: ").is_some()
                 || matcher::any_word(line)
+                || block::is_vcs_line(line.trim_start())
         })
     }
 }
@@ -385,19 +446,21 @@ fn continues(block: &Block, text: &str, indented: bool) -> bool {
 /// Lines by which go says that it is getting on.
 fn is_progress(text: &str) -> bool {
     text.strip_prefix("go: ").is_some_and(|rest| {
-        [
-            "downloading ",
-            "finding ",
-            "found ",
-            "added ",
-            "upgraded ",
-            "downgraded ",
-            "removed ",
-            "switching ",
-            "extracting ",
-        ]
-        .iter()
-        .any(|word| rest.starts_with(word))
+        // `golang.org/x/tools@v0.38.0 requires go >= 1.24.0; switching to go1.25.3`
+        rest.contains("; switching to go")
+            || [
+                "downloading ",
+                "finding ",
+                "found ",
+                "added ",
+                "upgraded ",
+                "downgraded ",
+                "removed ",
+                "switching ",
+                "extracting ",
+            ]
+            .iter()
+            .any(|word| rest.starts_with(word))
     })
 }
 

@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use gofix::diagnose::rules::{Pattern, RULES};
+use gofix::diagnose::rules::{Pattern, RULES, Rule, Shape};
 use gofix::diagnose::{Diagnosis, Fault, Input, RuleSet, Scanner, Verdict, diagnose, diagnose_with, explain};
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -203,14 +203,20 @@ fn what_a_ci_system_puts_in_front_changes_nothing() {
 
 #[test]
 fn utf16_as_powershell_writes_it_changes_nothing() {
-    for fixture in fixtures().into_iter().step_by(7) {
+    for fixture in fixtures() {
         let plain = explain(fixture.text.as_bytes());
-        let mut bytes = vec![0xff, 0xfe];
-        for unit in fixture.text.replace('\n', "\r\n").encode_utf16() {
-            bytes.extend(unit.to_le_bytes());
+        let bytes: Vec<u8> = fixture
+            .text
+            .replace('\n', "\r\n")
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        let marked = [&[0xff, 0xfe], bytes.as_slice()].concat();
+        assert_eq!(plain.diagnosis, explain(&marked).diagnosis, "{}", fixture.name);
+        // Without the mark (the rest of a file, or a tool that writes none) the NULs tell.
+        if fixture.text.is_char_boundary(8) && fixture.text[..8].is_ascii() {
+            assert_eq!(plain.diagnosis, explain(&bytes).diagnosis, "{}", fixture.name);
         }
-        let wide = explain(&bytes);
-        assert_eq!(plain.diagnosis, wide.diagnosis, "{}", fixture.name);
     }
 }
 
@@ -528,33 +534,60 @@ fn explain_holds_no_log_in_memory() {
 struct LeftOut {
     family: String,
     rules: usize,
-    /// How many there are, and how many are still what they are: never run again for answers, recognised for faults.
+    /// How many answers there are, how many of them are not run again, and how many of these are called answers.
     answers: (usize, usize),
+    called: usize,
+    /// How many texts there are that only the disk can decide, and how many of them are not run again blindly.
     disk: (usize, usize),
+    /// How many faults there are, and how many of them are run again.
     faults: (usize, usize),
     /// Those that are taken for something else.
     wrong: Vec<String>,
+}
+
+/// Whether a rule is made of words, as against a shape that holds around any.
+fn is_made_of_words(rule: &Rule) -> bool {
+    matches!(
+        rule.pattern,
+        Pattern::Words(_) | Pattern::Shape(Shape::Line(_) | Shape::Translated(_))
+    )
+}
+
+/// Whether the texts of one family are all that a rule could have been made from: no other family's
+/// text is decided by it. The operating system's own words mean the same wherever they stand: one of
+/// these is known from others as soon as a text that go has printed for another family holds it.
+fn is_only_from(rule: &Rule, family: &str, families: &BTreeMap<String, Vec<Fixture>>) -> bool {
+    let others = || {
+        families
+            .iter()
+            .filter(|(name, _)| *name != family)
+            .flat_map(|(_, fixtures)| fixtures)
+    };
+    let holds = |fixture: &Fixture| match rule.pattern {
+        Pattern::Words(words) => {
+            let text = fixture.text.to_lowercase();
+            fixture.is_real() && words.iter().all(|word| text.contains(word))
+        }
+        Pattern::Shape(_) => false,
+    };
+    is_made_of_words(rule)
+        && !others().any(|fixture| fixture.rule == rule.id || (rule.system && holds(fixture)))
 }
 
 fn leave_one_family_out() -> Vec<LeftOut> {
     let families = families();
     let mut rows = Vec::new();
     for (family, own) in &families {
-        let elsewhere: BTreeSet<&str> = families
-            .iter()
-            .filter(|(name, _)| *name != family)
-            .flat_map(|(_, fixtures)| fixtures.iter().map(|f| f.rule.as_str()))
-            .collect();
         let without: Vec<&str> = RULES
             .iter()
-            .filter(|rule| matches!(rule.pattern, Pattern::Words(_)))
+            .filter(|rule| is_only_from(rule, family, &families))
             .map(|rule| rule.id)
-            .filter(|id| !elsewhere.contains(id))
             .collect();
         let mut row = LeftOut {
             family: family.clone(),
             rules: without.len(),
             answers: (0, 0),
+            called: 0,
             disk: (0, 0),
             faults: (0, 0),
             wrong: Vec::new(),
@@ -563,16 +596,19 @@ fn leave_one_family_out() -> Vec<LeftOut> {
             let verdict = diagnose_with(&fixture.input(), RuleSet { without: &without }).verdict;
             let again = matches!(verdict, Verdict::Retry | Verdict::Switch);
             let (count, right) = match fixture.verdict.as_str() {
-                "retry" | "switch" => (&mut row.faults, again || verdict == Verdict::Repair),
+                "retry" | "switch" => (&mut row.faults, again),
                 "repair" => (&mut row.disk, !again),
-                _ => (&mut row.answers, !again),
+                _ => {
+                    row.called += usize::from(verdict == Verdict::Final);
+                    (&mut row.answers, !again)
+                }
             };
             count.0 += 1;
             count.1 += usize::from(right);
             if !right {
                 row.wrong.push(format!(
-                    "{family}: {} is taken for {verdict}: {}",
-                    fixture.rule, fixture.name
+                    "{family}: {} is taken for {verdict}: {}\n{}",
+                    fixture.rule, fixture.name, fixture.text
                 ));
             }
         }
@@ -587,19 +623,28 @@ fn leave_one_family_out() -> Vec<LeftOut> {
 #[test]
 fn texts_of_a_family_that_no_rule_was_made_for() {
     let rows = leave_one_family_out();
-    let wrong: Vec<_> = rows.iter().flat_map(|r| r.wrong.clone()).collect();
-    let share = |part: fn(&LeftOut) -> (usize, usize)| {
-        let (all, right) = rows.iter().map(part).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
-        100 * right / all
+    let wrong = rows
+        .iter()
+        .flat_map(|r| r.wrong.clone())
+        .collect::<Vec<_>>()
+        .join("\n");
+    let sum = |part: fn(&LeftOut) -> (usize, usize)| {
+        rows.iter().map(part).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
     };
-    assert!(share(|r| r.answers) >= 97, "{}", wrong.join("\n"));
-    assert_eq!(share(|r| r.disk), 100, "{}", wrong.join("\n"));
-    assert!(share(|r| r.faults) >= 93, "{}", wrong.join("\n"));
+    let (answers, kept) = sum(|r| r.answers);
+    assert_eq!(kept, answers, "an answer is run again: {wrong}");
+    let (disk, kept) = sum(|r| r.disk);
+    assert_eq!(kept, disk, "{wrong}");
+    let (faults, recognised) = sum(|r| r.faults);
+    assert!(
+        100 * recognised >= 98 * faults,
+        "{recognised} of {faults}: {wrong}"
+    );
 }
 
 fn left_out_table(rows: &[LeftOut]) -> String {
     let mut text = String::from(
-        "| family left out | rules left out | answers never run again | disk decides, never run blindly | faults recognised |\n|---|---|---|---|---|\n",
+        "| family left out | rules left out | answers not run again | of these called final | disk decides, not run again blindly | faults run again |\n|---|---|---|---|---|---|\n",
     );
     let cell = |(all, right): (usize, usize)| {
         if all == 0 {
@@ -608,35 +653,26 @@ fn left_out_table(rows: &[LeftOut]) -> String {
             format!("{right} of {all}")
         }
     };
-    let mut sums = [(0, 0); 3];
+    let called = |row: &LeftOut| (row.answers.0, row.called);
+    let mut sums = [(0, 0); 4];
     for row in rows {
-        for (sum, part) in sums.iter_mut().zip([row.answers, row.disk, row.faults]) {
+        let cells = [row.answers, called(row), row.disk, row.faults];
+        for (sum, part) in sums.iter_mut().zip(cells) {
             sum.0 += part.0;
             sum.1 += part.1;
         }
-        writeln!(
-            text,
-            "| {} | {} | {} | {} | {} |",
-            row.family,
-            row.rules,
-            cell(row.answers),
-            cell(row.disk),
-            cell(row.faults)
-        )
-        .unwrap();
+        write!(text, "| {} | {} |", row.family, row.rules).unwrap();
+        for part in cells {
+            write!(text, " {} |", cell(part)).unwrap();
+        }
+        text.push('\n');
     }
-    let percent = |(all, right): (usize, usize)| 100.0 * right as f64 / all as f64;
-    writeln!(
-        text,
-        "| **all** | | **{} ({:.1} %)** | **{} ({:.1} %)** | **{} ({:.1} %)** |",
-        cell(sums[0]),
-        percent(sums[0]),
-        cell(sums[1]),
-        percent(sums[1]),
-        cell(sums[2]),
-        percent(sums[2])
-    )
-    .unwrap();
+    text.push_str("| **all** | |");
+    for sum in sums {
+        let percent = 100.0 * sum.1 as f64 / sum.0 as f64;
+        write!(text, " **{} ({percent:.1} %)** |", cell(sum)).unwrap();
+    }
+    text.push('\n');
     text
 }
 
