@@ -57,7 +57,8 @@ use crate::{
 /// The exit status where the last attempt was ended by gofix's clock.
 const TIMED_OUT: i32 = 124;
 
-/// The exit status of a go that was sent QUIT.
+/// The exit status of a go that was sent QUIT, and of one that is pid 1 for
+/// every signal that ends it.
 const GO_QUIT: i32 = 2;
 
 /// The exit status of a command line that cannot be understood, as go has it.
@@ -102,9 +103,20 @@ pub fn run(invocation: &Invocation, go: &RealGo, flags: &Flags, start: &StartSta
         End::Code(code) => code,
         End::Signal(signal) => {
             signals::die_of(signal);
-            128 + signal
+            // Still here: pid 1 of a namespace, which its own signals do not end.
+            as_pid_1(signal)
         }
         End::Exec => go.exec(&invocation.args, start),
+    }
+}
+
+/// The exit status of a process that no signal of its own ends: Go's runtime
+/// exits with 2 where its raise has come back. No runtime sees KILL.
+fn as_pid_1(signal: i32) -> i32 {
+    if signal == libc::SIGKILL {
+        128 + signal
+    } else {
+        GO_QUIT
     }
 }
 

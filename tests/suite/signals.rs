@@ -572,41 +572,80 @@ fn a_go_behind_a_script_is_watched_as_go() {
     sandbox.expect_nobody();
 }
 
-/// pid 1 of a namespace of its own, with the /proc of the namespace or of the machine.
-#[test]
-fn as_pid_1_it_forwards_and_reaps() {
-    if !nix::unistd::geteuid().is_root() {
-        let _ = std::io::Write::write_all(
-            &mut std::io::stderr(),
-            b"skipped: only root may make a pid namespace here\n",
-        );
-        return;
-    }
+/// Whether processes can be pid 1 of a namespace of their own here; says why not.
+fn can_be_pid_1() -> bool {
     let allowed = std::process::Command::new("unshare")
         .args(["-pf", "true"])
         .status();
-    if !allowed.is_ok_and(|status| status.success()) {
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"skipped: no unshare, or not allowed\n");
+    let can = allowed.is_ok_and(|status| status.success());
+    if !can {
+        crate::startup::skip("no unshare, or not allowed");
+    }
+    can
+}
+
+/// `go mod download` as pid 1, with the /proc of the machine or one of its own.
+fn as_pid_1(sandbox: &Sandbox, plain: bool, unshare: &[&str]) -> Running {
+    sandbox.switch_telemetry_off();
+    let go = if plain {
+        real_go().to_owned()
+    } else {
+        sandbox.path("shims/go")
+    };
+    let run = sandbox.run("unshare").args(unshare).args([&go]);
+    run.args(["mod", "download"]).spawn()
+}
+
+/// Nothing kills pid 1 of a namespace from within: go exits with 2 instead.
+#[test]
+fn as_pid_1_it_ends_as_go_does() {
+    if !can_be_pid_1() {
         return;
     }
-    for unshare in [&["-pf"][..], &["-pfm", "--mount-proc"]] {
-        let proxy = stalling();
-        let sandbox = sandbox(&proxy);
-        let go = sandbox.path("shims/go");
-        sandbox.switch_telemetry_off();
-        let run = sandbox
-            .run("unshare")
-            .args(unshare)
-            .args([&go])
-            .args(["mod", "download"]);
-        let running = run.spawn();
-        wait_for_request(&proxy);
-        send(child_of(running.pid()).unwrap(), libc::SIGTERM);
-        // Nothing kills pid 1 of a namespace from within; it says 128 + 15 instead.
-        let outcome = running.wait().expect_code(143);
-        expect_closed(&proxy);
-        sandbox.expect_nobody();
-        assert!(!reported(&sandbox, "backoff"), "{outcome}");
+    let own_proc = &["-pfm", "--mount-proc"][..];
+    for (number, unshare, relay) in [
+        (libc::SIGTERM, own_proc, "off"),
+        (libc::SIGTERM, &["-pf"], "off"),
+        (libc::SIGTERM, own_proc, "on"),
+        (libc::SIGINT, own_proc, "off"),
+        (libc::SIGHUP, own_proc, "off"),
+        (libc::SIGQUIT, own_proc, "off"),
+        (libc::SIGABRT, own_proc, "off"),
+        (libc::SIGKILL, own_proc, "off"),
+    ] {
+        let ended = [true, false].map(|plain| {
+            let proxy = stalling();
+            let sandbox = sandbox(&proxy).env("GOFIX_RELAY", relay);
+            let running = as_pid_1(&sandbox, plain, unshare);
+            wait_for_request(&proxy);
+            send(child_of(running.pid()).unwrap(), number);
+            let outcome = running.wait();
+            expect_closed(&proxy);
+            sandbox.expect_nobody();
+            assert!(!reported(&sandbox, "backoff"), "{outcome}");
+            (outcome.code(), outcome.signal())
+        });
+        assert_eq!(ended[1], ended[0], "{number} {unshare:?}, relay {relay}");
+    }
+    // Between two runs no go is there to be asked.
+    let busy = Fault::Status {
+        code: 429,
+        retry_after: None,
+        body: None,
+    };
+    let proxy = proxy_with([Rule::new(busy).on(Kind::Mod)]);
+    let sandbox = sandbox(&proxy);
+    let running = as_pid_1(&sandbox, false, own_proc);
+    wait_until(|| reported(&sandbox, "backoff"));
+    send(child_of(running.pid()).unwrap(), libc::SIGTERM);
+    running.wait().expect_code(2);
+    sandbox.expect_nobody();
+}
+
+#[test]
+fn as_pid_1_it_reaps() {
+    if !can_be_pid_1() {
+        return;
     }
     // What go leaves behind is reaped while it runs.
     let proxy = proxy_with([]);
