@@ -27,6 +27,9 @@ pub(super) enum Refusal {
         /// Who asks.
         me: u32,
     },
+    /// It would lie in a HOME that is not there: as a rule the name of one that is not to be, such as /nonexistent.
+    #[error("{0}, which HOME names, is not there; make it first, or set HOME")]
+    NoHome(String),
     /// It is no regular file.
     #[error("{0} is no regular file")]
     Odd(String),
@@ -139,8 +142,15 @@ pub(super) fn make_folder(folder: &Path) -> Result<Option<PathBuf>, Refusal> {
 }
 
 /// Refuses a place whose nearest existing folder belongs to neither the one who asks nor root: above all somebody else's home
-/// that root finds in HOME. What a user may do in folders of root's, such as /tmp, the system decides.
+/// that root finds in HOME; and a place in a HOME that is not there, which root could make anywhere. What a user may do in
+/// folders of root's, such as /tmp, the system decides.
 pub(super) fn owned(place: &Path) -> Result<(), Refusal> {
+    if let Some(home) = absolute("HOME")
+        && place.starts_with(&home)
+        && fs::metadata(&home).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    {
+        return Err(Refusal::NoHome(shown(&home)));
+    }
     let me = nix::unistd::geteuid().as_raw();
     for folder in place.ancestors() {
         match fs::metadata(folder) {
