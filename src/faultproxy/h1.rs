@@ -198,11 +198,16 @@ impl Exchange<'_, '_> {
         self.wire.write_all(b"\r\n").await
     }
 
-    /// A reset throws away what the client has not read yet, so that one sent too
-    /// early would be a reset before the header. Waits until the client's kernel has
-    /// taken everything, and then a moment for the client itself.
+    /// A reset throws away what has not arrived yet, so that one sent too early would
+    /// be a reset before the header. Linux says when everything is on its way, which
+    /// on loopback is there; what has arrived can be read behind a reset, too.
+    /// Elsewhere the client gets a moment to read.
     async fn until_read(&self) {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        const MOMENT: Duration = Duration::from_millis(50);
+        let end = tokio::time::Instant::now() + MOMENT;
+        while self.wire.unsent() != Some(0) && tokio::time::Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     async fn endless_headers(&mut self) -> io::Result<()> {

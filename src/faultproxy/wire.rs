@@ -29,6 +29,25 @@ impl Wire {
         reset_on_close(self.tcp());
     }
 
+    /// Bytes that were written and are not sent yet; `None` where the system does not tell.
+    #[cfg(target_os = "linux")]
+    pub(super) fn unsent(&self) -> Option<libc::c_int> {
+        use std::os::fd::AsRawFd as _;
+        /// `SIOCOUTQNSD` of linux/sockios.h.
+        const UNSENT: libc::c_ulong = 0x894B;
+        let mut bytes = 0;
+        #[expect(unsafe_code, reason = "nix has no word for this request")]
+        // SAFETY: the descriptor is open, and `bytes` is what the request writes.
+        let done = unsafe { libc::ioctl(self.tcp().as_raw_fd(), UNSENT as _, &raw mut bytes) };
+        (done == 0).then_some(bytes)
+    }
+
+    /// Bytes that were written and are not sent yet; `None` where the system does not tell.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn unsent(&self) -> Option<i32> {
+        None
+    }
+
     /// Waits until the client closes its side.
     pub(super) async fn hold(&mut self) {
         let mut sink = [0; 1024];
