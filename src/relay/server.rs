@@ -20,7 +20,7 @@ use super::fetch::{Fetcher, Outcome};
 use super::peer;
 use super::spool::{Body, Reply};
 use super::trouble::Answer;
-use super::wanted::Wanted;
+use super::wanted::{Kind, Wanted};
 
 /// The longest header that go may send; it sends a few hundred bytes.
 const HEADER_LIMIT: usize = 32 << 10;
@@ -104,6 +104,11 @@ async fn answer<B>(request: &Request<B>, door: &Door) -> Response<Reply> {
         Ok(admitted) => admitted,
         Err(status) => return text(status, ""),
     };
+    // Go takes the first proxy that has the checksum database and asks nobody else for it afterwards: what the
+    // relay could not get would be an error in words that nobody puts back.
+    if door.in_front && wanted.kind == Kind::SumdbSupported {
+        return text(StatusCode::NOT_FOUND, "not found");
+    }
     let agent = request.headers().get(header::USER_AGENT);
     let _waiting = Waiting::new(&door.waiting);
     match door.fetcher.fetch(element, &wanted, agent).await {

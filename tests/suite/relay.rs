@@ -245,6 +245,65 @@ fn the_words_are_those_of_go() {
     }
 }
 
+/// A proxy that says it has the checksum database and then fails: go asks it and nobody else, and says so in its
+/// own words.
+#[test]
+fn a_checksum_database_that_fails_is_told_in_the_words_of_go() {
+    let faults = [
+        status(503, None),
+        status(404, None),
+        status(403, None),
+        Fault::CloseBeforeHeader,
+        Fault::CloseBody {
+            after: None,
+            framing: Framing::Length,
+        },
+    ];
+    for fault in faults {
+        for kind in [Kind::Supported, Kind::Lookup, Kind::Tile] {
+            let proxy = with_rules([Rule::new(fault.clone()).on(kind)]);
+            let mut set = setup(&[proxy.url()]);
+            set.tries = 0;
+            let relay = Relay::start(set).unwrap().unwrap();
+            let args = ["get", "example.com/a@v1.0.0"];
+            let of_go = plain(proxy.url(), &unsummed(), &args);
+            let of_relay = through(&relay, &unsummed(), &args);
+            assert_eq!(of_relay.code(), of_go.code(), "{fault:?} {kind:?} {of_relay}");
+            assert_eq!(errors(&of_relay), errors(&of_go), "{fault:?} {kind:?}");
+
+            // In front of the user's list nobody puts the words back.
+            let mut set = setup(&[proxy.url()]);
+            set.tries = 0;
+            set.in_front = true;
+            let relay = Relay::start(set).unwrap().unwrap();
+            let in_front = unsummed()
+                .plain_go(&args)
+                .env("GOPROXY", relay.goproxy())
+                .output();
+            assert_eq!(in_front.code(), of_go.code(), "{fault:?} {kind:?} {in_front}");
+            assert_eq!(errors(&in_front), errors(&of_go), "{fault:?} {kind:?}");
+        }
+    }
+}
+
+/// A project whose checksums nobody knows yet.
+fn unsummed() -> Sandbox {
+    let sandbox = sandbox();
+    sandbox.write("go.mod", "module example.com/main\n\ngo 1.21\n");
+    sandbox
+}
+
+/// What go prints beside its progress, whose order is anybody's guess.
+fn errors(run: &Outcome) -> Vec<&str> {
+    let mut lines: Vec<&str> = run
+        .stderr
+        .lines()
+        .filter(|line| !line.starts_with("go: downloading "))
+        .collect();
+    lines.sort_unstable();
+    lines
+}
+
 /// Sandboxes differ in their paths.
 fn comparable(text: &str) -> String {
     text.lines()
