@@ -17,7 +17,7 @@ use std::io::Write as _;
 
 use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Framing, Kind, Module, Rule, SumDb, Tls, When};
 
-use crate::support::{Outcome, Sandbox, measured};
+use crate::support::{Outcome, Sandbox, measured, toolchain};
 
 /// How many seeds: `make fault-proof` sets 20.
 const SEEDS: &str = "__GOFIX_TEST_FAULT_SEEDS";
@@ -99,7 +99,6 @@ const CASES: &[Case] = &[
 ];
 
 const MODULES: usize = 12;
-const TOOLCHAIN: &str = "go1.99.0";
 
 /// A dozen modules that need one another, a program, and a toolchain.
 fn catalogue() -> Catalogue {
@@ -118,19 +117,7 @@ fn catalogue() -> Catalogue {
     let tool = tool
         .requires(path(0), "v1.0.0")
         .file("uses_0.go", format!("package main\n\nimport _ \"{}\"\n", path(0)));
-    let script = "#!/bin/sh\necho \"go version go1.99.0 fake/fake\"\n";
-    catalogue
-        .with(tool)
-        .with(Module::toolchain(TOOLCHAIN, platform(), script))
-}
-
-fn platform() -> &'static str {
-    match (std::env::consts::OS, std::env::consts::ARCH) {
-        ("macos", "aarch64") => "darwin-arm64",
-        ("macos", _) => "darwin-amd64",
-        (_, "aarch64") => "linux-arm64",
-        _ => "linux-amd64",
-    }
+    catalogue.with(tool).with(toolchain())
 }
 
 /// Every fault, for every kind of request in which it can be seen.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use gofix::faultproxy::{Catalogue, Door, Fault, FaultProxy, Framing, Kind, Module, Rule, SumDb};
 use nix::sys::signal::Signal;
 
-use crate::support::{Outcome, Run, Sandbox, tree};
+use crate::support::{Outcome, Run, Sandbox, toolchain, tree};
 
 const A: &str = "example.com/a";
 const B: &str = "example.com/b";
@@ -680,6 +680,47 @@ fn what_go_test_could_not_set_up_is_fetched_again() {
     sandbox.write("go.sum", catalogue().go_sum());
     let outcome = sandbox.go(&["test", "./..."]).output().expect_code(0);
     assert_eq!(attempts(&sandbox), 2, "{outcome}");
+}
+
+/// go fetches a toolchain before it looks at the command; what it says of a fault there is read like any other.
+#[test]
+fn a_switch_of_the_toolchain_comes_through_faults() {
+    let catalogue = catalogue().with(toolchain());
+    for (kind, every) in [(Kind::Zip, 1), (Kind::Lookup, 3), (Kind::Tile, 3)] {
+        for fault in passing_faults().into_iter().step_by(every) {
+            let project = |rule: Option<Rule>| {
+                let sumdb = SumDb::new("sum.example.test", &catalogue);
+                let proxy = FaultProxy::builder(catalogue.clone())
+                    .sumdb(sumdb)
+                    .rules(rule)
+                    .start()
+                    .unwrap();
+                let sandbox = to_download(&proxy).env("GOTOOLCHAIN", "auto");
+                sandbox.write("go.mod", "module example.com/main\n\ngo 1.99.0\n");
+                (proxy, sandbox)
+            };
+            let rule = || Some(Rule::new(fault.clone()).on(kind).first(1));
+            let (_proxy, sandbox) = project(None);
+            let expected = sandbox.plain_go(&["mod", "download"]).output().expect_code(0);
+            assert_eq!(expected.stdout, "go version go1.99.0 fake/fake\n");
+            // Go itself asks again where a connection that it used before has ended.
+            let ends = matches!(fault, Fault::CloseBeforeHeader | Fault::ResetBeforeHeader);
+            if !ends && !matches!(fault, Fault::StallHeader | Fault::StallBody { .. }) {
+                let (_proxy, sandbox) = project(rule());
+                let plain = sandbox.plain_go(&["mod", "download"]).output();
+                assert_eq!(plain.code(), Some(1), "{kind:?} {fault:?}: {plain}");
+            }
+            let (_proxy, sandbox) = project(rule());
+            let outcome = sandbox.go(&["mod", "download"]).output();
+            assert_eq!(outcome.code(), Some(0), "{kind:?} {fault:?}: {outcome}");
+            assert_eq!(outcome.stdout, expected.stdout, "{kind:?} {fault:?}: {outcome}");
+            let expected = if ends { 1..=2 } else { 2..=2 };
+            assert!(
+                expected.contains(&attempts(&sandbox)),
+                "{kind:?} {fault:?}: {outcome}"
+            );
+        }
+    }
 }
 
 #[test]

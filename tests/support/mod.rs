@@ -389,6 +389,18 @@ pub(crate) fn two_modules(ballast: usize) -> Catalogue {
         .with(Module::new("example.com/Upper/b", "v1.1.0").ballast(ballast))
 }
 
+/// A toolchain go1.99.0 for this machine, as a module; its go says its version, whatever it is asked.
+pub(crate) fn toolchain() -> Module {
+    let platform = match (std::env::consts::OS, std::env::consts::ARCH) {
+        ("macos", "aarch64") => "darwin-arm64",
+        ("macos", _) => "darwin-amd64",
+        (_, "aarch64") => "linux-arm64",
+        _ => "linux-amd64",
+    };
+    let script = "#!/bin/sh\necho \"go version go1.99.0 fake/fake\"\n";
+    Module::toolchain("go1.99.0", platform, script)
+}
+
 /// A certificate for loopback, and the same as the root that a client has to trust.
 pub(crate) fn certificate() -> (Tls, String) {
     let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
