@@ -3,7 +3,7 @@
 CARGO ?= cargo
 WITH_GO := scripts/with-go
 
-.PHONY: build rehearse test lint deny bench bench-cache bench-relay fault-proof soak test-real conformance conformance-quick
+.PHONY: build rehearse test lint deny bench bench-cache bench-relay fault-proof soak test-real conformance conformance-quick check-others
 
 # Both executables, go and gofix, into target/debug.
 build:
@@ -20,6 +20,10 @@ test: build
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+# Other systems: macOS is type-checked, Windows refused, wherever a standard library for them can be had.
+check-others:
+	CARGO="$(CARGO)" scripts/check-others
 
 # Licences, bans and sources of what gofix is made of.
 deny:

@@ -225,11 +225,14 @@ fn exec_name(path: &mut CPath) -> bool {
 #[cfg(target_os = "macos")]
 #[expect(unsafe_code, reason = "_NSGetExecutablePath(3)")]
 pub fn current_exe(path: &mut CPath) -> bool {
+    unsafe extern "C" {
+        fn _NSGetExecutablePath(buffer: *mut c_char, size: *mut u32) -> core::ffi::c_int;
+    }
     let mut name = [0_u8; SIZE];
     let mut size = SIZE as u32;
     // SAFETY: the buffer is as long as said, and on success ends with a NUL.
     let name = unsafe {
-        if libc::_NSGetExecutablePath(name.as_mut_ptr().cast(), &mut size) != 0 {
+        if _NSGetExecutablePath(name.as_mut_ptr().cast(), &mut size) != 0 {
             return false;
         }
         CStr::from_ptr(name.as_ptr().cast())

@@ -26,7 +26,9 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Entries of the cache that are looked at.
 const MAX_FILES: usize = 50_000;
 /// `f_type` of file systems on another machine.
+#[cfg(target_os = "linux")]
 const NFS: i64 = 0x6969;
+#[cfg(target_os = "linux")]
 const SMB2: i64 = 0xfe53_4d42;
 
 /// Every row of this module.
@@ -274,9 +276,19 @@ fn parse_lock(line: &str) -> Option<Lock> {
     Some(Lock {
         waits,
         pid,
-        device: libc::makedev(major, minor),
+        device: device(major, minor),
         inode,
     })
+}
+
+#[cfg(target_os = "linux")]
+fn device(major: u32, minor: u32) -> u64 {
+    libc::makedev(major, minor)
+}
+/// Only Linux has the file that these numbers come from.
+#[cfg(not(target_os = "linux"))]
+fn device(major: u32, minor: u32) -> u64 {
+    u64::from(major) << 32 | u64::from(minor)
 }
 
 fn command_of(pid: i32) -> String {

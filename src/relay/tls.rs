@@ -11,7 +11,6 @@
 use std::ffi::OsString;
 use std::sync::{Arc, OnceLock};
 
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
 
@@ -160,7 +159,9 @@ pub(crate) fn load_roots(source: &RootSource) -> Vec<CertificateDer<'static>> {
     }
 }
 
+#[cfg(not(any(target_os = "macos", target_os = "windows")))]
 fn certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
+    use rustls::pki_types::pem::PemObject;
     CertificateDer::pem_slice_iter(pem)
         .filter_map(Result::ok)
         .collect()

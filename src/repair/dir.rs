@@ -14,7 +14,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -81,9 +81,9 @@ pub(crate) struct Meta {
 impl Meta {
     #[expect(
         clippy::unnecessary_cast,
-        clippy::useless_conversion,
         reason = "the fields of stat differ in type between systems"
     )]
+    #[cfg_attr(target_os = "linux", expect(clippy::useless_conversion, reason = "as above"))]
     fn from_stat(stat: &FileStat) -> Self {
         Self {
             kind: Kind::of(stat.st_mode),
@@ -392,7 +392,7 @@ impl Dir {
 
     #[cfg(target_os = "linux")]
     fn chmod_dir(&self, name: &OsStr, mode: u32) -> Result<(), Errno> {
-        use std::os::fd::AsRawFd;
+        use std::os::fd::{AsFd, AsRawFd};
         use std::os::unix::fs::PermissionsExt;
         // fchmod wants a descriptor opened for reading, which a directory without
         // read permission does not give; the name in /proc of an O_PATH descriptor

@@ -3,14 +3,14 @@
 use std::{
     borrow::Cow,
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::AsFd,
     os::unix::process::ExitStatusExt,
     process::ExitStatus,
     time::{Duration, Instant},
 };
 
 use gofix_shim::{RealGo, StartState};
-use nix::{fcntl::OFlag, sys::signal::Signal, unistd::pipe2};
+use nix::sys::signal::Signal;
 use tokio::{net::unix::pipe::Receiver, sync::mpsc::UnboundedReceiver};
 
 use crate::{
@@ -20,10 +20,11 @@ use crate::{
 
 use super::{
     child::{Child, Plan, Sinks, reap_orphans},
+    look::{Look, Waits},
     signals::{Arrived, Signals},
     stall::{SAMPLE, StallClock},
-    streams::{Gate, Kept, Mode, Spool, read_now, write_all},
-    watch::{Look, Waits, Watch},
+    streams::{Gate, Kept, Mode, Spool, pipe, read_now, write_all},
+    watch::Watch,
 };
 
 /// What an attempt needs to know.
@@ -147,14 +148,6 @@ fn start<'a>(plan: &Plan, setting: Setting<'a>, began: Instant) -> io::Result<Ru
         buffer: vec![0; 64 << 10],
         setting,
     })
-}
-
-fn pipe() -> io::Result<(Receiver, OwnedFd)> {
-    let (read_end, write_end) = pipe2(OFlag::O_CLOEXEC)?;
-    let flags = nix::fcntl::fcntl(&read_end, nix::fcntl::FcntlArg::F_GETFL)?;
-    let flags = OFlag::from_bits_retain(flags) | OFlag::O_NONBLOCK;
-    nix::fcntl::fcntl(&read_end, nix::fcntl::FcntlArg::F_SETFL(flags))?;
-    Ok((Receiver::from_owned_fd(read_end)?, write_end))
 }
 
 /// The pipes of go.

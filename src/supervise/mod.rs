@@ -11,6 +11,7 @@
 
 mod attempt;
 mod child;
+mod look;
 mod mending;
 mod prefetch;
 mod relaying;
@@ -24,6 +25,9 @@ mod watch;
 #[cfg(not(target_os = "linux"))]
 #[path = "watch_other.rs"]
 mod watch;
+// Compiled and tried where nobody needs it, so that it stays right.
+#[cfg(all(test, target_os = "linux"))]
+mod watch_other;
 
 use std::{
     ffi::OsString,

@@ -23,13 +23,12 @@ use std::{
 
 use libc::c_int;
 use nix::{
-    fcntl::OFlag,
+    fcntl::{FcntlArg, OFlag, fcntl},
     sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask},
-    unistd::pipe2,
 };
 use tokio::net::unix::pipe::Receiver;
 
-use super::streams::read_now;
+use super::streams::{pipe, read_now};
 
 /// One signal that arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,7 +211,10 @@ pub(super) struct Signals {
 impl Signals {
     /// Catches the signals.
     pub(super) fn catch() -> io::Result<Self> {
-        let (read_end, write_end) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+        let (notes, write_end) = pipe()?;
+        // The handler must never wait.
+        let flags = OFlag::from_bits_retain(fcntl(&write_end, FcntlArg::F_GETFL)?);
+        fcntl(&write_end, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
         PIPE.store(write_end.as_raw_fd(), Ordering::Relaxed);
         let mut caught = Vec::new();
         let mut sigchld = libc::SIG_DFL;
@@ -231,7 +233,7 @@ impl Signals {
         chld.add(Signal::SIGCHLD);
         pthread_sigmask(SigmaskHow::SIG_UNBLOCK, Some(&chld), None)?;
         Ok(Self {
-            notes: Receiver::from_owned_fd(read_end)?,
+            notes,
             _write_end: write_end,
             caught,
             sigchld,

@@ -11,7 +11,7 @@
 use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom, Write},
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     time::{Duration, Instant},
 };
 
@@ -260,6 +260,12 @@ fn write_counting(file: &mut File, bytes: &mut Vec<u8>) -> io::Result<()> {
     };
     bytes.drain(..written);
     result
+}
+
+/// A pipe that no exec keeps; its read end is for the run loop.
+pub(super) fn pipe() -> io::Result<(Receiver, OwnedFd)> {
+    let (read_end, write_end) = io::pipe()?;
+    Ok((Receiver::from_owned_fd(read_end.into())?, write_end.into()))
 }
 
 /// Reads what stands in a pipe now. tokio alone would not look where it was

@@ -2,31 +2,12 @@
 //! watch: no stall clock from outside, no lock that could be named. The relay
 //! has clocks of its own on every system.
 
-use std::path::PathBuf;
-
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(dead_code, reason = "only what can be seen is ever made")]
-pub(super) enum Waits {
-    No,
-    Child,
-    Lock {
-        path: Option<PathBuf>,
-        holder: Option<i32>,
-    },
-}
-
-#[derive(Debug)]
-pub(super) struct Look {
-    pub(super) bytes: u64,
-    pub(super) waits: Waits,
-    pub(super) other_child: bool,
-    pub(super) busy: bool,
-}
+use super::look::Look;
 
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -55,4 +36,25 @@ pub(super) fn inside_supervised() -> bool {
 
 pub(super) fn no_default_route() -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::process::ExitStatusExt, process::Command};
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_seen_and_go_can_be_ended() {
+        let mut child = Command::new("/bin/cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut watch = Watch::new(child.id().cast_signed());
+        assert!(watch.look().is_none());
+        watch.end_leftovers(Signal::SIGTERM);
+        assert!(!watch.has_leftovers() && !inside_supervised() && !no_default_route());
+        watch.end();
+        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
+    }
 }

@@ -1,0 +1,34 @@
+//! What can be seen of a go from outside, on a system that shows it.
+
+use std::path::PathBuf;
+
+/// What a go waits for, other than the network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "only what can be seen is ever made")
+)]
+pub(super) enum Waits {
+    /// For nothing else: the stall clock runs.
+    No,
+    /// A child that is no VCS runs, one reads the terminal, or somebody has
+    /// stopped go.
+    Child,
+    /// flock(2) on a file, held by a process where that can be seen.
+    Lock {
+        path: Option<PathBuf>,
+        holder: Option<i32>,
+    },
+}
+
+/// One look at a go and at what it started.
+#[derive(Debug)]
+pub(super) struct Look {
+    /// Bytes read since the last look.
+    pub(super) bytes: u64,
+    pub(super) waits: Waits,
+    /// Something that is no VCS was among its children.
+    pub(super) other_child: bool,
+    /// It computes, waits for a processor or for a disk: no server's doing.
+    pub(super) busy: bool,
+}
