@@ -260,16 +260,12 @@ impl Reader {
             {
                 self.block = None;
             }
-            let from = self.before_tests;
-            if self.found.faults[from..].iter().any(|f| !f.go) {
-                let mut index = 0;
-                self.found.faults.retain(|f| {
-                    index += 1;
-                    index <= from || f.go
-                });
-                self.known.clear();
-                for (at, finding) in self.found.faults.iter().enumerate() {
-                    self.known.insert(key(&finding.fault), at);
+            for finding in self.found.faults.split_off(self.before_tests) {
+                let key = key(&finding.fault);
+                self.known.remove(&key);
+                if finding.go {
+                    self.known.insert(key, self.found.faults.len());
+                    self.found.faults.push(finding);
                 }
             }
         }
