@@ -164,6 +164,10 @@ fn split(block: &Block) -> Parts<'_> {
     for (index, line) in block.lines.iter().enumerate() {
         let text = line.trim_start();
         let indented = text.len() < line.len();
+        // What `go get` does next about a module it could not take is not what it speaks of.
+        if indented && (text.starts_with("trying ") || text.starts_with("removing ")) {
+            continue;
+        }
         if in_response && (indented || text.is_empty()) {
             append(&mut parts.response, text);
         } else if let Some(words) = text.strip_prefix("server response:") {

@@ -256,6 +256,7 @@ fn one_prefix(line: &str) -> Option<&str> {
         .or_else(|| timestamp(line))
         .or_else(|| buildkit(line))
         .or_else(|| gitlab_stream(line))
+        .or_else(|| elapsed(line))
         .or_else(|| bracketed(line))
         .or_else(|| frame(line))
         .or_else(|| compose(line))
@@ -365,6 +366,14 @@ fn gitlab_stream(line: &str) -> Option<&str> {
         && matches!(mark[2], b'O' | b'E')
         && matches!(mark[3], b' ' | b'+'))
     .then(|| &line[4..])
+}
+
+/// `[   34s] text` of the Open Build Service, `[  12.345] text`.
+fn elapsed(line: &str) -> Option<&str> {
+    let (inside, rest) = line.strip_prefix('[')?.split_once(']')?;
+    let seconds = inside.trim_start().trim_end_matches('s');
+    let number = seconds.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    (number && seconds.starts_with(|c: char| c.is_ascii_digit())).then(|| one_space(rest))
 }
 
 /// `[INFO] text`, `[builder 4/7] text`, `[Step 1/2] text`, `[error]text`.
@@ -559,6 +568,10 @@ mod tests {
             ("remote:        go: x", "go: x"),
             ("Step #0: \tgo.sum: h1", "\tgo.sum: h1"),
             ("Step #1 - \"build\": go: x", "go: x"),
+            ("[   34s] go: x", "go: x"),
+            ("[   34s] \tfatal: x", "\tfatal: x"),
+            ("[  12.345] go: x", "go: x"),
+            ("[]go: x", "[]go: x"),
             ("go: x  ", "go: x"),
             ("\tm: y", "\tm: y"),
         ] {

@@ -163,6 +163,7 @@ const DRESSES: &[(&str, Dress)] = &[
     ("colours", |_, line| format!("\u{1b}[31m{line}\u{1b}[0m\n")),
     ("compose", |_, line| format!("build-1  | {line}\n")),
     ("Cloud Build", |_, line| format!("Step #1 - \"build\": {line}\n")),
+    ("Open Build Service", |i, line| format!("[{i:5}s] {line}\n")),
     ("old clock", |_, line| format!("2026/09/01 12:00:00 {line}\n")),
 ];
 
