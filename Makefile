@@ -29,7 +29,7 @@ check-others:
 deny:
 	scripts/with-deny check --hide-inclusion-graph bans licenses sources
 
-# What standing in front of go costs, against a ten-line C program: ratios of one run.
+# What standing in front of go costs, beside a C program, a shell script, rustup's proxies and mise's shims.
 bench:
 	$(WITH_GO) $(CARGO) bench --locked --bench startup $(if $(PAIRS),-- $(PAIRS))
 

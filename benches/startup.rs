@@ -1,9 +1,10 @@
 //! What standing in front of go costs: wall-clock time of the same command through gofix's shim, through a
-//! ten-line C program, through a shell script and directly, in pairs that follow each other closely.
+//! ten-line C program, through a shell script, and directly, in pairs that follow each other closely. Beside them
+//! what others who stand in front of a program cost: rustup's proxies, and mise's shims where mise is in PATH.
 //!
-//! `cargo bench --bench startup [-- PAIRS]`; at least 100 pairs for each comparison, 200 by default. Medians in
-//! microseconds; the ratio and the difference are those of one run against the C program. A laden machine makes
-//! all figures worse, and the difference noisier than the ratio.
+//! `cargo bench --bench startup [-- PAIRS]`; at least 100 pairs for each comparison, 200 by default. The 25th
+//! percentile of each in microseconds, which a laden machine disturbs less than the median; ratio and difference are
+//! those of one run. What stands in front is compared with what it leads to, or with the C program.
 
 use std::ffi::OsString;
 use std::fs;
@@ -31,32 +32,34 @@ fn main() -> ExitCode {
 fn measure(pairs: usize) -> io::Result<()> {
     let place = Place::new()?;
     let mut out = io::stdout().lock();
-    writeln!(out, "{pairs} pairs each, medians in microseconds\n")?;
     writeln!(
         out,
-        "{:<44} {:>9} {:>9} {:>7} {:>9}",
-        "", "C shim", "this", "ratio", "more"
+        "{pairs} pairs each, 25th percentiles in microseconds\n\n{:<52} {:>9} {:>9} {:>7} {:>9}",
+        "", "before", "through", "ratio", "more"
     )?;
     for case in place.cases() {
-        let (c, own) = compare(&case, pairs)?;
-        let ratio = own.as_secs_f64() / c.as_secs_f64();
-        let more = own.as_secs_f64() * 1e6 - c.as_secs_f64() * 1e6;
+        let (base, own) = compare(&case, pairs)?;
+        let ratio = own.as_secs_f64() / base.as_secs_f64();
+        let more = own.as_secs_f64() * 1e6 - base.as_secs_f64() * 1e6;
         writeln!(
             out,
-            "{:<44} {:>9} {:>9} {ratio:>7.3} {more:>+9.0}",
+            "{:<52} {:>9} {:>9} {ratio:>7.3} {more:>+9.0}",
             case.name,
-            c.as_micros(),
+            base.as_micros(),
             own.as_micros()
         )?;
+    }
+    for missing in &place.missing {
+        writeln!(out, "\nnot measured: {missing}")?;
     }
     Ok(())
 }
 
-/// The same command through the C program and through something else.
+/// The same command through one thing and through another.
 struct Case<'a> {
     name: &'static str,
     place: &'a Place,
-    c_shim: &'a Path,
+    base: PathBuf,
     program: PathBuf,
     args: &'static [&'static str],
 }
@@ -75,28 +78,28 @@ impl Case<'_> {
     }
 }
 
-/// Medians of the C program and of the other one, run in turn; who begins alternates as well.
+/// The 25th percentiles of both, run in turn; who begins alternates as well.
 fn compare(case: &Case<'_>, pairs: usize) -> io::Result<(Duration, Duration)> {
-    let (mut c, mut own) = (Vec::with_capacity(pairs), Vec::with_capacity(pairs));
+    let (mut base, mut own) = (Vec::with_capacity(pairs), Vec::with_capacity(pairs));
     for _ in 0..5 {
-        case.time(case.c_shim)?;
+        case.time(&case.base)?;
         case.time(&case.program)?;
     }
     for pair in 0..pairs {
         if pair % 2 == 0 {
-            c.push(case.time(case.c_shim)?);
+            base.push(case.time(&case.base)?);
             own.push(case.time(&case.program)?);
         } else {
             own.push(case.time(&case.program)?);
-            c.push(case.time(case.c_shim)?);
+            base.push(case.time(&case.base)?);
         }
     }
-    Ok((median(c), median(own)))
+    Ok((quarter(base), quarter(own)))
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
+fn quarter(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
-    times.get(times.len() / 2).copied().unwrap_or_default()
+    times.get(times.len() / 4).copied().unwrap_or_default()
 }
 
 /// A folder with both executables, the C program, an empty program under the name go and a module.
@@ -105,6 +108,12 @@ struct Place {
     go: PathBuf,
     c_empty: PathBuf,
     c_go: PathBuf,
+    /// rustup's proxy for rustc, and the rustc that it leads to.
+    rustup: Option<(PathBuf, PathBuf)>,
+    /// mise's shim for go.
+    mise: Option<PathBuf>,
+    /// What cannot be measured here, and why.
+    missing: Vec<String>,
 }
 
 impl Place {
@@ -117,7 +126,10 @@ impl Place {
         let gofix = Path::new(env!("CARGO_BIN_EXE_gofix"));
         symlink(gofix, dir.path().join("shims/gofix"))?;
         symlink(build_shim(gofix)?, dir.path().join("shims/go"))?;
-        let place = Self {
+        let mut place = Self {
+            rustup: None,
+            mise: None,
+            missing: Vec::new(),
             go,
             c_empty: dir.path().join("c-empty"),
             c_go: dir.path().join("c-go"),
@@ -130,7 +142,33 @@ impl Place {
         place.shell_script("sh/go", &place.go)?;
         fs::write(place.path("module/go.mod"), "module example.com/m\n\ngo 1.21\n")?;
         fs::write(place.path("module/m.go"), "package m\n\nimport _ \"fmt\"\n")?;
+        match rustup() {
+            Ok(both) => place.rustup = Some(both),
+            Err(why) => place.missing.push(format!("rustup's proxies: {why}")),
+        }
+        match place.install_mise() {
+            Ok(shim) => place.mise = Some(shim),
+            Err(why) => place.missing.push(format!("mise's shims: {why}")),
+        }
         Ok(place)
+    }
+
+    /// A mise with a folder of its own and this go as its only version.
+    fn install_mise(&self) -> io::Result<PathBuf> {
+        let mise = in_path("mise").ok_or_else(|| io::Error::other("no mise in PATH"))?;
+        let root = self.go.ancestors().nth(2).unwrap_or_else(|| Path::new("/"));
+        for words in [&["link", MISE_GO][..], &["reshim"]] {
+            let mut command = self.command(&mise);
+            command.args(words);
+            if words.len() > 1 {
+                command.arg(root);
+            }
+            let status = command.status()?;
+            if !status.success() {
+                return Err(io::Error::other(format!("mise {}: {status}", words.join(" "))));
+            }
+        }
+        Ok(self.path("mise/shims/go"))
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -148,46 +186,59 @@ impl Place {
     }
 
     fn cases(&self) -> Vec<Case<'_>> {
-        let case = |name, c_shim, program, args| Case {
-            name,
-            place: self,
-            c_shim,
-            program,
-            args,
-        };
-        let (shim, sh) = (self.path("shims/go"), "sh/empty");
-        let version = &["version"][..];
-        let nothing = &["--"][..];
-        vec![
-            case("empty program, directly", &self.c_empty, self.empty(), nothing),
-            case(
-                "empty program, through a shell script",
-                &self.c_empty,
-                self.path(sh),
+        // `--` is no go command, so the shim passes it through.
+        let (empty, nothing) = (self.empty(), &["--"][..]);
+        let (shim, version) = (self.path("shims/go"), &["version"][..]);
+        let tidy = &["mod", "tidy"][..];
+        let mut rows = vec![
+            ("empty program: C program", &empty, &self.c_empty, nothing),
+            (
+                "empty program: shell script",
+                &empty,
+                &self.path("sh/empty"),
                 nothing,
             ),
-            // `--` is no go command, so the shim passes it through.
-            case(
-                "empty program, through the shim",
+            ("empty program: shim", &empty, &self.path("shims/empty"), nothing),
+            (
+                "empty program: shim, before that the C program",
                 &self.c_empty,
-                self.path("shims/empty"),
+                &self.path("shims/empty"),
                 nothing,
             ),
-            case("go version, directly", &self.c_go, self.go.clone(), version),
-            case(
-                "go version, through a shell script",
+            ("go version: C program", &self.go, &self.c_go, version),
+            ("go version: shell script", &self.go, &self.path("sh/go"), version),
+            ("go version: shim", &self.go, &shim, version),
+            (
+                "go version: shim, before that the C program",
                 &self.c_go,
-                self.path("sh/go"),
+                &shim,
                 version,
             ),
-            case("go version, through the shim", &self.c_go, shim.clone(), version),
-            case(
-                "go mod tidy, warm, through the shim",
-                &self.c_go,
-                shim,
-                &["mod", "tidy"],
-            ),
+            ("go mod tidy, warm: C program", &self.go, &self.c_go, tidy),
+            ("go mod tidy, warm: shim and gofix", &self.go, &shim, tidy),
         ]
+        .into_iter()
+        .map(|(name, base, program, args)| (name, base.clone(), program.clone(), args))
+        .collect::<Vec<_>>();
+        if let Some(mise) = &self.mise {
+            rows.push(("go version: mise's shim", self.go.clone(), mise.clone(), version));
+        }
+        if let Some((proxy, rustc)) = &self.rustup {
+            rows.push((
+                "rustc --version: rustup's proxy",
+                rustc.clone(),
+                proxy.clone(),
+                &["--version"],
+            ));
+        }
+        let cases = rows.into_iter().map(|(name, base, program, args)| Case {
+            name,
+            place: self,
+            base,
+            program,
+            args,
+        });
+        cases.collect()
     }
 
     /// A command with an environment of its own. What is called shims/empty is the shim with the empty program
@@ -228,12 +279,60 @@ impl Place {
                 ("GOSUMDB", "off"),
                 ("LC_ALL", "C"),
             ])
+            .envs([("MISE_GO_VERSION", MISE_VERSION), ("MISE_OFFLINE", "1")])
+            .env("MISE_DATA_DIR", self.path("mise"))
+            .envs(rustup_homes())
             .current_dir(self.path("module"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         command
     }
+}
+
+/// The version that mise takes this go for.
+const MISE_VERSION: &str = "1.99.0";
+const MISE_GO: &str = "go@1.99.0";
+
+/// The first program of this name in PATH.
+fn in_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let found = std::env::split_paths(&path).map(|dir| dir.join(name));
+    found.into_iter().find(|file| file.is_file())
+}
+
+/// Where rustup keeps its things, for a command whose HOME is another.
+fn rustup_homes() -> Vec<(&'static str, PathBuf)> {
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    [("RUSTUP_HOME", ".rustup"), ("CARGO_HOME", ".cargo")]
+        .into_iter()
+        .map(|(name, folder)| {
+            let set = std::env::var_os(name).map(PathBuf::from);
+            (name, set.unwrap_or_else(|| home.join(folder)))
+        })
+        .collect()
+}
+
+/// rustup's proxy for rustc, and the rustc of the toolchain that it chooses where nothing else is said.
+fn rustup() -> io::Result<(PathBuf, PathBuf)> {
+    let homes = rustup_homes();
+    let cargo_home = homes.iter().find(|(name, _)| *name == "CARGO_HOME");
+    let proxy = cargo_home
+        .map(|(_, home)| home.join("bin/rustc"))
+        .unwrap_or_default();
+    let answer = Command::new(&proxy)
+        .args(["--print", "sysroot"])
+        .env_remove("RUSTUP_TOOLCHAIN")
+        .current_dir("/")
+        .output()
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", proxy.display())))?;
+    let rustc = Path::new(String::from_utf8_lossy(&answer.stdout).trim()).join("bin/rustc");
+    // Where the two are one file nobody stands in front.
+    let same = fs::canonicalize(&rustc).ok() == fs::canonicalize(&proxy).ok();
+    if same || !rustc.is_file() {
+        return Err(io::Error::other(format!("{} is no proxy", proxy.display())));
+    }
+    Ok((proxy, rustc))
 }
 
 fn compile(go: &Path, program: &Path) -> io::Result<()> {

@@ -324,6 +324,27 @@ exec "$SNAP/bin/$name" "$@""#,
     }
 }
 
+/// mise, the real one, with a version that is linked into its folder; only where it is in PATH.
+fn mise(sandbox: Sandbox, program: &Path) -> Manager {
+    let data = sandbox.path("home/.local/share/mise");
+    let go = sandbox.path("linked");
+    goroot(&go);
+    let sandbox = sandbox
+        .env("MISE_DATA_DIR", &data)
+        .env("MISE_GO_VERSION", VERSION)
+        .env("MISE_OFFLINE", "1");
+    let link = format!("go@{VERSION}");
+    let run = |words: &[&str]| sandbox.run(program).args(words);
+    run(&["link", &link]).args([&go]).output().expect_code(0);
+    run(&["reshim"]).output().expect_code(0);
+    Manager {
+        dirs: vec![data.join("shims")],
+        asks: false,
+        finds_gofix: false,
+        sandbox,
+    }
+}
+
 const MODULE: (&str, &str) = ("example.com/a", "v1.0.0");
 
 fn catalogue() -> Catalogue {
@@ -427,4 +448,14 @@ fn a_wrapper_of_nix() {
 #[test]
 fn a_snap() {
     prove(snap);
+}
+
+#[test]
+fn mise_where_it_is_installed() {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|dir| dir.join("mise"));
+    match found.into_iter().find(|file| file.is_file()) {
+        Some(program) => prove(|sandbox| mise(sandbox, &program)),
+        None => crate::startup::skip("no mise in PATH"),
+    }
 }
