@@ -612,7 +612,7 @@ impl Tried {
             self.tries = 0;
         }
         self.tries += 1;
-        self.content = if trouble.phase == Phase::Content {
+        self.content = if trouble.phase == Phase::Content || trouble.kind == FaultKind::Garbage {
             self.content + 1
         } else {
             0
@@ -956,6 +956,23 @@ mod tests {
             waits.push(lane.delay(1.0).as_millis());
         }
         assert_eq!(waits, [0, 100, 300, 900, 2700, 8100, 10_000, 10_000, 10_000]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_asked_for_five_times() {
+        for garbage in [
+            Trouble::new(FaultKind::Garbage, "stopped after 10 redirects"),
+            Trouble::new(FaultKind::Garbage, "malformed HTTP status code"),
+        ] {
+            let mut lane = tried();
+            let asked = (0..9)
+                .take_while(|_| {
+                    lane.note(garbage.clone(), schedule::TRIES);
+                    !lane.done
+                })
+                .count();
+            assert_eq!(asked, 4, "{}", garbage.text);
+        }
     }
 
     #[test]

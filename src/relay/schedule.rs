@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime};
 
 /// Further tries for one request on one route.
 pub(crate) const TRIES: u32 = 8;
-/// Further tries for a body that arrives whole and is not what was asked for:
-/// a server that says the same five times over means it.
+/// Further tries after what arrives whole and is not what was asked for (a
+/// body, a redirect that is not followed, no HTTP at all): a server that says
+/// the same five times over means it.
 pub(crate) const CONTENT_TRIES: u32 = 4;
 /// The longest `Retry-After` that is waited for.
 pub(crate) const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(60);
