@@ -142,6 +142,10 @@ func (p *place) gofixEnvironment(relay string) []string {
 // countRelayed reads from a report how many invocations had a run of go with the relay in its GOPROXY.
 func countRelayed(report string) (int, error) {
 	file, err := os.Open(report)
+	if errors.Is(err, os.ErrNotExist) {
+		// Nothing was supervised.
+		return 0, nil
+	}
 	if err != nil {
 		return 0, err
 	}
