@@ -1,5 +1,13 @@
 //! One request to one upstream: connections that are kept, HTTP/1.1 and
-//! HTTP/2, redirects.
+//! HTTP/2, redirects, and a second connection beside one that has gone silent.
+//!
+//! A line that has forgotten a connection (a NAT, a firewall, a proxy that was
+//! restarted behind a balancer) says nothing, and so does a server that thinks.
+//! Nobody can tell the two apart, so neither is given up: the same is asked
+//! once more on another connection, and whichever speaks first is listened to.
+//!
+//! Known to be imperfect: a second connection that was asked in vain is in no
+//! report.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -53,10 +61,48 @@ struct Pool {
     idle: HashMap<Origin, Vec<Idle>>,
     shared: HashMap<Origin, Shared>,
     http1_only: HashSet<Origin>,
+    /// What each host may still be asked beside a silent connection.
+    spare: HashMap<Origin, Spare>,
 }
 
+/// What a host may be asked on second connections: a slow one must not get
+/// twice the work from those who find it slow. In tenths of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Spare(u32);
+
+impl Default for Spare {
+    fn default() -> Self {
+        Self(Self::MOST)
+    }
+}
+
+impl Spare {
+    const REQUEST: u32 = 10;
+    const MOST: u32 = 8 * Self::REQUEST;
+
+    fn take(&mut self) -> bool {
+        match self.0.checked_sub(Self::REQUEST) {
+            Some(left) => self.0 = left,
+            None => return false,
+        }
+        true
+    }
+
+    /// A second connection that answered where the first was silent costs
+    /// nothing.
+    fn give_back(&mut self) {
+        self.0 = (self.0 + Self::REQUEST).min(Self::MOST);
+    }
+
+    /// So does a tenth of those asked for nothing, where others answer.
+    fn answered(&mut self) {
+        self.0 = (self.0 + 1).min(Self::MOST);
+    }
+}
+
+/// Whom a connection leads to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Origin {
+pub(crate) struct Origin {
     scheme: Scheme,
     host: String,
     port: u16,
@@ -91,6 +137,7 @@ struct Shared {
     sender: http2::SendRequest<NoBody>,
     ends: Ends,
     requests: u32,
+    since: Instant,
 }
 
 /// An answer whose body is still to be read.
@@ -104,8 +151,12 @@ pub(crate) struct Exchange {
     pub(crate) headers: HeaderMap,
     /// The URL that answered, after redirects, where there were any.
     pub(crate) redirected: Option<String>,
+    /// How long another connection was silent until this one answered in its
+    /// place.
+    pub(crate) instead_of: Option<Duration>,
+    /// Who answered.
+    pub(crate) origin: Origin,
     body: Incoming,
-    origin: Origin,
     ends: Ends,
     stream: u32,
     connection: Option<Http1>,
@@ -130,8 +181,20 @@ impl Client {
         extra: &HeaderMap,
         patience: Patience,
     ) -> Result<Exchange, Trouble> {
+        self.get_by(url, extra, patience, None).await
+    }
+
+    /// The same by connections that were heard of after `alive_since`.
+    async fn get_by(
+        &self,
+        url: &Url,
+        extra: &HeaderMap,
+        patience: Patience,
+        alive_since: Option<Instant>,
+    ) -> Result<Exchange, Trouble> {
         let mut at = url.clone();
         let mut authorization = self.credentials.header(&at);
+        let mut instead_of = None;
         for hop in 0..=REDIRECTS {
             let elsewhere = !at.same_host(url);
             if elsewhere && at.host.parse().is_ok_and(dial::is_link_local) {
@@ -146,12 +209,20 @@ impl Client {
                 }
                 trouble
             };
-            let mut exchange = self
-                .send(&at, extra, authorization.as_deref(), patience, elsewhere)
-                .await
-                .map_err(with_target)?;
+            let origin = Origin::of(&at);
+            let sent = Sent {
+                url: &at,
+                extra,
+                authorization: authorization.as_deref(),
+                patience,
+                redirected: elsewhere,
+                origin: &origin,
+            };
+            let mut exchange = self.send(&sent, alive_since).await.map_err(with_target)?;
+            instead_of = exchange.instead_of.or(instead_of);
             let Some(location) = redirect_target(&exchange) else {
                 exchange.redirected = (hop > 0).then(|| at.redacted());
+                exchange.instead_of = instead_of;
                 return Ok(exchange);
             };
             let next = follow(url, &at, &location, hop)?;
@@ -169,30 +240,48 @@ impl Client {
         Err(Trouble::new(FaultKind::Garbage, "stopped after 10 redirects"))
     }
 
-    /// One request on a kept or a new connection. A kept one that turns out to
-    /// be dead before the first byte is no fault: the next is taken.
-    async fn send(
-        &self,
-        url: &Url,
-        extra: &HeaderMap,
-        authorization: Option<&str>,
-        patience: Patience,
-        redirected: bool,
-    ) -> Result<Exchange, Trouble> {
-        let origin = Origin::of(url);
+    /// One request; where it meets silence, one more beside it.
+    async fn send(&self, sent: &Sent<'_>, alive_since: Option<Instant>) -> Result<Exchange, Trouble> {
+        let started = Instant::now();
+        let first = self.send_once(sent, alive_since);
+        tokio::pin!(first);
+        if let Some(done) = within(sent.patience.quiet, &mut first).await {
+            if done.is_ok() {
+                self.spare(sent.origin, Spare::answered);
+            }
+            return done;
+        }
+        if !self.spare(sent.origin, Spare::take) {
+            return first.await;
+        }
+        let second = self.send_once(sent, Some(started));
+        tokio::select! {
+            biased;
+            done = &mut first => done,
+            Ok(mut exchange) = second => {
+                self.spare(sent.origin, Spare::give_back);
+                self.suspect(sent.origin, started);
+                exchange.instead_of = Some(started.elapsed());
+                Ok(exchange)
+            }
+        }
+    }
+
+    /// One request on a kept or a new connection, kept ones only where they
+    /// were heard of after `alive_since`. A kept one that turns out to be dead
+    /// before the first byte is no fault: the next is taken.
+    async fn send_once(&self, sent: &Sent<'_>, alive_since: Option<Instant>) -> Result<Exchange, Trouble> {
         loop {
-            let (connection, reused) = match self.kept(&origin) {
+            let (connection, reused) = match self.kept(sent.origin, alive_since) {
                 Some(kept) => (kept, true),
-                None => (self.open(url, &origin, patience, redirected).await?, false),
+                None => {
+                    let opened = self
+                        .open(sent.url, sent.origin, sent.patience, sent.redirected)
+                        .await?;
+                    (opened, false)
+                }
             };
-            let sent = Sent {
-                url,
-                extra,
-                authorization,
-                first_byte: patience.first_byte,
-                origin: &origin,
-            };
-            match self.send_on(connection, &sent).await {
+            match self.send_on(connection, sent).await {
                 Ok(exchange) => return Ok(exchange),
                 Err((trouble, stale)) if reused && stale => drop(trouble),
                 Err((trouble, _)) => return Err(trouble),
@@ -204,22 +293,62 @@ impl Client {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn kept(&self, origin: &Origin) -> Option<Connection> {
+    /// What the host may still be asked beside a silent connection.
+    fn spare<T>(&self, origin: &Origin, change: impl FnOnce(&mut Spare) -> T) -> T {
         let mut pool = self.pool();
-        if let Some(shared) = pool.shared.get_mut(origin) {
-            if !shared.sender.is_closed() {
-                shared.requests += 1;
-                return Some(Connection::Http2(shared.clone()));
-            }
+        if let Some(spare) = pool.spare.get_mut(origin) {
+            return change(spare);
+        }
+        change(pool.spare.entry(origin.clone()).or_default())
+    }
+
+    /// Leaves the host's connections that were not heard of since `started`:
+    /// what forgot one of them has most likely forgotten them all.
+    fn suspect(&self, origin: &Origin, started: Instant) {
+        let mut pool = self.pool();
+        if let Some(idle) = pool.idle.get_mut(origin) {
+            idle.retain(|kept| kept.since > started);
+        }
+        if pool
+            .shared
+            .get(origin)
+            .is_some_and(|shared| shared.since <= started)
+        {
             pool.shared.remove(origin);
         }
+    }
+
+    fn kept(&self, origin: &Origin, alive_since: Option<Instant>) -> Option<Connection> {
+        let is_fresh = |since: Instant| alive_since.is_none_or(|limit| since > limit);
+        let mut pool = self.pool();
+        if let Some(shared) = pool.shared.get_mut(origin) {
+            if shared.sender.is_closed() {
+                pool.shared.remove(origin);
+            } else if is_fresh(shared.since) {
+                shared.requests += 1;
+                return Some(Connection::Http2(shared.clone()));
+            } else {
+                return None;
+            }
+        }
         let idle = pool.idle.get_mut(origin)?;
-        while let Some(kept) = idle.pop() {
+        // The last is the one that was used last.
+        while idle.last().is_some_and(|kept| is_fresh(kept.since)) {
+            let kept = idle.pop()?;
             if kept.since.elapsed() < IDLE_LIMIT && !kept.connection.sender.is_closed() {
                 return Some(Connection::Http1(kept.connection));
             }
         }
         None
+    }
+
+    /// Leaves an HTTP/2 connection that has gone bad, where it is still the one
+    /// that others would be given.
+    fn leave(&self, origin: &Origin, ends: Ends) {
+        let mut pool = self.pool();
+        if pool.shared.get(origin).is_some_and(|shared| shared.ends == ends) {
+            pool.shared.remove(origin);
+        }
     }
 
     /// Puts the connection of a finished exchange back.
@@ -311,7 +440,7 @@ impl Client {
         let request = sent
             .request(connection.absolute.as_ref(), false)
             .map_err(|trouble| (trouble, false))?;
-        let answer = within(sent.first_byte, async {
+        let answer = within(sent.patience.first_byte, async {
             connection.sender.ready().await?;
             connection.sender.send_request(request).await
         });
@@ -329,7 +458,7 @@ impl Client {
     async fn send_http2(&self, mut shared: Shared, sent: &Sent<'_>) -> Result<Exchange, (Trouble, bool)> {
         let stream = shared.requests.saturating_mul(2).saturating_sub(1);
         let request = sent.request(None, true).map_err(|trouble| (trouble, false))?;
-        let answer = within(sent.first_byte, async {
+        let answer = within(sent.patience.first_byte, async {
             shared.sender.ready().await?;
             shared.sender.send_request(request).await
         });
@@ -343,13 +472,13 @@ impl Client {
                 if trouble.kind == FaultKind::Http2 {
                     self.no_more_http2(sent.origin);
                 } else {
-                    self.pool().shared.remove(sent.origin);
+                    self.leave(sent.origin, shared.ends);
                 }
                 Err((trouble, stale))
             }
             None => {
                 // A connection that has gone silent is not asked again.
-                self.pool().shared.remove(sent.origin);
+                self.leave(sent.origin, shared.ends);
                 Err((no_header(), false))
             }
         }
@@ -360,8 +489,31 @@ impl Client {
         if trouble.kind == FaultKind::Http2 {
             self.no_more_http2(&exchange.origin);
         } else if exchange.stream > 0 {
-            self.pool().shared.remove(&exchange.origin);
+            self.leave(&exchange.origin, exchange.ends);
         }
+    }
+
+    /// The answer to the same request once more, on another connection, for the
+    /// rest of a body that has been silent since `silent_since`; `None` where
+    /// there is none, or the host has been asked too often.
+    pub(crate) async fn beside(
+        &self,
+        silent: &Origin,
+        url: &Url,
+        extra: &HeaderMap,
+        patience: Patience,
+        silent_since: Instant,
+    ) -> Option<Exchange> {
+        if !self.spare(silent, Spare::take) {
+            return None;
+        }
+        self.get_by(url, extra, patience, Some(silent_since)).await.ok()
+    }
+
+    /// Takes note of a second connection that goes on where a body was silent.
+    pub(crate) fn went_on(&self, silent: &Exchange, silent_since: Instant) {
+        self.spare(&silent.origin, Spare::give_back);
+        self.suspect(&silent.origin, silent_since);
     }
 }
 
@@ -374,7 +526,8 @@ struct Sent<'a> {
     url: &'a Url,
     extra: &'a HeaderMap,
     authorization: Option<&'a str>,
-    first_byte: Duration,
+    patience: Patience,
+    redirected: bool,
     origin: &'a Origin,
 }
 
@@ -453,6 +606,7 @@ async fn http2_connection(connected: Connected) -> Result<Shared, Trouble> {
         sender,
         ends,
         requests: 1,
+        since: Instant::now(),
     })
 }
 
@@ -531,6 +685,7 @@ impl Exchange {
                 .map(|reason| reason.as_bytes().to_vec()),
             headers: head.headers,
             redirected: None,
+            instead_of: None,
             body,
             origin: origin.clone(),
             ends,
@@ -559,6 +714,15 @@ impl Exchange {
                 }
             }
         }
+    }
+
+    /// The same, or `None` where nothing comes for `quiet`.
+    pub(crate) async fn piece_soon(
+        &mut self,
+        pace: &mut Pace,
+        quiet: Duration,
+    ) -> Option<Result<Option<Bytes>, Trouble>> {
+        within(quiet, self.piece(pace)).await
     }
 
     /// Reads what is left, where that is little.
@@ -641,5 +805,33 @@ impl Pace {
             self.moved = 0;
             self.clock.restart();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_asked_on_second_connections() {
+        let mut spare = Spare::default();
+        assert_eq!((0..20).filter(|_| spare.take()).count(), 8);
+        // One that answered where the first was silent costs nothing.
+        spare.give_back();
+        assert!(spare.take());
+        spare.give_back();
+        assert!(spare.take());
+        assert!(!spare.take());
+        // A tenth of what is answered without one.
+        for _ in 0..9 {
+            spare.answered();
+        }
+        assert!(!spare.take());
+        spare.answered();
+        assert!(spare.take());
+        for _ in 0..1000 {
+            spare.answered();
+        }
+        assert_eq!(spare, Spare::default());
     }
 }

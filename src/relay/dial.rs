@@ -40,6 +40,9 @@ pub(crate) struct Patience {
     pub(crate) first_byte: Duration,
     /// A body that brings fewer than ten bytes a second.
     pub(crate) stall: Duration,
+    /// Silence after which the same is asked on another connection, beside the
+    /// first.
+    pub(crate) quiet: Duration,
 }
 
 impl Patience {
@@ -52,6 +55,7 @@ impl Patience {
             tunnel: self.tunnel * 2,
             first_byte: self.first_byte * 2,
             stall: self.stall * 2,
+            quiet: self.quiet.saturating_mul(2),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::policy::route::Sep;
 use crate::report::Event;
 
 use super::breaker::{Breaker, Entry, Limits, Pass};
-use super::client::{Client, Exchange, Pace};
+use super::client::{Client, Exchange, Origin, Pace};
 use super::dial::Patience;
 use super::faults::Ledger;
 use super::plausible;
@@ -148,6 +148,13 @@ struct Partial {
 }
 
 type Found = (Answer, Arc<Upstream>);
+
+/// What is asked of an upstream.
+struct Asked<'a> {
+    url: &'a Url,
+    agent: Option<&'a HeaderValue>,
+    wanted: &'a Wanted,
+}
 
 impl Fetcher {
     pub(crate) fn new(
@@ -381,7 +388,17 @@ impl Fetcher {
             }
         };
         let result = match header {
-            Ok(exchange) => self.read(step, exchange, wanted).await,
+            Ok(exchange) => {
+                if let Some(silent) = exchange.instead_of {
+                    self.tell_silent(&url, step, silent, 0);
+                }
+                let asked = Asked {
+                    url: &url,
+                    agent,
+                    wanted,
+                };
+                self.read(step, exchange, &asked).await
+            }
             Err(trouble) => Err(trouble),
         };
         let moved = step.held().saturating_sub(before);
@@ -416,8 +433,9 @@ impl Fetcher {
         &self,
         step: &mut Step,
         mut exchange: Exchange,
-        wanted: &Wanted,
+        asked: &Asked<'_>,
     ) -> Result<Answer, Trouble> {
+        let wanted = asked.wanted;
         let status = exchange.status.as_u16();
         match status {
             200 => {
@@ -459,7 +477,7 @@ impl Fetcher {
         let content_type = content_type(&exchange);
         let redirected = exchange.redirected.clone();
         let announced = exchange.end_is_announced();
-        let spool = self.receive(step, exchange, wanted).await?;
+        let spool = self.receive(step, exchange, asked).await?;
         let body = decoded(spool, encoding.as_deref(), wanted, &self.rules)?;
         if !announced && wanted.kind != Kind::Zip {
             // Nobody can tell such a body's end from a broken connection: it is
@@ -487,8 +505,9 @@ impl Fetcher {
         &self,
         step: &mut Step,
         mut exchange: Exchange,
-        wanted: &Wanted,
+        asked: &Asked<'_>,
     ) -> Result<Spool, Trouble> {
+        let wanted = asked.wanted;
         let limit = plausible::limit(&wanted.kind);
         let encoded = exchange.header(&header::CONTENT_ENCODING).is_some();
         let mut partial = step.partial.take().unwrap_or_else(|| {
@@ -503,7 +522,32 @@ impl Fetcher {
         });
         let mut pace = Pace::new(step.patience.stall);
         loop {
-            match exchange.piece(&mut pace).await {
+            let piece = match exchange.piece_soon(&mut pace, step.patience.quiet).await {
+                Some(piece) => piece,
+                None if encoded => exchange.piece(&mut pace).await,
+                None => {
+                    let since = Instant::now();
+                    let silent = exchange.origin.clone();
+                    let rest = tokio::select! {
+                        biased;
+                        piece = exchange.piece(&mut pace) => Err(piece),
+                        rest = self.rest(&silent, &partial, step.patience, asked, since) => Ok(rest),
+                    };
+                    match rest {
+                        Err(piece) => piece,
+                        Ok(None) => exchange.piece(&mut pace).await,
+                        Ok(Some(rest)) => {
+                            self.client.went_on(&exchange, since);
+                            let silent = step.patience.quiet + since.elapsed();
+                            self.tell_silent(asked.url, step, silent, partial.spool.len());
+                            exchange = rest;
+                            pace = Pace::new(step.patience.stall);
+                            continue;
+                        }
+                    }
+                }
+            };
+            match piece {
                 Ok(Some(bytes)) => {
                     let room = limit.saturating_sub(partial.spool.len());
                     let part = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
@@ -533,6 +577,41 @@ impl Fetcher {
             }
             _ => Ok(partial.spool),
         }
+    }
+
+    /// What is left of a body that has gone silent, from another connection;
+    /// `None` where the server cannot go on in the middle, or is silent too.
+    async fn rest(
+        &self,
+        silent: &Origin,
+        partial: &Partial,
+        patience: Patience,
+        asked: &Asked<'_>,
+        since: Instant,
+    ) -> Option<Exchange> {
+        if partial.etag.is_none() && partial.total.is_none() {
+            return None;
+        }
+        let headers = request_headers(asked.agent, Some(partial));
+        let rest = self
+            .client
+            .beside(silent, asked.url, &headers, patience, since)
+            .await?;
+        let goes_on = rest.status.as_u16() == 206 && continues(&rest, Some(partial)).is_ok();
+        goes_on.then_some(rest)
+    }
+
+    /// Tells of a connection whose place another has taken.
+    fn tell_silent(&self, url: &Url, step: &mut Step, silent: Duration, moved: u64) {
+        let trouble = Trouble::nobody(
+            FaultKind::Timeout,
+            format!(
+                "silent for {:.1} s; another connection went on",
+                silent.as_secs_f64()
+            ),
+        );
+        self.tell(url, step.asked, silent, &Err(trouble), moved);
+        step.asked += 1;
     }
 
     fn tell(&self, url: &Url, r#try: u32, took: Duration, result: &Result<Answer, Trouble>, moved: u64) {
@@ -943,6 +1022,7 @@ mod tests {
                 tunnel: Duration::ZERO,
                 first_byte: Duration::ZERO,
                 stall: Duration::ZERO,
+                quiet: Duration::ZERO,
             },
         )
     }

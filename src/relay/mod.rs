@@ -74,6 +74,10 @@ const HANDSHAKE: Duration = Duration::from_secs(15);
 const TUNNEL: Duration = Duration::from_secs(30);
 /// The wait for a first byte, in stall clocks.
 const FIRST_BYTE: u32 = 4;
+/// Silence until a second connection is asked: this part of the stall clock,
+/// and no less than what a proxy needs for a version that it has to fetch.
+const QUIET: u32 = 10;
+const QUIET_AT_LEAST: Duration = Duration::from_secs(1);
 
 /// Go's own variables, as far as they matter to who is asked and how.
 #[derive(Debug, Clone, Default)]
@@ -144,6 +148,9 @@ pub struct Setup {
     pub connect_timeout: Duration,
     /// The stall clock: a body that brings fewer than ten bytes a second.
     pub stall: Duration,
+    /// The silence after which the same is asked on a second connection; by
+    /// default a tenth of the stall clock, and a second at least.
+    pub quiet: Option<Duration>,
     /// The end of the time budget.
     pub deadline: Option<Instant>,
     /// Further tries for one request; [`Setup::TRIES`] by default.
@@ -173,6 +180,7 @@ impl Setup {
             environment,
             connect_timeout: Duration::from_secs(5),
             stall: Duration::from_secs(30),
+            quiet: None,
             deadline: None,
             tries: Self::TRIES,
             retry_count: 3,
@@ -339,12 +347,23 @@ fn fetcher(setup: Setup, elements: Vec<fetch::Element>, ledger: Arc<Ledger>) -> 
             tunnel: TUNNEL,
             first_byte: setup.stall * FIRST_BYTE,
             stall: setup.stall,
+            quiet: setup.quiet.unwrap_or_else(|| quiet(setup.stall)),
         },
         tries: setup.tries,
         deadline: setup.deadline.map(tokio::time::Instant::from_std),
         spool: setup.spool,
     };
     Fetcher::new(client, elements, rules, ledger, setup.listener)
+}
+
+/// The silence after which a second connection is asked; without end where the
+/// clocks strike too soon for one to be of use.
+fn quiet(stall: Duration) -> Duration {
+    let quiet = (stall / QUIET).max(QUIET_AT_LEAST);
+    match quiet * 2 <= stall {
+        true => quiet,
+        false => Duration::MAX,
+    }
 }
 
 /// Stands for the relay's own URL while that is not known yet. No list holds a
@@ -519,6 +538,14 @@ mod tests {
 
     fn some(text: &str) -> Option<String> {
         Some(text.to_owned())
+    }
+
+    #[test]
+    fn the_silence_before_a_second_connection() {
+        let of = |millis| quiet(Duration::from_millis(millis));
+        assert_eq!(of(30_000), Duration::from_secs(3));
+        assert_eq!(of(2_000), Duration::from_secs(1));
+        assert_eq!(of(1_999), Duration::MAX);
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl Trouble {
 }
 
 /// The two ends of a connection, as they stand in Go's errors.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ends {
     /// This side.
     pub(crate) local: SocketAddr,
