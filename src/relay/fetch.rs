@@ -71,6 +71,8 @@ pub(crate) struct Element {
     pub(crate) go_goes_on: bool,
     /// What go goes on to is a proxy as well.
     pub(crate) to_a_proxy: bool,
+    /// What go goes on to is the module's own repository.
+    pub(crate) to_direct: bool,
     /// Later routes, asked where go would stop.
     pub(crate) later: Vec<Lane>,
 }
@@ -259,7 +261,9 @@ impl Fetcher {
         let mut current = 0;
         loop {
             let own_next = current == 0 && element.go_goes_on && element.to_a_proxy;
+            let own_direct = current == 0 && element.go_goes_on && element.to_direct;
             let others = own_next
+                || own_direct
                 || lanes
                     .iter()
                     .enumerate()
@@ -276,11 +280,16 @@ impl Fetcher {
                 return None;
             }
             let nobody = trouble.nobody;
+            let in_vain = nobody && trouble.kind == FaultKind::Timeout;
             lane.note(trouble, self.rules.tries);
             // Drawn once, so that the wait and the look at the budget agree.
             lane.wait = lane.delay(fastrand::f64());
             lane.done |= self.is_too_late(lane.wait);
             if nobody && own_next {
+                return None;
+            }
+            let enough = in_vain || lane.tries > schedule::BEFORE_DIRECT;
+            if nobody && own_direct && enough {
                 return None;
             }
             if nobody || lane.done {

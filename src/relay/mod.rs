@@ -425,6 +425,7 @@ impl Plan {
                         },
                         go_goes_on,
                         to_a_proxy: matches!(next, Some((Element::Proxy(_), _))),
+                        to_direct: matches!(next, Some((Element::Direct, _))),
                         later: if go_goes_on { Vec::new() } else { later.to_vec() },
                     });
                 }
@@ -453,6 +454,7 @@ impl Plan {
                 own: Lane { steps },
                 go_goes_on: false,
                 to_a_proxy: false,
+                to_direct: false,
                 later,
             }],
             bases: vec![base],

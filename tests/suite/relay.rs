@@ -919,6 +919,29 @@ fn a_dead_proxy_before_a_pipe_is_not_waited_for() {
     through(&relay, &requiring_a(), &["mod", "download"]).expect_code(0);
 }
 
+/// Nor where the repository itself comes next: a few tries at once, and none for a proxy that is known to be down.
+#[test]
+fn a_dead_proxy_before_the_repository_is_soon_left() {
+    let gone = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("http://{}", listener.local_addr().unwrap())
+    };
+    for (list, expected) in [("|direct", &[4, 8, 10, 10][..]), ("|off", &[6])] {
+        let asked = Arc::new(Mutex::new(0));
+        let mut set = setup(&[&format!("{gone}{list}")]);
+        let listener = Arc::clone(&asked);
+        set.listener = Some(Box::new(move |_| *listener.lock().unwrap() += 1));
+        set.tries = 5;
+        set.fail_timeout = Duration::from_secs(3600);
+        let relay = Relay::start(set).unwrap().unwrap();
+        let address = Address::of(&relay);
+        for (nth, expected) in expected.iter().enumerate() {
+            assert_eq!(address.get(&format!("0/example.com/m{nth}/@v/list")).0, 599);
+            assert_eq!(*asked.lock().unwrap(), *expected, "{list}");
+        }
+    }
+}
+
 /// A longer wait than a minute means the next route.
 #[test]
 fn retry_after() {
