@@ -298,11 +298,13 @@ impl Fetcher {
                     .map(|step| (current + step) % count)
                     .find(|at| !lanes[*at].done)?;
             }
-            let wait = std::mem::take(&mut lanes[current].wait);
+            let lane = lanes.get_mut(current)?;
+            let wait = std::mem::take(&mut lane.wait);
             if self.is_too_late(wait) {
                 return None;
             }
             if !wait.is_zero() {
+                self.tell_wait(lane, wanted, wait);
                 sleep(wait).await;
             }
         }
@@ -621,6 +623,19 @@ impl Fetcher {
         );
         self.tell(url, step.asked, silent, &Err(trouble), moved);
         step.asked += 1;
+    }
+
+    /// Tells that a lane will be asked again after `wait`.
+    fn tell_wait(&self, lane: &Tried, wanted: &Wanted, wait: Duration) {
+        let (Some(listener), Some(step), Some(last)) = (&self.listener, lane.steps.last(), &lane.last) else {
+            return;
+        };
+        listener(Event::RequestBackoff {
+            url: crate::report::safe(&step.upstream.base.below(&wanted.path).redacted()),
+            wait,
+            left: (self.rules.tries + 1).saturating_sub(lane.tries),
+            error: crate::report::safe(&last.text),
+        });
     }
 
     fn tell(&self, url: &Url, r#try: u32, took: Duration, result: &Result<Answer, Trouble>, moved: u64) {

@@ -111,6 +111,18 @@ pub enum Event {
         /// The fault, where the request ended in one.
         error: Option<String>,
     },
+    /// The relay waits before it makes a request again; go, which knows nothing
+    /// of it, waits too.
+    RequestBackoff {
+        /// URL with credentials removed.
+        url: String,
+        /// How long.
+        wait: Duration,
+        /// Further tries left for this request on this route.
+        left: u32,
+        /// The fault that the last try ended in.
+        error: String,
+    },
     /// Something the user should know that is no failure.
     Warning {
         /// One line.
@@ -150,6 +162,7 @@ impl Event {
             Self::Backoff { .. } => "backoff",
             Self::RouteSwitched { .. } => "route_switched",
             Self::UpstreamRequest { .. } => "upstream_request",
+            Self::RequestBackoff { .. } => "request_backoff",
             Self::Warning { .. } => "warning",
             Self::GaveUp { .. } => "gave_up",
             Self::Finished { .. } => "finished",

@@ -125,6 +125,12 @@ fn details(stamp: &Stamp<'_>, event: &Event) -> Value {
             "url": safe(url), "status": status, "bytes": bytes, "ms": ms(*took), "try": r#try,
             "error": error.as_ref().map(safe),
         }),
+        Event::RequestBackoff {
+            url,
+            wait,
+            left,
+            error,
+        } => json!({ "url": safe(url), "ms": ms(*wait), "left": left, "error": safe(error) }),
         Event::Warning { text } => json!({ "text": safe(text) }),
         Event::GaveUp { why, diagnosis } => json!({
             "why": why.as_str(),

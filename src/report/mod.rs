@@ -224,6 +224,11 @@ impl Reporter {
         self.terminal.clear();
     }
 
+    /// Ends the live line of a wait that is over.
+    pub fn stop_waiting(&mut self) {
+        self.terminal.stop_waiting();
+    }
+
     /// Ends every view.
     pub fn finish(&mut self) {
         self.terminal.stop_waiting();

@@ -130,7 +130,10 @@ impl Story {
                     last.status.get_or_insert_with(|| status.clone());
                 }
             }
-            Event::LockWait { .. } | Event::RepairFailed { .. } | Event::Warning { .. } => {}
+            Event::RequestBackoff { .. }
+            | Event::LockWait { .. }
+            | Event::RepairFailed { .. }
+            | Event::Warning { .. } => {}
         }
     }
 

@@ -8,7 +8,7 @@ use crate::config::Log;
 use crate::diagnose::Fault;
 use crate::report::event::{Event, GaveUp};
 use crate::report::phrase;
-use crate::report::story::{Story, Try};
+use crate::report::story::{Story, Try, host_of};
 use crate::report::text::{count, duration, fit, safe};
 
 /// Attempts that the give-up screen lists; those in the middle are left out.
@@ -17,6 +17,8 @@ const MAX_ROWS: usize = 10;
 const MAX_ROUTES: usize = 4;
 /// A shorter wait is over before anybody has read of it.
 const SHOWN_WAIT: Duration = Duration::from_millis(50);
+/// So is one of these, of which many may go on at a time.
+const SHOWN_REQUEST_WAIT: Duration = Duration::from_secs(1);
 /// Back to the first column, and the rest of the line away.
 const ERASE: &str = "\r\x1b[K";
 /// Reads the columns of the terminal behind the view, where it has any.
@@ -37,6 +39,8 @@ struct Waiting {
     until: Duration,
     text: String,
     left: u32,
+    /// go runs meanwhile: nobody else says when the wait is over.
+    beside_go: bool,
 }
 
 impl Terminal {
@@ -59,6 +63,12 @@ impl Terminal {
         match event {
             Event::AttemptStarted { .. } => self.stop_waiting(),
             Event::Backoff { wait, left, .. } => self.backoff(*wait, *left, story, now),
+            Event::RequestBackoff {
+                url,
+                wait,
+                left,
+                error,
+            } => self.request_backoff(url, *wait, *left, error, now),
             Event::RouteSwitched { to, .. } => self.switched(to, story),
             Event::Stalled { quiet, .. } => {
                 if !self.live && self.log != Log::Quiet {
@@ -95,8 +105,9 @@ impl Terminal {
             let text = format!("{words}; route {}", last.route.0);
             self.waiting = Some(Waiting {
                 until: now + wait,
-                text,
+                text: format!("{text} again"),
                 left,
+                beside_go: false,
             });
             self.tick(now);
         } else if self.log != Log::Quiet {
@@ -105,6 +116,23 @@ impl Terminal {
                 duration(wait),
                 tries(left)
             ));
+        }
+    }
+
+    /// Remembers the longest of the relay's waits for the live line, which the
+    /// next tick draws: only then it is known that nobody types on this
+    /// terminal. Elsewhere nothing is said, for there may be hundreds.
+    fn request_backoff(&mut self, url: &str, wait: Duration, left: u32, error: &str, now: Duration) {
+        let until = now + wait;
+        let longer = self.waiting.as_ref().is_none_or(|known| known.until < until);
+        if self.live && self.log != Log::Quiet && wait >= SHOWN_REQUEST_WAIT && longer {
+            let words = phrase::tool_words(error).unwrap_or_else(|| safe(error));
+            self.waiting = Some(Waiting {
+                until,
+                text: format!("{}: {words}; asking again", safe(host_of(url))),
+                left,
+                beside_go: true,
+            });
         }
     }
 
@@ -120,10 +148,13 @@ impl Terminal {
     /// Draws the live line anew where its text has changed.
     pub(super) fn tick(&mut self, now: Duration) {
         let Some(waiting) = &self.waiting else { return };
+        if waiting.beside_go && waiting.until <= now {
+            return self.stop_waiting();
+        }
         // Rounded up: the last second counts down from 1, not from 0.
         let seconds = waiting.until.saturating_sub(now).as_millis().div_ceil(1000);
         let line = format!(
-            "gofix: {} again in {seconds}s ({} left)",
+            "gofix: {} in {seconds}s ({} left)",
             waiting.text,
             tries(waiting.left)
         );
@@ -388,6 +419,18 @@ fn debug(event: &Event) -> String {
             )
         }
         Event::RouteSwitched { from, to } => format!("route {} -> route {}: {}", from.0, to.0, safe(&to.1)),
+        Event::RequestBackoff {
+            url,
+            wait,
+            left,
+            error,
+        } => format!(
+            "{}: {}; asking again in {} ({} left)",
+            safe(url),
+            safe(error),
+            duration(*wait),
+            tries(*left)
+        ),
         Event::UpstreamRequest {
             url,
             status,

@@ -15,7 +15,7 @@ use tokio::{net::unix::pipe::Receiver, sync::mpsc::UnboundedReceiver};
 
 use crate::{
     relay::{Relay, Rewriter},
-    report::Event,
+    report::{Event, Reporter},
 };
 
 use super::{
@@ -47,7 +47,7 @@ pub(super) struct Setting<'a> {
     /// Ends go as soon as stderr says something that satisfies this.
     pub(super) enough: Option<fn(&[u8]) -> bool>,
     /// Told of what happens while go runs.
-    pub(super) on_event: &'a mut dyn FnMut(&Event),
+    pub(super) reporter: &'a mut Reporter,
 }
 
 /// How an attempt ended, and what of it has not been shown yet.
@@ -145,6 +145,8 @@ fn start<'a>(plan: &Plan, setting: Setting<'a>, began: Instant) -> io::Result<Ru
         interrupted: None,
         lock_wait: Duration::ZERO,
         lock_said: false,
+        line_ended: true,
+        has_child: false,
         buffer: vec![0; 64 << 10],
         setting,
     })
@@ -175,6 +177,10 @@ struct Running<'a> {
     interrupted: Option<Signal>,
     lock_wait: Duration,
     lock_said: bool,
+    /// What was shown last is a whole line.
+    line_ended: bool,
+    /// go waits for a process of its own.
+    has_child: bool,
     buffer: Vec<u8>,
 }
 
@@ -198,9 +204,10 @@ impl Running<'_> {
         reap_orphans();
         if let Some((_, events)) = self.setting.relay.as_mut() {
             while let Ok(event) = events.try_recv() {
-                (self.setting.on_event)(&event);
+                self.setting.reporter.event(&event);
             }
         }
+        self.setting.reporter.stop_waiting();
         Ok(Outcome {
             status,
             stalled: self.stalled,
@@ -269,14 +276,21 @@ impl Running<'_> {
                 let show = self.gate.expire(Instant::now());
                 self.show(&show);
             }
-            Happened::Sample => self.sample(),
-            Happened::Told(event) => (self.setting.on_event)(&event),
+            Happened::Sample => {
+                self.sample();
+                // Not over what go has begun to say, nor over the question of a git or ssh.
+                if self.line_ended && !self.has_child {
+                    self.setting.reporter.tick();
+                }
+            }
+            Happened::Told(event) => self.setting.reporter.event(&event),
         }
         Ok(())
     }
 
     fn signalled(&mut self, arrived: Arrived) -> io::Result<()> {
         self.interrupted = arrived.end().or(self.interrupted);
+        self.setting.reporter.clear();
         self.child.signalled(arrived)
     }
 
@@ -369,6 +383,7 @@ impl Running<'_> {
             return;
         }
         // Nowhere to keep it: this attempt is the one that counts.
+        self.setting.reporter.clear();
         let stdout = io::stdout();
         let fresh = !self.committed;
         self.committed = true;
@@ -384,6 +399,9 @@ impl Running<'_> {
     }
 
     fn show(&mut self, bytes: &[u8]) {
+        let Some(last) = bytes.last() else { return };
+        self.setting.reporter.clear();
+        self.line_ended = *last == b'\n';
         let written = write_all(io::stderr().as_fd(), bytes);
         if written.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
             // go finds out as it would have done: nobody reads any more.
@@ -409,6 +427,7 @@ impl Running<'_> {
             return;
         };
         self.other_child |= other_child;
+        self.has_child = other_child || matches!(waits, Waits::Child);
         // The relay has clocks of its own for what go waits for there.
         let relayed = self
             .setting
@@ -436,7 +455,9 @@ impl Running<'_> {
                     && self.lock_wait >= LOCK_PATIENCE.min(self.setting.deadline - self.sampled)
                 {
                     self.lock_said = true;
-                    (self.setting.on_event)(&Event::LockWait { path, pid: holder });
+                    self.setting
+                        .reporter
+                        .event(&Event::LockWait { path, pid: holder });
                 }
                 if now >= self.setting.deadline && self.stalled.is_none() {
                     self.stalled = Some(self.lock_wait);

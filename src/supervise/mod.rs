@@ -369,8 +369,6 @@ impl<'a> Session<'a> {
             route: self.route_name(route),
             changes: self.shown_changes(plan),
         });
-        let reporter = &mut self.reporter;
-        let mut on_event = |event: &Event| reporter.event(event);
         let (mode, one_file) = stream_mode(self.invocation, enough.is_some());
         let stall = *self.config.stall * 2u32.saturating_pow(self.policy.stalls().min(16));
         let json = self.invocation.switch("json");
@@ -393,7 +391,7 @@ impl<'a> Session<'a> {
             rewrite,
             relay,
             enough,
-            on_event: &mut on_event,
+            reporter: &mut self.reporter,
         };
         attempt::run(plan, setting).await
     }

@@ -43,8 +43,8 @@ impl Session<'_> {
         setup.max_fails = *self.config.max_fails;
         setup.fail_timeout = *self.config.fail_timeout;
         setup.listener = Some(Box::new(move |event| {
-            let failed = matches!(&event, Event::UpstreamRequest { error: Some(_), .. });
-            if all || failed {
+            let went_well = matches!(&event, Event::UpstreamRequest { error: None, .. });
+            if all || !went_well {
                 drop(tell.send(event));
             }
         }));

@@ -301,6 +301,41 @@ fn the_live_line_counts_down_and_is_taken_away() {
 }
 
 #[test]
+fn the_longest_wait_of_the_relay_is_shown_at_the_next_tick() {
+    let wait = |stage: &mut Stage, host: &str, millis| {
+        stage.reporter.event(&Event::RequestBackoff {
+            url: format!("https://{host}/example.com/a/@v/list"),
+            wait: Duration::from_millis(millis),
+            left: 7,
+            error: "503 Service Unavailable".to_owned(),
+        });
+    };
+    let shown = |stage: &Stage| render(stage.screen.text().as_bytes()).last().cloned();
+    for live in [false, true] {
+        let mut stage = stage(Settings { live, ..settings() });
+        stage.started(1, (1, OWN));
+        wait(&mut stage, "short.example", 900);
+        stage.reporter.tick();
+        wait(&mut stage, "long.example", 3000);
+        wait(&mut stage, "other.example", 2000);
+        assert_eq!(stage.screen.text(), "", "nothing before the next tick");
+        assert_eq!(stage.reporter.wants_ticks(), live);
+        stage.clock.advance(1000);
+        stage.reporter.tick();
+        if !live {
+            assert_eq!(stage.screen.text(), "");
+            continue;
+        }
+        let line = "gofix: long.example: 503 Service Unavailable; asking again in 2s (7 tries left)";
+        assert_eq!(shown(&stage).as_deref(), Some(line));
+        stage.clock.advance(2000);
+        stage.reporter.tick();
+        assert_eq!(render(stage.screen.text().as_bytes()), [""]);
+        assert!(!stage.reporter.wants_ticks());
+    }
+}
+
+#[test]
 fn a_narrow_terminal_never_wraps_the_live_line() {
     let (clock, screen) = (FakeClock::default(), Screen::default());
     let narrow = Settings {

@@ -75,6 +75,28 @@ fn a_wait_on_a_terminal_shows_a_live_line_that_ctrl_c_takes_away() {
     );
 }
 
+/// go knows nothing of the relay's wait and says nothing; gofix does.
+#[test]
+fn a_wait_of_the_relay_shows_a_live_line_while_go_runs() {
+    let limited = Rule::new(Fault::Status {
+        code: 429,
+        retry_after: Some("4".to_owned()),
+        body: None,
+    });
+    let proxy = proxy([limited.on(Kind::Mod).first(1)]);
+    let sandbox = sandbox(&proxy).env("GOFIX_RELAY", "on");
+    let pty = Pty::spawn(sandbox.go(&["mod", "download"]).env("TERM", "xterm"));
+    pty.expect(": 429 Too Many Requests; asking again in ");
+    let (status, text) = pty.wait();
+    assert!(status.success(), "{text}");
+    let lines = screen(&text);
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    assert!(
+        lines[0].starts_with("gofix: go mod download went through"),
+        "{lines:#?}"
+    );
+}
+
 #[test]
 fn a_dumb_terminal_gets_plain_lines() {
     let proxy = proxy([status(503).first(1)]);
