@@ -72,7 +72,7 @@ variables! {
     GOFIX_REPAIR { values: "`off`, `module`, `all`", default: "`module`", key: Some("repair") }
 
     /// Whether a GOPROXY on loopback stands between go and the proxies for the time of one command.
-    GOFIX_RELAY { values: "`off`, `on`, `auto`", default: "`off`", key: Some("relay") }
+    GOFIX_RELAY { values: "`off`, `on`, `auto`", default: "`auto`", key: Some("relay") }
 
     /// Whether later routes may be used: `auto` only where every proxy of the user's own GOPROXY is public or is written out
     /// in the routes, `always` whatever that GOPROXY holds, `never` not at all.

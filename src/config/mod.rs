@@ -246,7 +246,7 @@ impl Default for Config {
             stall: Value::built_in(Duration::from_millis(30_000)),
             budget: Value::built_in(Duration::from_secs(600)),
             repair: Value::built_in(Repair::Module),
-            relay: Value::built_in(Relay::Off),
+            relay: Value::built_in(Relay::Auto),
             widen: Value::built_in(Widen::Auto),
             report: Value::built_in(None),
             log: Value::built_in(Log::Normal),
