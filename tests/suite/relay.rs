@@ -930,7 +930,11 @@ fn a_dead_proxy_before_the_repository_is_soon_left() {
         let asked = Arc::new(Mutex::new(0));
         let mut set = setup(&[&format!("{gone}{list}")]);
         let listener = Arc::clone(&asked);
-        set.listener = Some(Box::new(move |_| *listener.lock().unwrap() += 1));
+        set.listener = Some(Box::new(move |event| {
+            if matches!(event, gofix::report::Event::UpstreamRequest { .. }) {
+                *listener.lock().unwrap() += 1;
+            }
+        }));
         set.tries = 5;
         set.fail_timeout = Duration::from_secs(3600);
         let relay = Relay::start(set).unwrap().unwrap();
