@@ -34,7 +34,8 @@ pub struct Seen {
     /// The machine has no default route.
     pub no_default_route: bool,
     /// The relay has already spent its tries on the faults of this attempt,
-    /// on every route that is allowed.
+    /// on every route that is allowed. Not so where it left a proxy early, for
+    /// go to go on behind it.
     pub spent_by_relay: bool,
 }
 
@@ -145,7 +146,10 @@ impl Policy {
             .filter(|fault| matches!(fault.verdict, Verdict::Retry | Verdict::Switch))
             .collect();
         if seen.spent_by_relay {
-            return Next::GiveUp(GaveUp::TriesSpent);
+            return Next::GiveUp(match now >= self.budget {
+                true => GaveUp::BudgetSpent,
+                false => GaveUp::TriesSpent,
+            });
         }
         if seen.no_default_route
             && !faults.is_empty()

@@ -16,8 +16,6 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::diagnose::FaultKind;
-
 use super::trouble::Trouble;
 
 /// When a breaker opens and when it gives up.
@@ -113,6 +111,11 @@ impl Breaker {
         self.state().silent.clone()
     }
 
+    /// Takes the upstream for one that may answer.
+    pub(crate) fn forget_silence(&self) {
+        self.state().silent = None;
+    }
+
     /// Ends when the upstream is silent, with the fault that made it so.
     pub(crate) async fn silenced(&self) -> Trouble {
         loop {
@@ -183,11 +186,10 @@ impl Pass<'_> {
             state.probe_at = Some(due);
         }
         if state.probe_at.is_some() && state.failed_probes >= limits.probes {
-            state.dead.get_or_insert_with(|| trouble.clone());
+            state.dead.get_or_insert_with(|| trouble.of_the_host());
         }
-        let in_vain = trouble.nobody && trouble.kind == FaultKind::Timeout;
-        if in_vain && state.answered_at.is_none_or(|at| at < self.since) {
-            state.silent.get_or_insert_with(|| trouble.clone());
+        if trouble.is_in_vain() && state.answered_at.is_none_or(|at| at < self.since) {
+            state.silent.get_or_insert_with(|| trouble.of_the_host());
             drop(state);
             self.breaker.changed.notify_waiters();
         }
@@ -206,6 +208,8 @@ impl Drop for Pass<'_> {
 
 #[cfg(test)]
 mod tests {
+    use crate::diagnose::FaultKind;
+
     use super::*;
 
     fn breaker() -> Breaker {
@@ -296,6 +300,33 @@ mod tests {
             assert!(breaker.silence().is_some());
             other.answered();
             assert!(breaker.silence().is_none());
+            tokio::time::advance(Duration::from_secs(1)).await;
+            enter().failed(&in_vain);
+            assert!(breaker.silence().is_some());
+            // Another run of go asks again.
+            breaker.forget_silence();
+            assert!(breaker.silence().is_none());
+        });
+    }
+
+    #[test]
+    fn the_last_fault_of_the_dead_says_nothing_of_one_file() {
+        paused(async {
+            let breaker = breaker();
+            let mut of_one = trouble();
+            of_one.url = Some("https://h/m".to_owned());
+            of_one.answer = Some(Box::new(crate::relay::trouble::Answer {
+                status: 503,
+                reason: None,
+                content_type: None,
+                body: crate::relay::spool::Body::from_bytes("m is being built"),
+            }));
+            for _ in 0..5 {
+                breaker.enter().await.unwrap().failed(&of_one);
+            }
+            let last = breaker.enter().await.unwrap_err();
+            let answer = last.answer.unwrap();
+            assert_eq!((last.url, answer.status, answer.body.len()), (None, 503, 0));
         });
     }
 

@@ -29,14 +29,14 @@ use super::credentials::Credentials;
 use super::dial::{self, Connected, Patience};
 use super::proxy_env::{ProxyRules, ProxyScheme};
 use super::tls::Tls;
-use super::trouble::{Again, Ends, Phase, Trouble, http_trouble};
+use super::trouble::{Again, Ends, Phase, Trouble, find, http_trouble};
 use super::url::{Scheme, Url, UrlError};
 
 /// Idle connections kept for one host.
 const IDLE_PER_HOST: usize = 16;
 /// How long an idle connection is kept, as in Go.
 const IDLE_LIMIT: Duration = Duration::from_secs(90);
-/// Redirects followed, as in Go.
+/// Requests that redirects may lead to, the first one among them, as in Go.
 const REDIRECTS: usize = 10;
 /// The longest header of an answer.
 const HEADER_LIMIT: usize = 128 << 10;
@@ -195,7 +195,7 @@ impl Client {
         let mut at = url.clone();
         let mut authorization = self.credentials.header(&at);
         let mut instead_of = None;
-        for hop in 0..=REDIRECTS {
+        for hop in 0..REDIRECTS {
             let elsewhere = !at.same_host(url);
             if elsewhere && at.host.parse().is_ok_and(dial::is_link_local) {
                 let mut trouble =
@@ -284,7 +284,12 @@ impl Client {
             match self.send_on(connection, sent).await {
                 Ok(exchange) => return Ok(exchange),
                 Err((trouble, stale)) if reused && stale => drop(trouble),
-                Err((trouble, _)) => return Err(trouble),
+                Err((trouble, _)) => {
+                    if trouble.kind == FaultKind::Http2 {
+                        self.no_more_http2(sent.origin);
+                    }
+                    return Err(trouble);
+                }
             }
         }
     }
@@ -466,15 +471,11 @@ impl Client {
             Some(Ok(response)) => Ok(Exchange::new(response, sent.origin, shared.ends, stream, None)),
             Some(Err(err)) => {
                 // The task that drives the connection ended before this
-                // request was its: a new connection is all that is needed.
-                let stale = err.is_canceled() || err.is_closed();
-                let trouble = http_trouble(&err, shared.ends, stream, false);
-                if trouble.kind == FaultKind::Http2 {
-                    self.no_more_http2(sent.origin);
-                } else {
-                    self.leave(sent.origin, shared.ends);
-                }
-                Err((trouble, stale))
+                // request was its, or the server takes no more on it: a new
+                // connection is all that is needed.
+                let stale = err.is_canceled() || err.is_closed() || is_not_taken(&err);
+                self.leave(sent.origin, shared.ends);
+                Err((http_trouble(&err, shared.ends, stream, false), stale))
             }
             None => {
                 // A connection that has gone silent is not asked again.
@@ -515,6 +516,16 @@ impl Client {
         self.spare(&silent.origin, Spare::give_back);
         self.suspect(&silent.origin, silent_since);
     }
+}
+
+/// A server that drains a connection has done nothing about the request (RFC
+/// 9113, 6.8 and 8.7).
+fn is_not_taken(err: &hyper::Error) -> bool {
+    find::<h2::Error>(err).is_some_and(|err| {
+        err.is_remote()
+            && (err.is_go_away() && err.reason() == Some(h2::Reason::NO_ERROR)
+                || err.is_reset() && err.reason() == Some(h2::Reason::REFUSED_STREAM))
+    })
 }
 
 enum Connection {
@@ -636,7 +647,7 @@ fn follow(first: &Url, at: &Url, location: &str, hop: usize) -> Result<Url, Trou
         true => crate::report::safe(&crate::policy::route::redact_url(location)),
         false => crate::report::safe(location),
     };
-    if hop >= REDIRECTS {
+    if hop + 1 >= REDIRECTS {
         return Err(refuse("stopped after 10 redirects".to_owned(), shown()));
     }
     match at.join(location) {

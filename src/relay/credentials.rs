@@ -3,6 +3,9 @@
 //! GOAUTH is read for one thing: whether it asks for more than netrc. What it
 //! asks for otherwise (a command, git) go does itself, and such elements are
 //! left to it.
+//!
+//! Known to be imperfect: up to Go 1.23 an entry of netrc came before the
+//! userinfo of the URL; since 1.24, and here, it is the other way round.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -68,12 +71,12 @@ impl Credentials {
         }
     }
 
-    /// The Authorization header for `url`: netrc first, then the URL's own.
+    /// The Authorization header for `url`: the URL's own, then netrc.
     pub(crate) fn header(&self, url: &Url) -> Option<String> {
         if url.scheme != Scheme::Https {
             return None;
         }
-        self.netrc(url).or_else(|| url.user.as_ref().map(basic))
+        url.user.as_ref().map(basic).or_else(|| self.netrc(url))
     }
 
     /// The entry with the longest machine that is a prefix of the URL in whole
@@ -200,11 +203,11 @@ mod tests {
     }
 
     #[test]
-    fn userinfo_comes_after_netrc() {
+    fn userinfo_comes_before_netrc() {
         assert_eq!(header("", "https://u:p@h/"), of("u", "p"));
         assert_eq!(
             header("machine h login a password b", "https://u:p@h/"),
-            of("a", "b")
+            of("u", "p")
         );
         assert_eq!(
             Credentials::new(None).header(&Url::parse("http://u:p@h/").unwrap()),

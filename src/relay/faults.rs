@@ -31,6 +31,17 @@ struct Entry {
     words: String,
     /// Met before go could have had the file from elsewhere in its list.
     healed: bool,
+    met: Met,
+}
+
+/// How far the relay went with a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Met {
+    /// Every try was spent.
+    Spent,
+    /// Left before its tries were spent, since go goes on by itself behind
+    /// this element.
+    Left,
 }
 
 impl Ledger {
@@ -39,7 +50,7 @@ impl Ledger {
     }
 
     /// Keeps a fault and gives its number.
-    pub(crate) fn record(&self, wanted: &Wanted, base: &Url, trouble: &Trouble) -> usize {
+    pub(crate) fn record(&self, wanted: &Wanted, base: &Url, trouble: &Trouble, met: Met) -> usize {
         let url = base.below(&wanted.path);
         let words = words(wanted, &url, trouble);
         let fault = Fault {
@@ -66,29 +77,36 @@ impl Ledger {
                 fault,
                 words,
                 healed: false,
+                met,
             });
+            entries.len() - 1
+        } else {
+            KEPT
         }
-        entries.len() - 1
     }
 
-    /// Another element of go's list had the file after all.
+    /// Another element of go's list answered after all.
     pub(crate) fn healed(&self, path: &str) {
         for entry in self.entries().iter_mut().filter(|entry| entry.path == path) {
             entry.healed = true;
         }
     }
 
-    /// The faults that nothing healed, in order.
+    /// The faults that every try was spent on and nothing healed, in order.
+    /// One that was left early is go's business: it has asked elsewhere.
     pub(crate) fn faults(&self) -> Vec<Fault> {
         self.entries()
             .iter()
-            .filter(|entry| !entry.healed)
+            .filter(|entry| !entry.healed && entry.met == Met::Spent)
             .map(|entry| entry.fault.clone())
             .collect()
     }
 
     /// Go's own words for a fault.
     pub(crate) fn words(&self, id: usize) -> Option<String> {
+        if id == KEPT {
+            return Some("one of very many faults of the network".to_owned());
+        }
         self.entries().get(id).map(|entry| entry.words.clone())
     }
 
@@ -123,7 +141,7 @@ mod tests {
     fn said(path: &str, trouble: &Trouble) -> String {
         let ledger = Ledger::default();
         let base = Url::parse("https://u:secret@h/p/").unwrap();
-        let id = ledger.record(&Wanted::parse(path).unwrap(), &base, trouble);
+        let id = ledger.record(&Wanted::parse(path).unwrap(), &base, trouble, Met::Spent);
         ledger.words(id).unwrap()
     }
 
@@ -152,12 +170,14 @@ mod tests {
     fn a_fault_that_another_element_made_good_is_none() {
         let ledger = Ledger::default();
         let base = Url::parse("https://h").unwrap();
-        for path in ["m/@v/list", "n/@v/v1.0.0.mod"] {
-            ledger.record(
-                &Wanted::parse(path).unwrap(),
-                &base,
-                &Trouble::new(FaultKind::Eof, "EOF"),
-            );
+        let files = [
+            ("m/@v/list", Met::Spent),
+            ("n/@v/v1.0.0.mod", Met::Spent),
+            ("o/@v/v1.0.0.mod", Met::Left),
+        ];
+        for (path, met) in files {
+            let eof = Trouble::new(FaultKind::Eof, "EOF");
+            ledger.record(&Wanted::parse(path).unwrap(), &base, &eof, met);
         }
         ledger.healed("m/@v/list");
         let faults = ledger.faults();

@@ -2,25 +2,26 @@
 
 use std::collections::HashMap;
 use std::io::Read;
-use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use hyper::header::{self, HeaderMap, HeaderValue};
 use tokio::sync::OnceCell;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use crate::diagnose::FaultKind;
 use crate::policy::route::Sep;
 use crate::report::Event;
 
 use super::breaker::{Breaker, Entry, Limits, Pass};
+use super::budget::Budget;
 use super::client::{Client, Exchange, Origin, Pace};
 use super::dial::Patience;
-use super::faults::Ledger;
+use super::faults::{Ledger, Met};
 use super::plausible;
 use super::schedule;
-use super::spool::{Body, Spool};
+use super::spool::{Body, Folders, Spool};
 use super::trouble::{Again, Answer, Phase, Trouble};
 use super::url::Url;
 use super::wanted::{Kind, Wanted};
@@ -44,6 +45,8 @@ pub(crate) struct Upstream {
     pub(crate) base: Url,
     /// Its breaker.
     breaker: Breaker,
+    /// Its TLS is none that the relay speaks or trusts.
+    refused: AtomicBool,
 }
 
 impl Upstream {
@@ -51,7 +54,18 @@ impl Upstream {
         Self {
             base,
             breaker: Breaker::new(limits),
+            refused: AtomicBool::new(false),
         }
+    }
+
+    /// Forgets a wait in vain: another run of go begins.
+    pub(crate) fn is_heard_again(&self) {
+        self.breaker.forget_silence();
+    }
+
+    /// Whether the relay has refused its TLS. Go may think otherwise of it.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
     }
 }
 
@@ -67,14 +81,33 @@ pub(crate) struct Element {
     /// The user's own proxies: one, or the whole list where the relay stands
     /// in front of it.
     pub(crate) own: Lane,
-    /// Go goes on by itself after any error of this element.
-    pub(crate) go_goes_on: bool,
-    /// What go goes on to is a proxy as well.
-    pub(crate) to_a_proxy: bool,
-    /// What go goes on to is the module's own repository.
-    pub(crate) to_direct: bool,
+    /// What go turns to by itself after any error of this element.
+    pub(crate) behind: Behind,
     /// Later routes, asked where go would stop.
     pub(crate) later: Vec<Lane>,
+}
+
+/// What go turns to by itself after any error of an element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Behind {
+    /// Nothing: it stops.
+    Nothing,
+    /// Another proxy.
+    Proxy,
+    /// The module's own repository, or a folder.
+    Other,
+}
+
+impl Behind {
+    /// Whether an element is left to what stands behind it after a fault that
+    /// says nobody is there, met in the `tries`-th try.
+    fn takes_over(self, trouble: &Trouble, tries: u32) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Proxy => trouble.nobody,
+            Self::Other => trouble.nobody && (trouble.is_in_vain() || tries > schedule::BEFORE_OTHER),
+        }
+    }
 }
 
 /// Numbers that hold for every request.
@@ -82,8 +115,7 @@ pub(crate) struct Element {
 pub(crate) struct Rules {
     pub(crate) patience: Patience,
     pub(crate) tries: u32,
-    pub(crate) deadline: Option<Instant>,
-    pub(crate) spool: PathBuf,
+    pub(crate) spool: Folders,
 }
 
 /// Where events go.
@@ -94,6 +126,7 @@ pub(crate) struct Fetcher {
     pub(crate) client: Client,
     pub(crate) elements: Vec<Element>,
     pub(crate) rules: Rules,
+    pub(crate) budget: Budget,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) listener: Listener,
     flights: Mutex<HashMap<(usize, String), Weak<Flight>>>,
@@ -134,8 +167,15 @@ struct Step {
     upstream: Arc<Upstream>,
     sep: Sep,
     partial: Option<Partial>,
+    /// The most that was ever held of the file: only what lies behind it is
+    /// progress.
+    best: u64,
+    /// The server cannot go on in the middle of this file.
+    no_ranges: bool,
     /// The digest of a whole body whose end was not announced.
     unannounced: Option<[u8; 32]>,
+    /// Such a body has come for the first time.
+    unconfirmed: bool,
     patience: Patience,
     doublings: u32,
     asked: u32,
@@ -151,6 +191,24 @@ struct Partial {
 
 type Found = (Answer, Arc<Upstream>);
 
+/// Why there is nothing.
+struct Missed {
+    trouble: Trouble,
+    met: Met,
+}
+
+/// Whether the answer of a later route stands in place of the fault of the
+/// user's own. A file that a version is made of exists where go asks for it,
+/// and as for go itself a proxy's fault then says more than another's "not
+/// found"; a lookup by which go finds out what exists has to be answered.
+fn outranks_a_fault(wanted: &Wanted, answer: &Answer) -> bool {
+    match answer.status {
+        200 => true,
+        404 | 410 => !matches!(wanted.kind, Kind::Mod | Kind::Zip),
+        _ => false,
+    }
+}
+
 /// What is asked of an upstream.
 struct Asked<'a> {
     url: &'a Url,
@@ -163,6 +221,7 @@ impl Fetcher {
         client: Client,
         elements: Vec<Element>,
         rules: Rules,
+        budget: Budget,
         ledger: Arc<Ledger>,
         listener: Listener,
     ) -> Self {
@@ -170,6 +229,7 @@ impl Fetcher {
             client,
             elements,
             rules,
+            budget,
             ledger,
             listener,
             flights: Mutex::default(),
@@ -215,12 +275,12 @@ impl Fetcher {
         wanted: &Wanted,
         agent: Option<&HeaderValue>,
     ) -> Outcome {
-        let mut last = None;
-        let work = self.fetch_by_routes(element, wanted, agent, &mut last);
-        let found = match self.rules.deadline {
-            None => work.await,
-            Some(deadline) => timeout_at(deadline, work).await.unwrap_or(None),
+        let mut missed = Missed {
+            trouble: Trouble::nobody(FaultKind::Timeout, "context deadline exceeded"),
+            met: Met::Spent,
         };
+        let work = self.fetch_by_routes(element, wanted, agent, &mut missed);
+        let found = self.budget.hold(work).await.flatten();
         let own = self
             .elements
             .get(element)
@@ -229,15 +289,14 @@ impl Fetcher {
             return Outcome::Answer(plain_answer(404, "no such element"));
         };
         if let Some((answer, by)) = found {
+            self.ledger.healed(&wanted.path);
             if answer.status == 200 {
-                self.ledger.healed(&wanted.path);
                 self.remember_sumdb(element, wanted, upstream, by);
             }
             return Outcome::Answer(answer);
         }
-        let trouble =
-            last.unwrap_or_else(|| Trouble::nobody(FaultKind::Timeout, "context deadline exceeded"));
-        let id = self.ledger.record(wanted, &upstream.base, &trouble);
+        let Missed { trouble, met } = missed;
+        let id = self.ledger.record(wanted, &upstream.base, &trouble, met);
         match trouble.answer {
             Some(answer) => Outcome::Answer(*answer),
             None => Outcome::Fault(id),
@@ -245,13 +304,13 @@ impl Fetcher {
     }
 
     /// Asks the element and, where that ends in a fault, the routes behind it.
-    /// `last` is left holding the fault of the user's own route.
+    /// `missed` is left holding the fault of the user's own route.
     async fn fetch_by_routes(
         &self,
         number: usize,
         wanted: &Wanted,
         agent: Option<&HeaderValue>,
-        last: &mut Option<Trouble>,
+        missed: &mut Missed,
     ) -> Option<Found> {
         let element = self.elements.get(number)?;
         let mut lanes: Vec<Tried> = self
@@ -260,39 +319,37 @@ impl Fetcher {
             .collect();
         let mut current = 0;
         loop {
-            let own_next = current == 0 && element.go_goes_on && element.to_a_proxy;
-            let own_direct = current == 0 && element.go_goes_on && element.to_direct;
-            let others = own_next
-                || own_direct
+            let own = current == 0;
+            let others = own && element.behind != Behind::Nothing
                 || lanes
                     .iter()
                     .enumerate()
                     .any(|(at, lane)| at != current && !lane.done && lane.tries == 0);
             let lane = lanes.get_mut(current)?;
-            let trouble = match self.walk(lane, wanted, agent, !others).await {
-                Ok(found) => return Some(found),
-                Err(trouble) => trouble,
-            };
-            if current == 0 {
-                *last = Some(trouble.clone());
+            let mut elsewhere = true;
+            match self.walk(lane, wanted, agent, !others).await {
+                Ok(found) if own || outranks_a_fault(wanted, &found.0) => return Some(found),
+                Ok(_) => lane.done = true,
+                Err(trouble) => {
+                    if own {
+                        missed.trouble = trouble.clone();
+                    }
+                    if own && trouble.again == Again::Nowhere {
+                        return None;
+                    }
+                    elsewhere = trouble.nobody;
+                    let takes_over = own && element.behind.takes_over(&trouble, lane.tries + 1);
+                    lane.note(trouble, self.rules.tries);
+                    // Drawn once, so that the wait and the look at the budget agree.
+                    lane.wait = lane.delay(fastrand::f64());
+                    lane.done |= self.budget.is_too_late(lane.wait);
+                    if takes_over {
+                        missed.met = Met::Left;
+                        return None;
+                    }
+                }
             }
-            if current == 0 && trouble.again == Again::Nowhere {
-                return None;
-            }
-            let nobody = trouble.nobody;
-            let in_vain = nobody && trouble.kind == FaultKind::Timeout;
-            lane.note(trouble, self.rules.tries);
-            // Drawn once, so that the wait and the look at the budget agree.
-            lane.wait = lane.delay(fastrand::f64());
-            lane.done |= self.is_too_late(lane.wait);
-            if nobody && own_next {
-                return None;
-            }
-            let enough = in_vain || lane.tries > schedule::BEFORE_DIRECT;
-            if nobody && own_direct && enough {
-                return None;
-            }
-            if nobody || lane.done {
+            if elsewhere || lane.done {
                 let count = lanes.len();
                 current = (1..=count)
                     .map(|step| (current + step) % count)
@@ -300,7 +357,7 @@ impl Fetcher {
             }
             let lane = lanes.get_mut(current)?;
             let wait = std::mem::take(&mut lane.wait);
-            if self.is_too_late(wait) {
+            if self.budget.is_too_late(wait) {
                 return None;
             }
             if !wait.is_zero() {
@@ -334,13 +391,6 @@ impl Fetcher {
         {
             lock(&self.sumdb_homes).insert((number, name), by);
         }
-    }
-
-    /// True where a wait would outlast the budget.
-    fn is_too_late(&self, wait: Duration) -> bool {
-        self.rules
-            .deadline
-            .is_some_and(|deadline| Instant::now() + wait >= deadline)
     }
 
     /// Asks the proxies of a lane once, by Go's rules.
@@ -388,32 +438,39 @@ impl Fetcher {
         step.asked += 1;
         let started = Instant::now();
         let before = step.held();
-        let headers = request_headers(agent, step.partial.as_ref());
-        let header = tokio::select! {
-            biased;
-            header = self.client.get(&url, &headers, step.patience) => header,
-            trouble = upstream.breaker.silenced(), if !may_wait => {
-                let left = Err(trouble.then(Again::Here));
-                self.tell(&url, step.asked, started.elapsed(), &left, 0);
-                return left;
-            }
+        let asked = Asked {
+            url: &url,
+            agent,
+            wanted,
         };
-        let result = match header {
-            Ok(exchange) => {
-                if let Some(silent) = exchange.instead_of {
-                    self.tell_silent(&url, step, silent, 0);
+        let result = loop {
+            let headers = request_headers(agent, step.partial.as_ref());
+            let header = tokio::select! {
+                biased;
+                header = self.client.get(&url, &headers, step.patience) => header,
+                trouble = upstream.breaker.silenced(), if !may_wait => {
+                    let left = Err(trouble.then(Again::Here));
+                    self.tell(&url, step.asked, started.elapsed(), &left, 0);
+                    return left;
                 }
-                let asked = Asked {
-                    url: &url,
-                    agent,
-                    wanted,
-                };
-                self.read(step, exchange, &asked).await
+            };
+            let result = match header {
+                Ok(exchange) => {
+                    self.budget.moved();
+                    if let Some(silent) = exchange.instead_of {
+                        self.tell_silent(&url, step, silent, 0);
+                    }
+                    self.read(step, exchange, &asked).await
+                }
+                Err(trouble) => Err(trouble),
+            };
+            // A body whose end is not announced is asked for twice in one try.
+            if !std::mem::take(&mut step.unconfirmed) {
+                break result;
             }
-            Err(trouble) => Err(trouble),
         };
         let moved = step.held().saturating_sub(before);
-        let progress = step.is_progress(moved);
+        let progress = step.takes_progress();
         self.tell(&url, step.asked, started.elapsed(), &result, moved);
         match &result {
             Ok(_) => pass.answered(),
@@ -434,6 +491,9 @@ impl Fetcher {
             if is_offline(&trouble) {
                 trouble.again = Again::Elsewhere;
             }
+            if trouble.is_refused_tls() {
+                upstream.refused.store(true, Ordering::Relaxed);
+            }
             trouble.progress = progress;
             trouble
         })
@@ -453,15 +513,11 @@ impl Fetcher {
                 step.partial = None;
             }
             206 if step.partial.is_some() => {
-                if let Err(text) = continues(&exchange, step.partial.as_ref()) {
-                    step.partial = None;
-                    return Err(Trouble::new(FaultKind::Garbage, text).in_body());
+                if !continues(&exchange, step.partial.as_ref()) {
+                    return Err(step.cannot_go_on());
                 }
             }
-            416 if step.partial.is_some() => {
-                step.partial = None;
-                return Err(Trouble::new(FaultKind::Garbage, "416 to a range that exists").in_body());
-            }
+            416 if step.partial.is_some() => return Err(step.cannot_go_on()),
             408 | 425 | 429 | 500.. => {
                 let retry_after = exchange
                     .header(&header::RETRY_AFTER)
@@ -490,12 +546,14 @@ impl Fetcher {
         let announced = exchange.end_is_announced();
         let spool = self.receive(step, exchange, asked).await?;
         let body = decoded(spool, encoding.as_deref(), wanted, &self.rules)?;
-        if !announced && wanted.kind != Kind::Zip {
+        if !announced && !shows_its_end(&wanted.kind) {
             // Nobody can tell such a body's end from a broken connection: it is
             // believed when it comes a second time.
             let digest = digest(&body).map_err(|err| spool_trouble(&err))?;
-            if step.unannounced.replace(digest) != Some(digest) {
-                return Err(Trouble::new(FaultKind::Eof, "unexpected EOF").in_body());
+            let before = step.unannounced.replace(digest);
+            if before != Some(digest) {
+                step.unconfirmed = before.is_none();
+                return Err(cut_short());
             }
         }
         let answer = Answer {
@@ -520,7 +578,9 @@ impl Fetcher {
     ) -> Result<Spool, Trouble> {
         let wanted = asked.wanted;
         let limit = plausible::limit(&wanted.kind);
-        let encoded = exchange.header(&header::CONTENT_ENCODING).is_some();
+        let encoded = exchange
+            .header(&header::CONTENT_ENCODING)
+            .is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity"));
         let mut partial = step.partial.take().unwrap_or_else(|| {
             let announced = exchange.announced();
             let mut spool = Spool::new(self.rules.spool.clone());
@@ -560,6 +620,7 @@ impl Fetcher {
             };
             match piece {
                 Ok(Some(bytes)) => {
+                    self.budget.moved();
                     let room = limit.saturating_sub(partial.spool.len());
                     let part = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
                     partial
@@ -574,7 +635,7 @@ impl Fetcher {
                 Err(trouble) => {
                     self.client.body_failed(&exchange, &trouble);
                     let known = partial.etag.is_some() || partial.total.is_some();
-                    if known && !encoded && partial.spool.len() > 0 {
+                    if known && !encoded && !step.no_ranges && partial.spool.len() > 0 {
                         step.partial = Some(partial);
                     }
                     return Err(trouble);
@@ -583,9 +644,7 @@ impl Fetcher {
         }
         self.client.give_back(exchange);
         match partial.total {
-            Some(total) if total != partial.spool.len() => {
-                Err(Trouble::new(FaultKind::Eof, "unexpected EOF").in_body())
-            }
+            Some(total) if total != partial.spool.len() => Err(cut_short()),
             _ => Ok(partial.spool),
         }
     }
@@ -608,7 +667,7 @@ impl Fetcher {
             .client
             .beside(silent, asked.url, &headers, patience, since)
             .await?;
-        let goes_on = rest.status.as_u16() == 206 && continues(&rest, Some(partial)).is_ok();
+        let goes_on = rest.status.as_u16() == 206 && continues(&rest, Some(partial));
         goes_on.then_some(rest)
     }
 
@@ -694,7 +753,10 @@ impl Tried {
                     upstream: Arc::clone(upstream),
                     sep: *sep,
                     partial: None,
+                    best: 0,
+                    no_ranges: false,
                     unannounced: None,
+                    unconfirmed: false,
                     patience,
                     doublings: 0,
                     asked: 0,
@@ -738,10 +800,11 @@ impl Tried {
     fn delay(&self, random: f64) -> Duration {
         match &self.last {
             None => Duration::ZERO,
+            // "At once" is no reason to do so for ever.
             Some(Trouble {
                 retry_after: Some(after),
                 ..
-            }) => *after,
+            }) => (*after).max(schedule::delay(self.tries, random)),
             Some(trouble) if trouble.kind == FaultKind::RateLimit => {
                 schedule::rate_limit_delay(self.rate_limits)
             }
@@ -755,11 +818,22 @@ impl Step {
         self.partial.as_ref().map_or(0, |partial| partial.spool.len())
     }
 
-    /// True where a broken body brought so much that going on with it is no
-    /// further try: [`PROGRESS`], or a quarter of the whole.
-    fn is_progress(&self, moved: u64) -> bool {
+    /// True where a broken body brought so much more than was ever held of it
+    /// that going on with it is no further try: [`PROGRESS`], or a quarter of
+    /// the whole.
+    fn takes_progress(&mut self) -> bool {
+        let moved = self.held().saturating_sub(self.best);
+        self.best += moved;
         let total = self.partial.as_ref().and_then(|partial| partial.total);
         moved >= PROGRESS || (moved > 0 && total.is_some_and(|total| moved >= total / 4))
+    }
+
+    /// The server does not go on where a body broke off: what was held of it is
+    /// of no use, and it is not asked to again.
+    fn cannot_go_on(&mut self) -> Trouble {
+        self.partial = None;
+        self.no_ranges = true;
+        cut_short()
     }
 }
 
@@ -816,24 +890,37 @@ fn request_headers(agent: Option<&HeaderValue>, partial: Option<&Partial>) -> He
     headers
 }
 
-/// Checks that a 206 goes on with the very body that broke.
-fn continues(exchange: &Exchange, partial: Option<&Partial>) -> Result<(), String> {
+/// A body that ended before its end.
+fn cut_short() -> Trouble {
+    Trouble::new(FaultKind::Eof, "unexpected EOF").in_body()
+}
+
+/// Whether a body of this kind that is cut off is found implausible.
+fn shows_its_end(kind: &Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Zip
+            | Kind::Info
+            | Kind::Latest
+            | Kind::SumdbLookup
+            | Kind::SumdbLatest
+            | Kind::SumdbTile(Some(_))
+    )
+}
+
+/// Whether a 206 goes on with the very body that broke.
+fn continues(exchange: &Exchange, partial: Option<&Partial>) -> bool {
     let held = partial.map_or(0, |partial| partial.spool.len());
     let (etag, total) = partial.map_or((None, None), |partial| (partial.etag.as_ref(), partial.total));
     if let (Some(old), Some(new)) = (etag, strong_etag(exchange))
         && *old != new
     {
-        return Err("the file changed between two requests".to_owned());
+        return false;
     }
     let range = exchange.header(&header::CONTENT_RANGE).and_then(content_range);
-    match range {
-        Some((start, length))
-            if start == held && (length.is_none() || total.is_none() || length == total) =>
-        {
-            Ok(())
-        }
-        _ => Err("a range that was not asked for".to_owned()),
-    }
+    range.is_some_and(|(start, length)| {
+        start == held && (length.is_none() || total.is_none() || length == total)
+    })
 }
 
 /// Reads `bytes A-B/N`; the length is `None` for `*`.

@@ -13,6 +13,7 @@
 //! system's resolver even where go would use its own.
 
 mod breaker;
+mod budget;
 mod client;
 mod clock;
 pub(crate) mod credentials;
@@ -51,14 +52,16 @@ use crate::policy::route::{Element, ProxyList, Sep};
 use crate::report::Event;
 
 use self::breaker::Limits;
+use self::budget::Budget;
 use self::client::Client;
 use self::credentials::{Credentials, GoAuth};
 use self::dial::Patience;
 use self::faults::Ledger;
-use self::fetch::{Fetcher, Lane, Rules, Upstream};
+use self::fetch::{Behind, Fetcher, Lane, Rules, Upstream};
 use self::proxy_env::ProxyRules;
 use self::rewrite::Names;
 use self::server::Door;
+use self::spool::Folders;
 use self::tls::Tls;
 use self::url::{Scheme, Url};
 
@@ -164,8 +167,11 @@ pub struct Setup {
     pub max_fails: u32,
     /// From a breaker's opening to its probe, and between probes.
     pub fail_timeout: Duration,
-    /// Where large bodies are spooled, in files without a name.
-    pub spool: PathBuf,
+    /// Where large bodies are spooled, in files without a name: the first
+    /// folder that has room.
+    pub spool: Vec<PathBuf>,
+    /// Elements of the list in force that are left to go, as they stand in it.
+    pub left_to_go: Vec<String>,
     /// Told of every request to an upstream.
     pub listener: Option<Box<dyn Fn(Event) + Send + Sync>>,
 }
@@ -189,7 +195,8 @@ impl Setup {
             retry_count: 3,
             max_fails: 10,
             fail_timeout: Duration::from_secs(10),
-            spool: std::env::temp_dir(),
+            spool: vec![std::env::temp_dir()],
+            left_to_go: Vec::new(),
             listener: None,
         }
     }
@@ -200,18 +207,24 @@ impl Setup {
 pub struct Relay {
     goproxy: String,
     names: Arc<Names>,
+    /// The proxies of all lists, by what stands in the lists.
+    upstreams: HashMap<String, Arc<Upstream>>,
     waiting: Arc<AtomicUsize>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Relay {
-    /// Starts a relay; `None` where the list in force has nothing to relay.
+    /// Starts a relay; `None` where the list in force has nothing to relay, or
+    /// no folder takes a file.
     ///
     /// # Errors
     /// Where the port or the thread cannot be had.
     pub fn start(setup: Setup) -> io::Result<Option<Self>> {
         let Some(plan) = Plan::of(&setup) else {
+            return Ok(None);
+        };
+        let Some(spool) = Folders::usable(setup.spool.iter().cloned()) else {
             return Ok(None);
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -231,7 +244,7 @@ impl Relay {
             host,
             in_front: setup.in_front,
             waiting: Arc::clone(&waiting),
-            fetcher: fetcher(setup, plan.elements, Arc::clone(&names.ledger)),
+            fetcher: fetcher(setup, spool, plan.elements, Arc::clone(&names.ledger)),
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -244,6 +257,7 @@ impl Relay {
         Ok(Some(Self {
             goproxy,
             names,
+            upstreams: plan.upstreams,
             waiting,
             stop: Some(stop),
             thread: Some(thread),
@@ -276,9 +290,21 @@ impl Relay {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// Forgets the faults so far: another run of go begins.
+    /// Forgets the faults so far, and who was silent: another run of go begins.
     pub fn forget_faults(&self) {
         self.names.ledger.heal_all();
+        for upstream in self.upstreams.values() {
+            upstream.is_heard_again();
+        }
+    }
+
+    /// The proxies, as they stand in the lists, whose TLS the relay has refused.
+    /// Go may think otherwise of it: its own library is another one.
+    #[must_use]
+    pub fn refused(&self) -> Vec<String> {
+        let refused =
+            |(text, upstream): (&String, &Arc<Upstream>)| upstream.is_refused().then(|| text.clone());
+        self.upstreams.iter().filter_map(refused).collect()
     }
 
     /// Closes the port and ends every request. Call it when go has ended.
@@ -340,7 +366,7 @@ fn token() -> io::Result<String> {
     }))
 }
 
-fn fetcher(setup: Setup, elements: Vec<fetch::Element>, ledger: Arc<Ledger>) -> Fetcher {
+fn fetcher(setup: Setup, spool: Folders, elements: Vec<fetch::Element>, ledger: Arc<Ledger>) -> Fetcher {
     let environment = setup.environment;
     let netrc = match GoAuth::parse(&environment.goauth) {
         GoAuth::Netrc => environment.netrc,
@@ -363,10 +389,11 @@ fn fetcher(setup: Setup, elements: Vec<fetch::Element>, ledger: Arc<Ledger>) -> 
             quiet: setup.quiet.unwrap_or_else(|| quiet(setup.stall)),
         },
         tries: setup.tries,
-        deadline: setup.deadline.map(tokio::time::Instant::from_std),
-        spool: setup.spool,
+        spool,
     };
-    Fetcher::new(client, elements, rules, ledger, setup.listener)
+    let deadline = setup.deadline.map(tokio::time::Instant::from_std);
+    let budget = Budget::new(deadline, setup.stall);
+    Fetcher::new(client, elements, rules, budget, ledger, setup.listener)
 }
 
 /// The silence after which a second connection is asked; without end where the
@@ -388,6 +415,7 @@ struct Plan {
     elements: Vec<fetch::Element>,
     bases: Vec<String>,
     goproxy: String,
+    upstreams: HashMap<String, Arc<Upstream>>,
 }
 
 impl Plan {
@@ -401,6 +429,7 @@ impl Plan {
                 probes: setup.retry_count,
             },
             auth,
+            left_to_go: &setup.left_to_go,
             known: HashMap::new(),
         };
         let later: Vec<Lane> = setup
@@ -410,25 +439,35 @@ impl Plan {
             .map(|list| upstreams.later(list))
             .filter(|lane| !lane.steps.is_empty())
             .collect();
-        if setup.in_front {
+        let mut plan = if setup.in_front {
             Self::in_front(list, &mut upstreams, later)
         } else {
             Self::in_place(list, &mut upstreams, &later)
-        }
+        }?;
+        plan.upstreams = upstreams.known;
+        Some(plan)
     }
 
-    fn in_place(list: &ProxyList, upstreams: &mut Upstreams, later: &[Lane]) -> Option<Self> {
+    fn in_place(list: &ProxyList, upstreams: &mut Upstreams<'_>, later: &[Lane]) -> Option<Self> {
         let mut plan = Self {
             elements: Vec::new(),
             bases: Vec::new(),
             goproxy: String::new(),
+            upstreams: HashMap::new(),
         };
         let entries = list.entries();
         for (index, (element, sep)) in entries.iter().enumerate() {
             let next = entries.get(index + 1);
             match upstreams.relayed(element) {
                 Some(upstream) => {
-                    let go_goes_on = *sep == Sep::AnyError && next.is_some();
+                    let behind = match next {
+                        Some((element, _)) if *sep == Sep::AnyError => match element {
+                            Element::Proxy(_) => Behind::Proxy,
+                            Element::Direct | Element::File(_) => Behind::Other,
+                            Element::Off => Behind::Nothing,
+                        },
+                        _ => Behind::Nothing,
+                    };
                     plan.goproxy.push_str(OWN);
                     plan.goproxy.push_str(&plan.elements.len().to_string());
                     plan.bases.push(shown(&upstream));
@@ -436,10 +475,11 @@ impl Plan {
                         own: Lane {
                             steps: vec![(upstream, *sep)],
                         },
-                        go_goes_on,
-                        to_a_proxy: matches!(next, Some((Element::Proxy(_), _))),
-                        to_direct: matches!(next, Some((Element::Direct, _))),
-                        later: if go_goes_on { Vec::new() } else { later.to_vec() },
+                        behind,
+                        later: match behind {
+                            Behind::Nothing => later.to_vec(),
+                            Behind::Proxy | Behind::Other => Vec::new(),
+                        },
                     });
                 }
                 None => plan.goproxy.push_str(written(element)),
@@ -455,7 +495,7 @@ impl Plan {
     }
 
     /// The relay asks the elements up to the first that is go's own business.
-    fn in_front(list: &ProxyList, upstreams: &mut Upstreams, later: Vec<Lane>) -> Option<Self> {
+    fn in_front(list: &ProxyList, upstreams: &mut Upstreams<'_>, later: Vec<Lane>) -> Option<Self> {
         let steps: Vec<(Arc<Upstream>, Sep)> = list
             .entries()
             .iter()
@@ -465,31 +505,34 @@ impl Plan {
         Some(Self {
             elements: vec![fetch::Element {
                 own: Lane { steps },
-                go_goes_on: false,
-                to_a_proxy: false,
-                to_direct: false,
+                behind: Behind::Nothing,
                 later,
             }],
             bases: vec![base],
             goproxy: format!("{OWN}0|{list}"),
+            upstreams: HashMap::new(),
         })
     }
 }
 
 /// The proxies of all lists, each once.
-struct Upstreams {
+struct Upstreams<'a> {
     limits: Limits,
     auth: GoAuth,
+    left_to_go: &'a [String],
     known: HashMap<String, Arc<Upstream>>,
 }
 
-impl Upstreams {
+impl Upstreams<'_> {
     /// The upstream of an element that the relay serves; `None` for one that
     /// is left to go.
     fn relayed(&mut self, element: &Element) -> Option<Arc<Upstream>> {
         let text = element.proxy_url()?;
         if let Some(known) = self.known.get(text) {
             return Some(Arc::clone(known));
+        }
+        if self.left_to_go.iter().any(|left| left == text) {
+            return None;
         }
         let base = Url::parse(text).ok()?;
         let left_to_go = match base.scheme {
@@ -601,7 +644,8 @@ mod tests {
         let plan = plan(&lists, "", false).unwrap();
         let later: Vec<usize> = plan.elements.iter().map(|element| element.later.len()).collect();
         assert_eq!(later, [0, 1, 0]);
-        assert!(plan.elements[0].to_a_proxy && !plan.elements[2].to_a_proxy);
+        let behind: Vec<Behind> = plan.elements.iter().map(|element| element.behind).collect();
+        assert_eq!(behind, [Behind::Proxy, Behind::Nothing, Behind::Other]);
     }
 
     #[test]

@@ -121,33 +121,28 @@ fn go_mod(text: &[u8], module: Option<&str>, cut: bool) -> Result<(), Bad> {
     if is_page(text) {
         return bad("a web page instead of a go.mod");
     }
-    // A multi-byte character may stand across the place where the look ends.
-    let text = match std::str::from_utf8(text) {
-        Ok(text) => text,
-        Err(err) if cut && err.error_len().is_none() => {
-            std::str::from_utf8(&text[..err.valid_up_to()]).unwrap_or_default()
-        }
-        Err(_) => return bad("bytes that are no text instead of a go.mod"),
-    };
-    if text.contains('\0') {
+    // Go does not mind what encoding a comment is in.
+    if text.contains(&0) {
         return bad("bytes that are no text instead of a go.mod");
     }
     // Toolchains have no go.mod to speak of; go never reads it.
     if module == Some("golang.org/toolchain") {
         return Ok(());
     }
-    let text = text.trim_start_matches('\u{feff}');
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut depth = 0_i32;
     let mut found = false;
-    for line in text.lines() {
-        let line = line.split("//").next().unwrap_or(line).trim();
+    for line in text.split(|b| *b == b'\n') {
+        let comment = memchr::memmem::find(line, b"//").unwrap_or(line.len());
+        let line = line[..comment].trim_ascii();
         found |= depth == 0
             && line
-                .strip_prefix("module")
-                .is_some_and(|rest| rest.starts_with([' ', '\t', '"', '`', '(']));
-        if line.ends_with('(') {
+                .strip_prefix(b"module")
+                .and_then(|rest| rest.first())
+                .is_some_and(|next| b" \t\"`(".contains(next));
+        if line.ends_with(b"(") {
             depth += 1;
-        } else if line == ")" {
+        } else if line == b")" {
             depth -= 1;
         }
     }
@@ -295,6 +290,11 @@ fn find_directory(body: &Body) -> Result<Directory, Bad> {
     if offset > start {
         return bad("zip: not a valid zip file");
     }
+    // Or behind the directory: where one begins at the place that is told, that is it.
+    let mut signature = [0_u8; 4];
+    let told =
+        offset < start && body.read_exact_at(&mut signature, offset).is_ok() && signature == *b"PK\x01\x02";
+    let start = if told { offset } else { start };
     Ok(Directory {
         start,
         end: end_of_directory,
@@ -395,6 +395,11 @@ mod tests {
         ] {
             assert!(ask("m/@v/v1.0.0.mod", bad.as_bytes()).is_some(), "{bad}");
         }
+        // Comments in whatever encoding: GBK, Latin-1.
+        for comment in [&b"// \xd6\xd0\xce\xc4"[..], b"// caf\xe9"] {
+            let text = [b"module m\n", comment, b"\n"].concat();
+            assert_eq!(ask("m/@v/v1.0.0.mod", &text), None);
+        }
         assert_eq!(
             ask(
                 "golang.org/toolchain/@v/v0.0.1-go1.22.0.linux-amd64.mod",
@@ -452,6 +457,19 @@ mod tests {
         commented.extend_from_slice(b"abc");
         assert_eq!(ask("m/@v/v1.0.0.zip", &commented), None);
         assert!(ask("m/@v/v1.0.1.zip", &good).unwrap().contains("unexpected file"));
+        // Go takes an archive with something in front of it, or behind its directory.
+        assert_eq!(
+            ask("m/@v/v1.0.0.zip", &[b"#!/bin/sh\n", &good[..]].concat()),
+            None
+        );
+        let end = good.len() - 22;
+        assert_eq!(
+            ask(
+                "m/@v/v1.0.0.zip",
+                &[&good[..end], b"stray", &good[end..]].concat()
+            ),
+            None
+        );
         let stray = archive(&["m@v1.0.0/go.mod", "other"]);
         assert_eq!(
             ask("m/@v/v1.0.0.zip", &stray).as_deref(),

@@ -288,6 +288,7 @@ fn trace_time(text: &[u8], last: bool) -> Option<usize> {
 mod tests {
     use crate::diagnose::FaultKind;
 
+    use super::super::faults::Met;
     use super::super::trouble::Trouble;
     use super::super::url::Url;
     use super::super::wanted::Wanted;
@@ -304,6 +305,7 @@ mod tests {
                 FaultKind::Connect,
                 "dial tcp 1.2.3.4:443: connect: connection refused",
             ),
+            Met::Spent,
         );
         let names = Names {
             prefix: "http://127.0.0.1:4321/0123456789abcdef/".to_owned(),

@@ -9,9 +9,10 @@ pub(crate) const TRIES: u32 = 8;
 /// body, a redirect that is not followed, no HTTP at all): a server that says
 /// the same five times over means it.
 pub(crate) const CONTENT_TRIES: u32 = 4;
-/// Further tries where nobody is there and go goes on to the repository itself:
-/// it would at once, but not for a proxy that is back within a second.
-pub(crate) const BEFORE_DIRECT: u32 = 3;
+/// Further tries where nobody is there and go goes on to the repository itself,
+/// or to a folder: it would at once, but not for a proxy that is back within a
+/// second.
+pub(crate) const BEFORE_OTHER: u32 = 3;
 /// The longest `Retry-After` that is waited for.
 pub(crate) const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(60);
 

@@ -5,9 +5,9 @@
 //! and are done in place, without a thread of their own.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,20 +20,39 @@ const MEMORY_LIMIT: usize = 128 << 10;
 /// What is read from a file at once.
 const CHUNK: usize = 64 << 10;
 
+/// Where files are made, the next where one is full.
+#[derive(Debug, Clone)]
+pub(crate) struct Folders(Arc<[PathBuf]>);
+
+impl Folders {
+    /// Those of `folders` in which a file can be made; `None` where there is
+    /// none.
+    pub(crate) fn usable(folders: impl IntoIterator<Item = PathBuf>) -> Option<Self> {
+        let usable: Arc<[PathBuf]> = folders
+            .into_iter()
+            .filter(|folder| tempfile::tempfile_in(folder).is_ok())
+            .collect();
+        (!usable.is_empty()).then_some(Self(usable))
+    }
+}
+
 /// A body that is still arriving.
 #[derive(Debug)]
 pub(crate) struct Spool {
-    folder: PathBuf,
+    folders: Folders,
+    /// The folder to make a file in when the next is needed.
+    next: usize,
     memory: Vec<u8>,
     file: Option<File>,
     len: u64,
 }
 
 impl Spool {
-    /// An empty spool; its file, should it need one, is made in `folder`.
-    pub(crate) fn new(folder: PathBuf) -> Self {
+    /// An empty spool; its file, should it need one, is made in `folders`.
+    pub(crate) fn new(folders: Folders) -> Self {
         Self {
-            folder,
+            folders,
+            next: 0,
             memory: Vec::new(),
             file: None,
             len: 0,
@@ -57,20 +76,52 @@ impl Spool {
     /// Adds bytes at the end.
     ///
     /// # Errors
-    /// Where the file cannot be made or written.
+    /// Where no folder can take them.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.file.is_none() && self.memory.len() + bytes.len() > MEMORY_LIMIT {
-            let mut file = tempfile::tempfile_in(&self.folder)?;
-            file.write_all(&self.memory)?;
-            self.memory = Vec::new();
-            self.file = Some(file);
-        }
-        match &mut self.file {
-            Some(file) => file.write_all(bytes)?,
-            None => self.memory.extend_from_slice(bytes),
+        if self.file.is_none() && self.memory.len() + bytes.len() <= MEMORY_LIMIT {
+            self.memory.extend_from_slice(bytes);
+        } else {
+            self.push_to_file(bytes)?;
         }
         self.len += bytes.len() as u64;
         Ok(())
+    }
+
+    fn push_to_file(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut failed = match &self.file {
+            Some(file) => match file.write_all_at(bytes, self.len) {
+                Ok(()) => return Ok(()),
+                Err(err) => err,
+            },
+            None => io::ErrorKind::NotFound.into(),
+        };
+        while let Some(folder) = self.folders.0.get(self.next) {
+            self.next += 1;
+            match self.moved_to(folder, bytes) {
+                Ok(file) => {
+                    self.file = Some(file);
+                    self.memory = Vec::new();
+                    return Ok(());
+                }
+                Err(err) => failed = err,
+            }
+        }
+        Err(failed)
+    }
+
+    /// A file in `folder` with all that is held, and `bytes` behind it.
+    fn moved_to(&self, folder: &Path, bytes: &[u8]) -> io::Result<File> {
+        let mut file = tempfile::tempfile_in(folder)?;
+        match self.file.as_ref() {
+            Some(held) => {
+                let mut held = held;
+                held.seek(io::SeekFrom::Start(0))?;
+                io::copy(&mut held.take(self.len), &mut file)?;
+            }
+            None => file.write_all(&self.memory)?,
+        }
+        file.write_all_at(bytes, self.len)?;
+        Ok(file)
     }
 
     /// The finished body.
@@ -167,7 +218,7 @@ pub(crate) struct Reader<'a> {
     at: u64,
 }
 
-impl io::Read for Reader<'_> {
+impl Read for Reader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.body.len.saturating_sub(self.at);
         let len = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
@@ -219,13 +270,12 @@ impl HttpBody for Reply {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-
     use super::*;
 
     fn spooled(len: usize) -> Body {
         let folder = tempfile::tempdir().unwrap();
-        let mut spool = Spool::new(folder.path().to_owned());
+        let folders = Folders::usable([folder.path().to_owned()]).unwrap();
+        let mut spool = Spool::new(folders);
         let bytes: Vec<u8> = (0..len).map(|n| (n % 251) as u8).collect();
         for part in bytes.chunks(10_000) {
             spool.push(part).unwrap();

@@ -5,14 +5,19 @@
 //! Windows the system's store is asked. Nothing is read before the first https
 //! upstream is.
 //!
-//! Known to be imperfect: a certificate authority's own certificate shown by a
-//! server as its own is refused here even where it is a root.
+//! Known to be imperfect: the library speaks no TLS before 1.2 and knows fewer
+//! curves and signatures than Go's. What it refuses go is left to try by itself.
 
 use std::ffi::OsString;
 use std::sync::{Arc, OnceLock};
 
-use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 
 use crate::diagnose::FaultKind;
 
@@ -63,14 +68,24 @@ impl Tls {
 
 fn make(source: &RootSource) -> Result<Configs, String> {
     let mut roots = RootCertStore::empty();
+    let loaded = load_roots(source);
     // Certificates that the library cannot read are left out, as Go does.
-    roots.add_parsable_certificates(load_roots(source));
+    roots.add_parsable_certificates(loaded.iter().cloned());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut http1 = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|err| format!("tls: {err}"))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .map_err(|err| format!("tls: {err}"))?;
+    let mut http1 = if roots.is_empty() {
+        builder.with_root_certificates(roots).with_no_client_auth()
+    } else {
+        let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .map_err(|err| format!("tls: {err}"))?;
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Verifier { usual, roots: loaded }))
+            .with_no_client_auth()
+    };
     let mut both = http1.clone();
     both.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     http1.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -78,6 +93,73 @@ fn make(source: &RootSource) -> Result<Configs, String> {
         both: Arc::new(both),
         http1: Arc::new(http1),
     })
+}
+
+/// The library's own verifier, and one thing that Go takes beyond it: a root
+/// that a server shows as its own, as `openssl req -x509` makes it.
+#[derive(Debug)]
+struct Verifier {
+    usual: Arc<WebPkiServerVerifier>,
+    roots: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let usual = self
+            .usual
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match usual {
+            // Said of one whose dates hold and which nothing else was found wrong with so far.
+            Err(rustls::Error::InvalidCertificate(CertificateError::Other(why)))
+                if why.to_string() == "CaUsedAsEndEntity"
+                    && self.roots.iter().any(|root| root == end_entity)
+                    && may_be_a_server(end_entity) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            usual => usual,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.usual.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.usual.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.usual.supported_verify_schemes()
+    }
+}
+
+/// False for a certificate whose extended key usage (RFC 5280, 4.2.1.12) names
+/// neither servers nor anything.
+fn may_be_a_server(certificate: &[u8]) -> bool {
+    const EXTENDED_KEY_USAGE: &[u8] = b"\x06\x03\x55\x1d\x25";
+    const SERVER_AUTH: &[u8] = b"\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x01";
+    const ANY: &[u8] = b"\x06\x04\x55\x1d\x25\x00";
+    let has = |oid| memchr::memmem::find(certificate, oid).is_some();
+    !has(EXTENDED_KEY_USAGE) || has(SERVER_AUTH) || has(ANY)
 }
 
 /// The system's own store.
@@ -171,14 +253,29 @@ fn certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
 pub(crate) fn trouble(err: &rustls::Error) -> Trouble {
     match err {
         rustls::Error::InvalidCertificate(err) => Trouble::new(
-            FaultKind::Certificate,
-            format!("tls: failed to verify certificate: {}", certificate_text(err)),
+            match certificate_text(err) {
+                Some(_) => FaultKind::Certificate,
+                None => FaultKind::TlsHandshake,
+            },
+            format!(
+                "tls: failed to verify certificate: x509: {}",
+                certificate_text(err).unwrap_or_else(|| "unsupported certificate".to_owned())
+            ),
         )
         .then(Again::Elsewhere),
-        rustls::Error::AlertReceived(alert) => Trouble::nobody(
-            FaultKind::TlsHandshake,
-            format!("remote error: tls: {}", alert_text(*alert)),
-        ),
+        rustls::Error::AlertReceived(alert) => {
+            let trouble = Trouble::nobody(
+                FaultKind::TlsHandshake,
+                format!("remote error: tls: {}", alert_text(*alert)),
+            );
+            // The two have nothing in common, and will not have next time.
+            match alert {
+                AlertDescription::HandshakeFailure
+                | AlertDescription::ProtocolVersion
+                | AlertDescription::InsufficientSecurity => trouble.then(Again::Elsewhere),
+                _ => trouble,
+            }
+        }
         rustls::Error::InvalidMessage(_) => Trouble::nobody(
             FaultKind::TlsHandshake,
             "tls: first record does not look like a TLS handshake",
@@ -186,7 +283,8 @@ pub(crate) fn trouble(err: &rustls::Error) -> Trouble {
         rustls::Error::PeerIncompatible(_) => Trouble::nobody(
             FaultKind::TlsHandshake,
             "tls: server selected unsupported protocol version or cipher suite",
-        ),
+        )
+        .then(Again::Elsewhere),
         other => Trouble::nobody(
             FaultKind::TlsHandshake,
             format!("tls: {}", crate::report::safe(&other.to_string())),
@@ -194,21 +292,22 @@ pub(crate) fn trouble(err: &rustls::Error) -> Trouble {
     }
 }
 
-fn certificate_text(err: &CertificateError) -> String {
-    match err {
-        CertificateError::UnknownIssuer => "x509: certificate signed by unknown authority".to_owned(),
+/// `None` where the library does not understand the certificate.
+fn certificate_text(err: &CertificateError) -> Option<String> {
+    let text = match err {
+        CertificateError::UnknownIssuer => "certificate signed by unknown authority".to_owned(),
         CertificateError::ExpiredContext { time, not_after } => format!(
-            "x509: certificate has expired or is not yet valid: current time {} is after {}",
+            "certificate has expired or is not yet valid: current time {} is after {}",
             stamp(*time),
             stamp(*not_after)
         ),
         CertificateError::NotValidYetContext { time, not_before } => format!(
-            "x509: certificate has expired or is not yet valid: current time {} is before {}",
+            "certificate has expired or is not yet valid: current time {} is before {}",
             stamp(*time),
             stamp(*not_before)
         ),
         CertificateError::Expired | CertificateError::NotValidYet => {
-            "x509: certificate has expired or is not yet valid".to_owned()
+            "certificate has expired or is not yet valid".to_owned()
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
             let names = presented
@@ -218,20 +317,22 @@ fn certificate_text(err: &CertificateError) -> String {
                 .join(", ");
             if names.is_empty() {
                 format!(
-                    "x509: certificate is not valid for any names, but wanted to match {}",
+                    "certificate is not valid for any names, but wanted to match {}",
                     expected.to_str()
                 )
             } else {
                 format!(
-                    "x509: certificate is valid for {}, not {}",
+                    "certificate is valid for {}, not {}",
                     crate::report::safe(&names),
                     expected.to_str()
                 )
             }
         }
-        CertificateError::NotValidForName => "x509: certificate is not valid for this name".to_owned(),
-        other => format!("x509: {}", crate::report::safe(&other.to_string())),
-    }
+        CertificateError::NotValidForName => "certificate is not valid for this name".to_owned(),
+        CertificateError::BadSignature => "signature of the certificate does not verify".to_owned(),
+        _ => return None,
+    };
+    Some(text)
 }
 
 /// RFC 3339 in UTC, as Go prints a certificate's times.

@@ -112,6 +112,32 @@ impl Trouble {
         self
     }
 
+    /// A clock struck before anybody had said anything.
+    pub(crate) fn is_in_vain(&self) -> bool {
+        self.nobody && self.kind == FaultKind::Timeout
+    }
+
+    /// The TLS library does not speak what the server does. Go's own may.
+    pub(crate) fn is_refused_tls(&self) -> bool {
+        self.kind == FaultKind::TlsHandshake && self.again == Again::Elsewhere
+    }
+
+    /// What holds for every request to the host, without what was said of one
+    /// file.
+    pub(crate) fn of_the_host(&self) -> Self {
+        Self {
+            url: None,
+            retry_after: None,
+            answer: self.answer.as_ref().map(|answer| {
+                Box::new(Answer {
+                    body: Body::from_bytes(""),
+                    ..Answer::clone(answer)
+                })
+            }),
+            ..self.clone()
+        }
+    }
+
     /// The same, with words put in front.
     pub(crate) fn prefixed(mut self, words: &str) -> Self {
         self.text = format!("{words}{}", self.text);
@@ -242,17 +268,13 @@ pub(crate) fn find<'a, E: StdError + 'static>(err: &'a (dyn StdError + 'static))
         }
         // An io::Error hides what it wraps from its own `source`.
         if let Some(inner) = err.downcast_ref::<io::Error>().and_then(io::Error::get_ref)
-            && let Some(found) = find_in::<E>(inner)
+            && let Some(found) = inner.downcast_ref::<E>()
         {
             return Some(found);
         }
         next = err.source();
     }
     None
-}
-
-fn find_in<'a, E: StdError + 'static>(inner: &'a (dyn StdError + Send + Sync + 'static)) -> Option<&'a E> {
-    inner.downcast_ref::<E>()
 }
 
 /// The host is not known, or the resolver is in trouble.

@@ -174,6 +174,8 @@ struct Session<'a> {
     /// The signal that ended a repair.
     interrupted: Option<Signal>,
     relaying: Option<Relaying>,
+    /// Elements of the list whose TLS is go's own business.
+    left_to_go: Vec<String>,
 }
 
 impl<'a> Session<'a> {
@@ -238,6 +240,7 @@ impl<'a> Session<'a> {
             mended: Vec::new(),
             interrupted: None,
             relaying: None,
+            left_to_go: Vec::new(),
         })
     }
 
@@ -272,10 +275,36 @@ impl<'a> Session<'a> {
     /// Puts the relay between go and the proxies. It walks the later routes
     /// itself, so that for the runs of go one route is left.
     fn use_relay(&mut self) {
-        self.relaying = self.start_relay(false);
+        self.relaying = self.start_relay(false, Vec::new());
         if self.relaying.is_some() {
             self.policy = Policy::new(1, *self.config.retry_count, self.budget);
         }
+    }
+
+    /// Takes the relay away from proxies whose TLS it has refused, for go to ask
+    /// them by itself: it trusts the same roots, and its library may know more.
+    /// False where there is none.
+    fn leave_to_go(&mut self) -> bool {
+        let Some(relaying) = &self.relaying else {
+            return false;
+        };
+        let Some(own) = self.routes.lists.first() else {
+            return false;
+        };
+        let refused = relaying.relay.refused();
+        let left: Vec<String> = own
+            .entries()
+            .iter()
+            .filter_map(|(element, _)| element.proxy_url())
+            .filter(|url| refused.iter().any(|refused| refused == url))
+            .map(str::to_owned)
+            .collect();
+        if left.is_empty() || self.began.elapsed() >= self.budget {
+            return false;
+        }
+        self.left_to_go.extend(left);
+        self.relaying = self.start_relay(false, self.left_to_go.clone());
+        true
     }
 
     /// The loop: run, diagnose, mend, decide, wait, run again.
@@ -293,6 +322,7 @@ impl<'a> Session<'a> {
             if outcome.ok() {
                 match self.accept(outcome) {
                     Accepted::Done(end) => return Ok(end),
+                    Accepted::Again => continue,
                     Accepted::Doubted => {}
                 }
                 let doubt = doubt();
@@ -315,6 +345,9 @@ impl<'a> Session<'a> {
             }
             if outcome.committed || outcome.killed() || outcome.other_child && outcome.stalled.is_none() {
                 return self.give_up(outcome, &diagnosis, GaveUp::Final);
+            }
+            if self.leave_to_go() {
+                continue;
             }
             let seen = self.seen(&outcome, &diagnosis).await;
             let step = match self.interrupted {
@@ -401,7 +434,10 @@ impl<'a> Session<'a> {
         if self.files.is_some() && outcome.interrupted.is_none() && !outcome.committed {
             let faults = self.relay_faults();
             if !faults.is_empty() && self.take_back() {
-                return Accepted::Done(self.refuse(outcome, faults));
+                return match self.leave_to_go() {
+                    true => Accepted::Again,
+                    false => Accepted::Done(self.refuse(outcome, faults)),
+                };
             }
             if let Some(accepted) = self.doubt(&outcome) {
                 return accepted;
@@ -675,6 +711,8 @@ impl<'a> Session<'a> {
 enum Accepted {
     Done(End),
     Doubted,
+    /// At once, with more of the list left to go.
+    Again,
 }
 
 /// What follows an attempt that ended badly.

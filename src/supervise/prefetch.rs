@@ -148,7 +148,7 @@ impl Session<'_> {
         // The port of the prefetch is closed before user code runs.
         self.relaying = None;
         if *self.config.relay == config::Relay::On
-            && let Some(relaying) = self.start_relay(true)
+            && let Some(relaying) = self.start_relay(true, Vec::new())
         {
             return self.accompany(&relaying).await;
         }

@@ -1,6 +1,6 @@
 //! The relay for one invocation: whether there is one, and what it is told.
 
-use std::io;
+use std::{io, path::Path};
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -31,11 +31,20 @@ impl Relaying {
 impl Session<'_> {
     /// Starts the relay. `None` where there is nothing to relay, or where it
     /// cannot be had: then go goes without it, as it would without gofix.
-    pub(super) fn start_relay(&mut self, in_front: bool) -> Option<Relaying> {
+    /// `left_to_go` names elements of the list that are not relayed.
+    pub(super) fn start_relay(&self, in_front: bool, left_to_go: Vec<String>) -> Option<Relaying> {
         let (tell, events) = unbounded_channel();
         let all = self.reporter.wants_requests();
         let mut setup = Setup::new(self.routes.lists.clone(), Environment::from_go(&self.env));
         setup.in_front = in_front;
+        setup.left_to_go = left_to_go;
+        // Where the folder for temporary files takes none, what is spooled goes
+        // where go will put it.
+        let cache = self.env.gomodcache();
+        let cache = cache
+            .as_deref()
+            .and_then(|cache| cache.ancestors().find(|dir| dir.is_dir()));
+        setup.spool.extend(cache.map(Path::to_path_buf));
         setup.connect_timeout = *self.config.connect_timeout;
         setup.stall = *self.config.stall;
         setup.deadline = Some(self.began + self.budget);
