@@ -61,7 +61,7 @@ struct Command {
 const MOD: u8 = 1;
 /// The command has `-toolexec` (`work.AddBuildFlags`).
 const TOOLEXEC: u8 = 2;
-/// The command has `-vettool` or `-fixtool` (`vet/vetflag.go`), and `-c` with a number.
+/// The command has `-vettool` or `-fixtool` (`vet/vetflag.go`), `-c` with a number, and flags of analyzers with lists.
 const VETTOOL: u8 = 4;
 /// The command has `-exec` (`run/run.go`, `test/testflag.go`).
 const EXEC: u8 = 8;
@@ -71,6 +71,8 @@ const TEST: u8 = 16;
 const TOOL: u8 = 32;
 /// `-f` has a value (`list/list.go`; the old `-f` of `go get` has none).
 const FORMAT: u8 = 64;
+/// `-fix` has a value (`go fix -fix LIST`, up to 1.25; `go vet -fix` is a switch).
+const FIX: u8 = 128;
 
 const fn command(words: &'static [&'static str], treatment: Treatment, accepts: u8) -> Command {
     Command {
@@ -81,8 +83,9 @@ const fn command(words: &'static [&'static str], treatment: Treatment, accepts: 
 }
 
 /// Every command of go 1.21 to 1.27. Sources, all below src/cmd/go: main.go for the names, modcmd, modget, work,
-/// list, vet and workcmd for those that load modules. `fmt`, `clean` and `doc` print no error of the network
-/// and end with 0 whatever it does, so there is nothing to supervise. `fix` and `generate` run generators or
+/// list, vet and workcmd for those that load modules. `fmt` and `clean` print no error of the network and end with 0
+/// whatever it does, so there is nothing to supervise; `doc` may end with 1, and is passed through all the same: what
+/// it shows is made for a terminal or a browser, by a process of its own. `fix` and `generate` run generators or
 /// analyzers of the user's, `run`, `test` and `tool` programs of the user's.
 static COMMANDS: [Command; 28] = [
     command(&["build"], Treatment::Supervised, MOD | TOOLEXEC),
@@ -94,7 +97,7 @@ static COMMANDS: [Command; 28] = [
     command(&["get"], Treatment::Supervised, TOOLEXEC),
     command(&["tool"], Treatment::Carried, TOOL),
     command(&["generate"], Treatment::Carried, TOOLEXEC),
-    command(&["fix"], Treatment::Carried, TOOLEXEC | VETTOOL),
+    command(&["fix"], Treatment::Carried, TOOLEXEC | VETTOOL | FIX),
     command(&["version"], Treatment::Pass, 0),
     command(&["env"], Treatment::Pass, 0),
     command(&["help"], Treatment::Pass, 0),
@@ -521,7 +524,14 @@ impl<'a, A: ArgList + ?Sized> Flags<'a, A> {
 
     fn takes_value(&self, name: &[u8]) -> bool {
         match name {
-            b"c" => self.accepts & VETTOOL != 0,
+            b"c"
+            | b"printf.funcs"
+            | b"printfuncs"
+            | b"unusedfuncs"
+            | b"unusedstringmethods"
+            | b"unusedresult.funcs"
+            | b"unusedresult.stringmethods" => self.accepts & VETTOOL != 0,
+            b"fix" => self.accepts & FIX != 0,
             b"f" => self.accepts & FORMAT != 0,
             b"list" | b"vet" => self.accepts & TEST != 0,
             _ => is_value_flag(if self.generic {
@@ -565,7 +575,7 @@ fn knows_test_flag(name: &[u8]) -> bool {
     let short = without_test_prefix(name);
     matches!(name, b"h" | b"help" | b"?" | b"list" | b"vet")
         || TEST_SWITCHES.iter().any(|flag| flag.as_bytes() == name)
-        || is_value_flag(short)
+        || is_value_flag(short) && !matches!(short, b"compat" | b"fixtool" | b"go" | b"reuse" | b"vettool")
 }
 
 fn without_test_prefix(name: &[u8]) -> &[u8] {

@@ -57,7 +57,8 @@ impl Environment {
     }
 }
 
-/// Gives `command` the environment of this process with these variables set, and the guard. The first entry of a
+/// Gives `command` the environment of this process with these variables set, and the guard where there is one;
+/// one that another gofix has left is taken away. The first entry of a
 /// name is the one that changes, since it is the one that go reads; a name that is not there comes last. Nothing
 /// may be set on the command by std's own methods beside this.
 ///
@@ -69,12 +70,15 @@ pub(crate) fn set(
     changes: &[(&str, OsString)],
     guard: Option<Guard>,
 ) -> io::Result<()> {
-    if changes.is_empty() && guard.is_none() {
+    let entries = current();
+    let leaves_guard = guard.is_none() && entries.iter().any(|entry| is_named(entry, GUARD));
+    if changes.is_empty() && guard.is_none() && !leaves_guard {
         return Ok(());
     }
     let placeholder = guard.map(|_| (GUARD, OsString::new()));
     let changes: Vec<_> = changes.iter().cloned().chain(placeholder).collect();
-    let entries = changed(current(), &changes)?;
+    let mut entries = changed(entries, &changes)?;
+    entries.retain(|entry| guard.is_some() || !is_named(entry, GUARD));
     let mut pointers: Vec<_> = entries.iter().map(|entry| entry.as_ptr()).collect();
     pointers.push(ptr::null());
     let index = entries.iter().position(|entry| is_named(entry, GUARD));

@@ -186,6 +186,18 @@ pub unsafe fn set_variable(name: &CStr, value: &CStr) {
     }
 }
 
+/// Takes a variable away.
+///
+/// # Safety
+/// No other thread may use the environment meanwhile.
+#[expect(unsafe_code, reason = "unsetenv(3)")]
+pub unsafe fn unset_variable(name: &CStr) {
+    // SAFETY: a string with a NUL behind it; the rest is the caller's.
+    unsafe {
+        libc::unsetenv(name.as_ptr());
+    }
+}
+
 /// The last error of a system call.
 pub fn errno() -> c_int {
     std::io::Error::last_os_error().raw_os_error().unwrap_or_default()

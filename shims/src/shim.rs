@@ -35,8 +35,12 @@ pub unsafe fn run(argc: c_int, argv: *mut *const c_char) -> c_int {
     if wants_gofix(&decision, &variables) && !gofix.bytes().is_empty() {
         hand_over(&gofix, &go, guard, &args);
     }
-    if let Some(guard) = guard {
-        set_guard(guard);
+    match guard {
+        Some(guard) => set_guard(guard),
+        // Left by another gofix in front of this one: it is nobody's business behind the toolchain.
+        // SAFETY: the shim is one thread.
+        None if variables.guard.is_some() => unsafe { process::unset_variable(toolchain::GUARD_C) },
+        None => {}
     }
     // SAFETY: argv is C's, with a null pointer behind the last string; where it is empty, it has room for one
     // string only if the null pointer counts, so an empty one gets an argv of its own.

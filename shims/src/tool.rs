@@ -79,12 +79,7 @@ impl Invocation {
     /// The switch `name` (without dashes) is on: it stands on the command line, and not with a value that Go
     /// reads as false.
     pub fn switch(&self, name: &str) -> bool {
-        self.flag(name).is_some_and(|value| {
-            !matches!(
-                value.as_bytes(),
-                b"0" | b"f" | b"F" | b"false" | b"False" | b"FALSE"
-            )
-        })
+        self.flag(name).is_some_and(|value| is_on(&value))
     }
 
     /// The arguments behind the flags: packages, modules, or what else the command takes. For `go test` these
@@ -100,6 +95,14 @@ impl Invocation {
     }
 }
 
+/// The value of a switch, empty where it stands alone, is not one that Go reads as false.
+pub fn is_on(value: &OsStr) -> bool {
+    !matches!(
+        value.as_bytes(),
+        b"0" | b"f" | b"F" | b"false" | b"False" | b"FALSE"
+    )
+}
+
 /// The words of a value of GOFLAGS.
 pub fn split_goflags(value: &OsStr) -> Vec<OsString> {
     command::GoFlags::new(value.as_bytes())
@@ -113,7 +116,7 @@ pub struct RealGo {
     /// Its path as found, symbolic links kept.
     pub path: PathBuf,
     /// The value that the variable [`toolchain::GUARD`] must have for it; `None`: its environment is the user's,
-    /// unchanged.
+    /// and none of that variable in it.
     pub guard: Option<OsString>,
 }
 
@@ -153,12 +156,10 @@ impl RealGo {
         // SAFETY: argv ends with a null pointer, its strings live until the end of this function. setenv is the
         // last thing before exec; what other threads read meanwhile ends with them.
         let error = unsafe {
-            if let Some(guard) = self
-                .guard
-                .as_ref()
-                .and_then(|guard| CString::new(guard.as_bytes()).ok())
-            {
-                process::set_variable(toolchain::GUARD_C, &guard);
+            let guard = self.guard.as_ref();
+            match guard.and_then(|guard| CString::new(guard.as_bytes()).ok()) {
+                Some(guard) => process::set_variable(toolchain::GUARD_C, &guard),
+                None => process::unset_variable(toolchain::GUARD_C),
             }
             process::exec(&path, argv.as_ptr(), argv.len() - 1)
         };
