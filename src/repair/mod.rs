@@ -52,6 +52,7 @@ pub use examine::{Cure, Finding, Part};
 pub use gosum::go_sums;
 pub use lock::LockWait;
 pub use mend::mend_module;
+pub(crate) use module::escape;
 pub use module::{InvalidModule, ModuleVersion, check_module_path};
 
 use crate::diagnose::Mend;

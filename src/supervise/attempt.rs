@@ -125,7 +125,7 @@ fn start<'a>(plan: &Plan, setting: Setting<'a>, began: Instant) -> io::Result<Ru
         plan,
         Some(sinks),
         setting.start,
-        setting.signals.sigchld_before(),
+        setting.signals.before(),
     )?;
     let watch = Watch::new(child.pid().as_raw());
     Ok(Running {
@@ -141,6 +141,7 @@ fn start<'a>(plan: &Plan, setting: Setting<'a>, began: Instant) -> io::Result<Ru
         sampled: began,
         stalled: None,
         ended_early: false,
+        line: Vec::new(),
         other_child: false,
         interrupted: None,
         lock_wait: Duration::ZERO,
@@ -173,6 +174,8 @@ struct Running<'a> {
     sampled: Instant,
     stalled: Option<Duration>,
     ended_early: bool,
+    /// The line that has not ended yet, where lines are looked at.
+    line: Vec<u8>,
     other_child: bool,
     interrupted: Option<Signal>,
     lock_wait: Duration,
@@ -372,7 +375,21 @@ impl Running<'_> {
             let held = self.gate.take_held();
             self.spool(&held);
         }
-        if self.setting.enough.is_some_and(|enough| enough(bytes)) && !self.ended_early {
+        self.look_for_enough(bytes);
+    }
+
+    /// Ends a run at the first whole line that says it has come far enough.
+    fn look_for_enough(&mut self, bytes: &[u8]) {
+        let Some(enough) = self.setting.enough.filter(|_| !self.ended_early) else {
+            return;
+        };
+        self.line.extend_from_slice(bytes);
+        let Some(end) = memchr::memrchr(b'\n', &self.line) else {
+            return;
+        };
+        let rest = self.line.split_off(end + 1);
+        let whole = std::mem::replace(&mut self.line, rest);
+        if enough(&whole) {
             self.ended_early = true;
             self.watch.end();
         }

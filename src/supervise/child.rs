@@ -13,7 +13,7 @@ use std::{
 use gofix_shim::{RealGo, StartState};
 use nix::{errno::Errno, sys::signal::Signal, unistd::Pid};
 
-use super::signals::{self, Arrived};
+use super::signals::{self, Arrived, Dispositions};
 
 /// What one run of go differs in from what the user typed.
 #[derive(Debug, Clone, Default)]
@@ -43,7 +43,7 @@ impl Child {
         plan: &Plan,
         sinks: Option<Sinks>,
         start: &StartState,
-        sigchld: libc::sighandler_t,
+        before: &Dispositions,
     ) -> io::Result<Self> {
         let mut command: Command = go.command(&plan.changes)?;
         command.args(&plan.args);
@@ -54,11 +54,12 @@ impl Child {
         }
         start.restore_in(&mut command);
         let me = nix::unistd::getpid();
+        let before = before.clone();
         #[expect(unsafe_code, reason = "what std has no word for between fork and exec")]
         // SAFETY: only async-signal-safe system calls.
         unsafe {
             command.pre_exec(move || {
-                signals::set(libc::SIGCHLD, sigchld);
+                before.restore();
                 die_with(me)
             });
         }

@@ -217,7 +217,7 @@ impl<'a> Session<'a> {
             });
         }
         let policy = Policy::new(routes.lists.len(), *config.retry_count, budget);
-        let files = (invocation.is(&["mod", "tidy"]) && !invocation.switch("diff"))
+        let files = (invocation.is(&["mod", "tidy"]) && !tidy::switch(invocation, &env, "diff"))
             .then(|| Snapshot::take(invocation, &env))
             .flatten();
         Ok(Self {
@@ -402,9 +402,9 @@ impl<'a> Session<'a> {
             route: self.route_name(route),
             changes: self.shown_changes(plan),
         });
-        let (mode, one_file) = stream_mode(self.invocation, enough.is_some());
+        let (mode, one_file) = self.stream_mode(enough.is_some());
         let stall = *self.config.stall * 2u32.saturating_pow(self.policy.stalls().min(16));
-        let json = self.invocation.switch("json");
+        let json = self.switch("json");
         let rewrite = self
             .relaying
             .as_ref()
@@ -527,10 +527,7 @@ impl<'a> Session<'a> {
                 stall_diagnosis(quiet, &self.route_name(self.policy.current()).1)
             }
             None => {
-                let stdout = self
-                    .invocation
-                    .switch("json")
-                    .then(|| outcome.stdout.peek(STDOUT_READ));
+                let stdout = self.switch("json").then(|| outcome.stdout.peek(STDOUT_READ));
                 diagnose(&Input {
                     stderr: &outcome.text,
                     stdout_json: stdout.as_deref(),
@@ -638,10 +635,17 @@ impl<'a> Session<'a> {
         if let Some(signal) = self.signals.release() {
             return Some(End::asked(signal));
         }
-        let wrote = [
-            outcome.stdout.deliver(io::stdout().as_fd()),
-            write_all(io::stderr().as_fd(), &outcome.held),
-        ];
+        let stdout = outcome.stdout.deliver(io::stdout().as_fd());
+        if let Err(error) = &stdout
+            && !matches!(
+                error.kind(),
+                io::ErrorKind::BrokenPipe | io::ErrorKind::Interrupted
+            )
+            && !outcome.committed
+        {
+            return Some(self.full(outcome, error));
+        }
+        let wrote = [stdout, write_all(io::stderr().as_fd(), &outcome.held)];
         let failed = |kind| {
             wrote
                 .iter()
@@ -651,10 +655,56 @@ impl<'a> Session<'a> {
         if failed(io::ErrorKind::Interrupted) {
             return Some(End::asked(outcome.interrupted.unwrap_or(Signal::SIGINT)));
         }
-        // Nobody reads any more: go would have died of it. Every other error
-        // goes unnoticed by go, and so it does here.
-        let broken = failed(io::ErrorKind::BrokenPipe);
-        (broken && !self.start.sigpipe_was_ignored()).then_some(End::Signal(libc::SIGPIPE))
+        // Nobody reads any more: go's runtime ends itself then, even where
+        // SIGPIPE was ignored when it started.
+        failed(io::ErrorKind::BrokenPipe).then_some(End::Signal(libc::SIGPIPE))
+    }
+
+    /// Stdout could not be written for another reason than that nobody reads.
+    /// What go says and how it ends then depends on the command and on how much
+    /// it had to write. Where nothing has been written yet go does it all over,
+    /// in this place: what it needs is in the module cache.
+    fn full(&self, outcome: &Outcome, error: &io::Error) -> End {
+        if outcome.stdout.delivered() == 0 {
+            return End::Exec;
+        }
+        let text = error.to_string();
+        let text = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
+        let words = format!("write /dev/stdout: {text}\n");
+        // Where stderr is full as well nobody can be told.
+        drop(write_all(io::stderr().as_fd(), words.as_bytes()));
+        End::Code(1)
+    }
+
+    /// A switch of the command line or of GOFLAGS.
+    fn switch(&self, name: &str) -> bool {
+        tidy::switch(self.invocation, &self.env, name)
+    }
+
+    /// How the streams of this command are treated, and whether stdout and
+    /// stderr are one file.
+    fn stream_mode(&self, prefetch: bool) -> (Mode, bool) {
+        if prefetch {
+            return (Mode::Hold, false);
+        }
+        let live = ["x", "v", "n"].iter().any(|flag| self.switch(flag));
+        let one_file = same_file() && self.writes_stdout();
+        let mode = match (one_file, live) {
+            (true, _) => Mode::HoldToEnd,
+            (false, true) => Mode::Live,
+            (false, false) => Mode::Hold,
+        };
+        (mode, one_file)
+    }
+
+    /// Commands that have something to say on stdout.
+    fn writes_stdout(&self) -> bool {
+        match self.invocation.words.as_slice() {
+            ["list"] | ["mod", "graph" | "why" | "verify"] => true,
+            ["mod", "tidy"] => self.switch("diff"),
+            ["vet"] => self.switch("json") || self.switch("diff"),
+            _ => self.switch("json"),
+        }
     }
 
     fn give_up(&mut self, mut outcome: Outcome, diagnosis: &Diagnosis, why: GaveUp) -> io::Result<End> {
@@ -736,6 +786,7 @@ fn become_supervisor() {
     #[cfg(target_os = "linux")]
     {
         let _ = nix::sys::prctl::set_name(watch::SUPERVISOR);
+        watch::note_own_children();
         // What go leaves behind comes to this process and can be ended.
         let _ = nix::sys::prctl::set_child_subreaper(true);
     }
@@ -752,31 +803,6 @@ fn leave_the_place() {
 fn at_terminal() -> bool {
     use std::io::IsTerminal;
     io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal()
-}
-
-/// How the streams of this command are treated, and whether stdout and
-/// stderr are one file.
-fn stream_mode(invocation: &Invocation, prefetch: bool) -> (Mode, bool) {
-    if prefetch {
-        return (Mode::Hold, false);
-    }
-    let live = ["x", "v", "n"].iter().any(|flag| invocation.switch(flag));
-    let one_file = same_file() && writes_stdout(invocation);
-    let mode = match (one_file, live) {
-        (true, _) => Mode::HoldToEnd,
-        (false, true) => Mode::Live,
-        (false, false) => Mode::Hold,
-    };
-    (mode, one_file)
-}
-
-/// Commands that have something to say on stdout.
-fn writes_stdout(invocation: &Invocation) -> bool {
-    match invocation.words.as_slice() {
-        ["list"] | ["mod", "graph" | "why" | "verify"] => true,
-        ["mod", "tidy"] => invocation.switch("diff"),
-        _ => invocation.switch("json"),
-    }
 }
 
 /// Descriptors 1 and 2 are one file.

@@ -6,16 +6,25 @@
 //!
 //! Known to be imperfect: a prefetch that ended well for the same inputs is
 //! not made again, though a module may have been taken out of the cache by
-//! hand since; then go fetches it as it does without gofix.
+//! hand since, or a package be imported of a module whose zip was not needed so
+//! far; then go fetches it as it does without gofix.
 
-use std::{ffi::OsString, fmt::Write as _, fs, io, os::unix::ffi::OsStrExt};
+use std::{
+    ffi::{OsStr, OsString},
+    fmt::Write as _,
+    fs, io,
+    ops::Not as _,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
 
 use gofix_shim::Invocation;
 use ring::digest::{Context, SHA256};
 
-use super::{End, Session, Step, child, relaying::Relaying, tidy};
+use super::{End, Session, Step, attempt::Outcome, child, relaying::Relaying, tidy};
 use crate::{
     config,
+    diagnose::{Input, diagnose},
     goenv::GoEnv,
     repair::{self, ModCache},
     report::{Event, GaveUp},
@@ -48,53 +57,62 @@ enum Inputs {
 
 fn inputs(invocation: &Invocation, env: &GoEnv) -> Inputs {
     let operands = invocation.operands();
-    let queries = operands.iter().any(|operand| operand.as_bytes().contains(&b'@'));
-    if queries {
+    let own = own_operands(invocation, operands);
+    if operands[..own]
+        .iter()
+        .any(|operand| operand.as_bytes().contains(&b'@'))
+    {
         return Inputs::Unknown;
     }
-    let Some(go_mod) = tidy::main_module(invocation, env) else {
-        return Inputs::Nothing;
-    };
-    let Some(root) = go_mod.parent() else {
-        return Inputs::Unknown;
-    };
-    let Ok(text) = fs::read(&go_mod) else {
+    let Some(dir) = tidy::working_dir(invocation) else {
         return Inputs::Unknown;
     };
     let mode = tidy::flag(invocation, env, "mod");
-    let work = env.get("GOWORK").0;
-    let in_workspace =
-        work != "off" && (!work.is_empty() || root.ancestors().any(|dir| dir.join("go.work").exists()));
-    if mode.is_none() && !in_workspace {
-        // Go's own default: the vendor folder, and nothing that no line requires.
-        let requires = memchr::memmem::find(&text, b"require").is_some();
-        if root.join("vendor/modules.txt").is_file() || !requires {
-            return Inputs::Nothing;
-        }
+    let go_mod = tidy::main_module(invocation, env);
+    let files = match workspace(&dir, env) {
+        Some(go_work) => workspace_files(&go_work),
+        None => go_mod.iter().cloned().collect(),
+    };
+    if files.len() <= 1 && mode.is_none() && has_nothing(go_mod.as_deref(), env) {
+        return Inputs::Nothing;
     }
-    if in_workspace {
-        return Inputs::Unknown;
-    }
-    let sum = fs::read(go_mod.with_extension("sum")).unwrap_or_default();
+    let mut sums = Vec::new();
     let mut digest = Context::new(&SHA256);
     let mut add = |part: &[u8]| {
         digest.update(&part.len().to_le_bytes());
         digest.update(part);
     };
-    add(&text);
-    add(&sum);
-    add(root.as_os_str().as_bytes());
-    add(env.get("GOFLAGS").0.as_bytes());
+    for file in &files {
+        let Ok(text) = fs::read(file) else {
+            return Inputs::Unknown;
+        };
+        add(file.as_os_str().as_bytes());
+        add(&text);
+        // Each has its own, and none of them need be there.
+        let sum = if file.extension() == Some(OsStr::new("work")) {
+            "work.sum"
+        } else {
+            "sum"
+        };
+        let text = fs::read(file.with_extension(sum)).unwrap_or_default();
+        add(&text);
+        sums.push(text);
+    }
+    let is_readonly = mode.is_none_or(|mode| mode == "readonly");
+    if is_readonly && has_all(&sums, env) {
+        let go_mods = files.iter().filter_map(|file| fs::read_to_string(file).ok());
+        if go_mods.into_iter().all(|go_mod| has_toolchain(&go_mod, env)) {
+            return Inputs::Nothing;
+        }
+    }
+    add(dir.as_os_str().as_bytes());
     // What the program gets says nothing of what it needs.
-    let program = operands
-        .len()
-        .saturating_sub(usize::from(invocation.is(&["run"]) || invocation.is(&["tool"])));
-    let own = invocation.args.len() - if invocation.is(&["test"]) { 0 } else { program };
-    for arg in invocation.args.iter().take(own) {
+    let program = operands.len() - own;
+    for arg in &invocation.args[..invocation.args.len() - program] {
         add(arg.as_bytes());
     }
-    for name in ["GOOS", "GOARCH", "CGO_ENABLED", "GOTOOLCHAIN"] {
-        add(std::env::var_os(name).unwrap_or_default().as_bytes());
+    for name in ["GOFLAGS", "GOOS", "GOARCH", "CGO_ENABLED", "GOTOOLCHAIN"] {
+        add(env.get(name).0.as_bytes());
     }
     Inputs::Digest(
         digest
@@ -109,6 +127,151 @@ fn inputs(invocation: &Invocation, env: &GoEnv) -> Inputs {
     )
 }
 
+/// How many of the operands are go's own: `run` takes a package or the .go
+/// files in front, `tool` a name, and the rest is the program's.
+fn own_operands(invocation: &Invocation, operands: &[OsString]) -> usize {
+    let is_file = |operand: &&OsString| operand.as_bytes().ends_with(b".go");
+    match invocation.words.as_slice() {
+        ["run"] => operands
+            .iter()
+            .take_while(is_file)
+            .count()
+            .max(1)
+            .min(operands.len()),
+        ["tool"] => operands.len().min(1),
+        _ => operands.len(),
+    }
+}
+
+/// Go's own default, with neither `-mod` nor a workspace: the vendor folder, and
+/// nothing that no line requires. The toolchain may be missing all the same.
+fn has_nothing(go_mod: Option<&Path>, env: &GoEnv) -> bool {
+    let text = match go_mod.map(fs::read) {
+        Some(Ok(text)) => text,
+        Some(Err(_)) => return false,
+        None => Vec::new(),
+    };
+    let vendored = go_mod
+        .and_then(Path::parent)
+        .is_some_and(|root| root.join("vendor/modules.txt").is_file());
+    let requires = memchr::memmem::find(&text, b"require").is_some();
+    (vendored || !requires) && has_toolchain(&String::from_utf8_lossy(&text), env)
+}
+
+/// True where all that the go.sum files name is in the module cache: what they
+/// do not name go refuses without a look at the network.
+fn has_all(sums: &[Vec<u8>], env: &GoEnv) -> bool {
+    let Some(downloads) = env.gomodcache().map(|cache| cache.join("cache/download")) else {
+        return false;
+    };
+    let mut named = sums
+        .iter()
+        .flat_map(|sum| sum.split(|byte| *byte == b'\n'))
+        .filter_map(|line| std::str::from_utf8(line).ok())
+        .filter_map(|line| {
+            let mut words = line.split_ascii_whitespace();
+            Some((words.next()?, words.next()?))
+        })
+        .peekable();
+    named.peek().is_some()
+        && named.all(|(module, version)| {
+            let (version, ending) = match version.strip_suffix("/go.mod") {
+                Some(version) => (version, "mod"),
+                None => (version, "zip"),
+            };
+            let file = format!(
+                "{}/@v/{}.{ending}",
+                repair::escape(module),
+                repair::escape(version)
+            );
+            downloads.join(file).is_file()
+        })
+}
+
+/// True where the toolchain at hand is new enough for this go.mod, or nobody
+/// can tell.
+fn has_toolchain(go_mod: &str, env: &GoEnv) -> bool {
+    let wanted = env.text("GOTOOLCHAIN");
+    let (name, may_switch) = match wanted.split_once('+') {
+        Some((name, mode)) => (name, mode == "auto"),
+        None => (wanted.as_str(), matches!(wanted.as_str(), "" | "auto")),
+    };
+    let own = env
+        .goroot()
+        .and_then(|root| fs::read_to_string(root.join("VERSION")).ok());
+    let Some(own) = own.as_deref().and_then(|text| text.lines().next()) else {
+        return true;
+    };
+    let lines = go_mod.lines().filter(|_| may_switch).filter_map(|line| {
+        let mut words = line.split_whitespace();
+        match (words.next(), words.next()) {
+            (Some("go"), Some(version)) => Some(version.to_owned()),
+            (Some("toolchain"), Some(name)) => Some(name.to_owned()),
+            _ => None,
+        }
+    });
+    let named = matches!(name, "" | "auto" | "local" | "path")
+        .not()
+        .then(|| name.to_owned());
+    let own = version(own);
+    lines.chain(named.clone()).all(|wanted| version(&wanted) <= own)
+        // One that is named without `+auto` is used even where it is older.
+        && (may_switch || named.is_none_or(|named| version(&named) == own))
+}
+
+/// `go1.22.3` and `1.22` as numbers; a candidate (`1.23rc1`) as what it leads
+/// up to, and words that are no version as nothing newer.
+fn version(text: &str) -> Vec<u32> {
+    let text = text.strip_prefix("go").unwrap_or(text);
+    let digits = |part: &str| {
+        let end = part
+            .bytes()
+            .position(|b| !b.is_ascii_digit())
+            .unwrap_or(part.len());
+        part[..end].parse().ok()
+    };
+    text.split('.').map_while(digits).collect()
+}
+
+/// The go.work in force.
+fn workspace(dir: &Path, env: &GoEnv) -> Option<PathBuf> {
+    let named = env.get("GOWORK").0;
+    match named.as_bytes() {
+        b"off" => None,
+        b"" => dir
+            .ancestors()
+            .map(|dir| dir.join("go.work"))
+            .find(|path| path.is_file()),
+        _ => Some(named.into()),
+    }
+}
+
+/// A go.work and the go.mod files of the modules that it uses.
+fn workspace_files(go_work: &Path) -> Vec<PathBuf> {
+    let text = fs::read_to_string(go_work).unwrap_or_default();
+    let root = go_work.parent().unwrap_or(Path::new("/"));
+    let mut files = vec![go_work.to_owned()];
+    let mut in_block = false;
+    for line in text.lines() {
+        let line = line.split("//").next().unwrap_or_default().trim();
+        let used = match line.strip_prefix("use") {
+            Some(rest) if rest.trim() == "(" => {
+                in_block = true;
+                None
+            }
+            Some(rest) if rest.starts_with([' ', '\t']) => Some(rest.trim()),
+            _ if line == ")" => {
+                in_block = false;
+                None
+            }
+            _ => Some(line).filter(|line| in_block && !line.is_empty()),
+        };
+        let unquoted = used.map(|used| used.trim_matches(['"', '`']));
+        files.extend(unquoted.map(|used| root.join(used).join("go.mod")));
+    }
+    files
+}
+
 fn settings(env: &GoEnv) -> repair::Settings {
     repair::Settings {
         gomodcache: env.gomodcache(),
@@ -116,22 +279,58 @@ fn settings(env: &GoEnv) -> repair::Settings {
     }
 }
 
-/// The command line of the prefetch: `-n` behind the command words and `-C`.
+/// The command line of the prefetch: `-n` behind the command words and `-C`,
+/// and no flag by which go writes a file under `-n` as well.
 fn arguments(invocation: &Invocation) -> Vec<OsString> {
-    let mut args = invocation.args.clone();
-    args.insert(invocation.rest.min(args.len()), "-n".into());
+    const WRITING: [&str; 4] = [
+        "coverprofile",
+        "debug-actiongraph",
+        "debug-runtime-trace",
+        "debug-trace",
+    ];
+    let rest = invocation.rest.min(invocation.args.len());
+    let end = invocation.args.len() - invocation.operands().len();
+    let (words, given) = invocation.args.split_at(rest);
+    let mut args = words.to_vec();
+    args.push("-n".into());
+    let mut given = given.iter().enumerate();
+    while let Some((at, arg)) = given.next() {
+        let flag = arg.to_str().filter(|_| rest + at < end).and_then(|arg| {
+            let name = arg.strip_prefix('-')?;
+            Some(name.strip_prefix('-').unwrap_or(name))
+        });
+        let is = |name: &str, flag: &str| flag == name || flag.strip_prefix("test.") == Some(name);
+        match flag {
+            Some(flag) if WRITING.iter().any(|name| is(name, flag)) => drop(given.next()),
+            Some(flag)
+                if flag
+                    .split_once('=')
+                    .is_some_and(|(flag, _)| WRITING.iter().any(|name| is(name, flag))) => {}
+            _ => args.push(arg.clone()),
+        }
+    }
     args
 }
 
-/// True for a line that belongs to the plan of `-n`: loading is over.
+/// True for a line of the plan that `-n` prints once everything is loaded:
+/// every piece of it begins with a `#` alone or makes its folder.
 fn is_plan(text: &[u8]) -> bool {
+    text.split(|byte| *byte == b'\n')
+        .any(|line| line == b"#" || line.starts_with(b"mkdir -p $WORK"))
+}
+
+/// The same for `go generate -n`, which prints the commands of the user's
+/// files: anything that is neither progress nor an error.
+fn is_generator(text: &[u8]) -> bool {
     text.split(|byte| *byte == b'\n').any(|line| {
-        // `# PACKAGE` stands over an error, too; the plan has a line of `#` alone before it.
         let speaks = line.starts_with(b"go: ")
             || line.starts_with(b"\t")
             || line.starts_with(b"# ")
             || line.is_empty();
-        let is_error = memchr::memmem::find(line, b".go:").is_some() || line.starts_with(b"verifying ");
+        let is_error = memchr::memmem::find(line, b".go:").is_some()
+            || [&b"verifying "[..], b"warning: ", b"SECURITY ERROR"]
+                .iter()
+                .any(|words| line.starts_with(words));
         !speaks && !is_error
     })
 }
@@ -157,10 +356,14 @@ impl Session<'_> {
 
     async fn prefetch(&mut self) -> io::Result<End> {
         let args = arguments(self.invocation);
+        let enough = match self.invocation.is(&["generate"]) {
+            true => is_generator,
+            false => is_plan,
+        };
         let mut route = 0;
         loop {
             let plan = self.plan(route, args.clone());
-            let Ok(mut outcome) = self.attempt(&plan, route, Some(is_plan)).await else {
+            let Ok(mut outcome) = self.attempt(&plan, route, Some(enough)).await else {
                 return Ok(End::Exec);
             };
             if let Some(signal) = outcome.interrupted {
@@ -173,7 +376,7 @@ impl Session<'_> {
             if outcome.killed() {
                 return Ok(End::of(outcome.status));
             }
-            if outcome.ok() || outcome.ended_early {
+            if outcome.ok() || outcome.ended_early && self.went_well(&outcome) {
                 self.finished(outcome.status, true);
                 if let Inputs::Digest(digest) = inputs(self.invocation, &self.env) {
                     let cache = ModCache::open(settings(&self.env));
@@ -207,6 +410,18 @@ impl Session<'_> {
         }
     }
 
+    /// A prefetch that was ended at the first line of the plan, and nothing
+    /// failed before it.
+    fn went_well(&self, outcome: &Outcome) -> bool {
+        let input = Input {
+            stderr: &outcome.text,
+            stdout_json: None,
+        };
+        outcome.status.code().is_none()
+            && diagnose(&input).faults.is_empty()
+            && self.relay_faults().is_empty()
+    }
+
     /// Runs the command with the relay in front of the user's own list. Its
     /// streams are gofix's own, and nothing of it is read or run again.
     async fn accompany(&mut self, relaying: &Relaying) -> io::Result<End> {
@@ -215,8 +430,7 @@ impl Session<'_> {
             changes: vec![("GOPROXY", relaying.relay.goproxy())],
         };
         crate::entry::child_starts();
-        let sigchld = self.signals.sigchld_before();
-        let mut running = child::Child::start(self.go, &plan, None, self.start, sigchld)?;
+        let mut running = child::Child::start(self.go, &plan, None, self.start, self.signals.before())?;
         loop {
             if let Some(status) = running.poll()? {
                 return Ok(End::of(status));
@@ -228,19 +442,81 @@ impl Session<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::{ffi::OsStr, path::Path};
-
     use super::*;
 
     #[test]
     fn a_plan_is_told_from_errors_and_progress() {
-        assert!(is_plan(b"#\n# internal/x\n"));
+        assert!(is_plan(b"\n#\n# internal/x\n#\n\n"));
         assert!(is_plan(b"mkdir -p $WORK/b001/\n"));
         assert!(!is_plan(b"go: downloading a v1\n"));
         let failed = b"# example.com/main\nmain.go:5:2: a@v1.0.0: reading http://p/a/@v/v1.0.0.zip: 503 Service Unavailable\n\tserver response: x\n";
         assert!(!is_plan(failed), "go test -n says what could not be set up");
         assert!(!is_plan(b"# example.com/main\n"));
-        assert!(!is_plan(b"main.go:3:8: a@v1: Get \"x\": EOF\n"));
+        assert!(!is_plan(
+            b"a@v1.0.0: reading http://p/a/@v/v1.0.0.zip: 503 Service Unavailable\n"
+        ));
+        assert!(is_generator(b"stringer -type T\n"));
+        assert!(!is_generator(b"main.go:3:8: a@v1: Get \"x\": EOF\n"));
+        assert!(!is_generator(
+            b"warning: GOPATH set to GOROOT (/go) has no effect\n"
+        ));
+    }
+
+    #[test]
+    fn a_prefetch_writes_no_profile() {
+        let of = |words: &[&str]| {
+            let args: Vec<OsString> = words.iter().map(OsString::from).collect();
+            let args = arguments(&gofix_shim::classify(&args, None::<&OsStr>));
+            args.iter()
+                .map(|arg| arg.to_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            of(&["-C", "d", "test", "-v", "-coverprofile", "c", "./..."]),
+            ["-C", "d", "test", "-n", "-v", "./..."]
+        );
+        assert_eq!(
+            of(&[
+                "test",
+                "./...",
+                "--coverprofile=c",
+                "-test.coverprofile=d",
+                "-args",
+                "-coverprofile=x"
+            ]),
+            ["test", "-n", "./...", "-args", "-coverprofile=x"]
+        );
+        assert_eq!(
+            of(&["run", "-debug-trace=t", ".", "-coverprofile", "x"]),
+            ["run", "-n", ".", "-coverprofile", "x"]
+        );
+    }
+
+    #[test]
+    fn toolchains() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("VERSION"), "go1.26.8\ntime 2026\n").unwrap();
+        let env = |toolchain: &str| {
+            let (root, toolchain) = (OsString::from(root.path()), OsString::from(toolchain));
+            GoEnv::load(
+                &move |name| match name {
+                    "GOROOT" => Some(root.clone()),
+                    "GOTOOLCHAIN" => Some(toolchain.clone()),
+                    _ => None,
+                },
+                None,
+            )
+        };
+        let has = |go_mod: &str, toolchain: &str| has_toolchain(go_mod, &env(toolchain));
+        assert!(has("module m\n\ngo 1.26.8\n", ""));
+        assert!(has("go 1.9\ntoolchain go1.26.8\n", "auto"));
+        assert!(!has("go 1.26.9\n", ""));
+        assert!(!has("go 1.22\ntoolchain go1.27.0\n", "auto"));
+        assert!(has("go 1.27\n", "local"), "nothing is fetched");
+        assert!(!has("", "go1.27.1"));
+        assert!(!has("", "go1.21.0"), "older, and yet another");
+        assert!(has("go 1.22\n", "go1.25.0+auto"));
+        assert!(!has("go 1.27\n", "go1.25.0+auto"));
     }
 
     #[test]
@@ -251,7 +527,8 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap_or_else(|| Path::new("/"))).unwrap();
             fs::write(path, text).unwrap();
         };
-        let env = GoEnv::load(&|_| None, None);
+        let cache = dir.path().join("cache").into_os_string();
+        let env = GoEnv::load(&|name| (name == "GOMODCACHE").then(|| cache.clone()), None);
         let of = |words: &[&str]| {
             let mut args = vec![OsString::from("-C"), dir.path().into()];
             args.extend(words.iter().map(OsString::from));
@@ -265,11 +542,45 @@ mod tests {
         assert!(matches!(before, Inputs::Digest(_)));
         assert_eq!(of(&["test", "./..."]), before);
         assert_ne!(of(&["test", "./a"]), before);
-        assert_eq!(of(&["run", ".", "x"]), of(&["run", ".", "y", "z"]));
+        assert_eq!(of(&["run", ".", "x"]), of(&["run", ".", "y@z", "z"]));
+        assert_ne!(of(&["run", "x.go", "y.go"]), of(&["run", "x.go", "z.go"]));
+        assert_ne!(of(&["fix", "./a"]), of(&["fix", "./b"]));
+        assert_ne!(of(&["generate", "./a"]), of(&["generate", "./b"]));
+        let elsewhere = [OsString::from("-C"), dir.path().join("sub").into(), "test".into()];
+        fs::create_dir(dir.path().join("sub")).unwrap();
+        let here = of(&["test"]);
+        assert_ne!(
+            inputs(&gofix_shim::classify(&elsewhere, None::<&OsStr>), &env),
+            here
+        );
         assert_eq!(of(&["run", "a@latest"]), Inputs::Unknown);
-        write("go.sum", "a v1.0.0 h1:x\n");
+        write("go.sum", "a v1.0.0 h1:x\na v1.0.0/go.mod h1:y\n");
         assert_ne!(of(&["test", "./..."]), before);
+        let at = |file: &str| format!("cache/cache/download/a/@v/{file}");
+        write(&at("v1.0.0.mod"), "module a\n");
+        assert!(
+            matches!(of(&["test", "./..."]), Inputs::Digest(_)),
+            "the zip is missing"
+        );
+        write(&at("v1.0.0.zip"), "");
+        assert_eq!(of(&["test", "./..."]), Inputs::Nothing, "all is there");
+        assert!(
+            matches!(of(&["test", "-mod=mod"]), Inputs::Digest(_)),
+            "more may be looked for"
+        );
+        write("go.sum", "a v1.0.1 h1:x\n");
         write("vendor/modules.txt", "");
         assert_eq!(of(&["test", "./..."]), Inputs::Nothing, "vendored");
+        // In a workspace every module of it counts.
+        write("go.work", "go 1.22\n\nuse (\n\t. // this\n\t\"./other\"\n)\n");
+        assert_eq!(of(&["test", "./..."]), Inputs::Unknown, "a module is missing");
+        write("other/go.mod", "module other\n");
+        let before = of(&["test", "./..."]);
+        assert!(matches!(before, Inputs::Digest(_)));
+        write("other/go.mod", "module other\nrequire a v1.0.0\n");
+        assert_ne!(of(&["test", "./..."]), before);
+        let before = of(&["test", "./..."]);
+        write("go.work.sum", "a v1.0.0 h1:x\n");
+        assert_ne!(of(&["test", "./..."]), before);
     }
 }

@@ -5,8 +5,9 @@
 //! TSTP, `si_code` SI_KERNEL) has reached it, unless it came before go was
 //! there. What a process sent is passed on, whatever it is: go does not mind
 //! most of the signals that would end gofix. A signal that was ignored or
-//! blocked when gofix started stays so for both: no handler is installed for an
-//! ignored one, and the mask goes on to the child.
+//! blocked when gofix started is so for go as well. Of the ignored ones go
+//! leaves only INT and HUP alone, and those that stop a process; the others end
+//! it all the same (`runtime/signal_unix.go`), and so they are passed on, too.
 //!
 //! Known to be imperfect: where the system does not say who sent a signal
 //! (macOS gives no SI_KERNEL for the terminal's), it is taken for a process's
@@ -130,7 +131,7 @@ const NOTE: usize = size_of::<Note>();
 
 #[expect(
     unsafe_code,
-    reason = "a signal handler; calls write(2) only, which is async-signal-safe"
+    reason = "a signal handler; calls write(2), signal(2) and getpid(2) only, which are async-signal-safe"
 )]
 extern "C" fn handler(signal: c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
     // SAFETY: the kernel passes a valid siginfo_t to an SA_SIGINFO handler;
@@ -142,6 +143,11 @@ extern "C" fn handler(signal: c_int, info: *mut libc::siginfo_t, _context: *mut 
         if is_own_fault(signal, code) {
             // gofix's own, not a message: it ends by it once this returns.
             libc::signal(signal, libc::SIG_DFL);
+            *errno = saved;
+            return;
+        }
+        if signal == libc::SIGXFSZ && !info.is_null() && (*info).si_pid() == libc::getpid() {
+            // A write of gofix's own was too much for a file: it learns that from write(2).
             *errno = saved;
             return;
         }
@@ -205,7 +211,29 @@ pub(super) struct Signals {
     notes: Receiver,
     _write_end: OwnedFd,
     caught: Vec<(c_int, libc::sigaction)>,
-    sigchld: libc::sighandler_t,
+    dispositions: Dispositions,
+}
+
+/// How the signals stood that are caught here and that no exec would bring
+/// back to that by itself: SIGCHLD, and those that were ignored.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Dispositions(Vec<(c_int, libc::sighandler_t)>);
+
+impl Dispositions {
+    /// Puts them back. Only system calls, so it may run between fork and exec.
+    pub(super) fn restore(&self) {
+        for (signal, disposition) in &self.0 {
+            set(*signal, *disposition);
+        }
+    }
+}
+
+/// What go leaves ignored where it finds it so.
+fn stays_ignored(signal: c_int) -> bool {
+    matches!(
+        signal,
+        libc::SIGINT | libc::SIGHUP | libc::SIGTSTP | libc::SIGCONT
+    )
 }
 
 impl Signals {
@@ -217,13 +245,15 @@ impl Signals {
         fcntl(&write_end, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
         PIPE.store(write_end.as_raw_fd(), Ordering::Relaxed);
         let mut caught = Vec::new();
-        let mut sigchld = libc::SIG_DFL;
+        let mut dispositions = Dispositions::default();
         for signal in CAUGHT.map(|signal| signal as c_int).into_iter().chain(others()) {
             let old = current(signal)?;
-            if signal == libc::SIGCHLD {
-                sigchld = old.sa_sigaction;
-            } else if old.sa_sigaction == libc::SIG_IGN {
+            let ignored = old.sa_sigaction == libc::SIG_IGN;
+            if ignored && stays_ignored(signal) {
                 continue;
+            }
+            if ignored || signal == libc::SIGCHLD {
+                dispositions.0.push((signal, old.sa_sigaction));
             }
             install(signal)?;
             caught.push((signal, old));
@@ -236,13 +266,13 @@ impl Signals {
             notes,
             _write_end: write_end,
             caught,
-            sigchld,
+            dispositions,
         })
     }
 
-    /// How SIGCHLD stood at the start, for the child to start the same way.
-    pub(super) fn sigchld_before(&self) -> libc::sighandler_t {
-        self.sigchld
+    /// How signals stood at the start, for the child to start the same way.
+    pub(super) fn before(&self) -> &Dispositions {
+        &self.dispositions
     }
 
     /// Waits until a signal has arrived.
@@ -276,8 +306,11 @@ impl Signals {
     /// one that had asked for an end before.
     pub(super) fn release(&self) -> Option<Signal> {
         for (signal, old) in &self.caught {
-            if *signal == libc::SIGTSTP || ENDS.iter().any(|end| *end as c_int == *signal) {
+            if *signal == libc::SIGTSTP {
                 restore(*signal, old);
+            } else if ENDS.iter().any(|end| *end as c_int == *signal) {
+                // Go would have died of it even where it was ignored.
+                set(*signal, libc::SIG_DFL);
             }
         }
         self.settle()

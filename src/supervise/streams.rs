@@ -176,6 +176,7 @@ pub(super) struct Spool {
     memory: Vec<u8>,
     file: Option<File>,
     gone: bool,
+    delivered: u64,
 }
 
 const SPOOL_MEMORY: usize = 64 << 10;
@@ -212,13 +213,18 @@ impl Spool {
             loop {
                 match file.read(&mut buffer) {
                     Ok(0) => break,
-                    Ok(count) => write_all(fd, &buffer[..count])?,
+                    Ok(count) => write_counted(fd, &buffer[..count], &mut self.delivered)?,
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) => return Err(error),
                 }
             }
         }
-        write_all(fd, &std::mem::take(&mut self.memory))
+        write_counted(fd, &std::mem::take(&mut self.memory), &mut self.delivered)
+    }
+
+    /// How much of it has been written, in bytes.
+    pub(super) fn delivered(&self) -> u64 {
+        self.delivered
     }
 
     /// The beginning of what was kept, at most `limit` bytes.
@@ -297,7 +303,12 @@ const LOOK_UP: u16 = 200;
 /// # Errors
 /// What write(2) says: `BrokenPipe` where the reader has gone, `StorageFull`
 /// where the disk is full.
-pub(super) fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_all(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
+    write_counted(fd, bytes, &mut 0)
+}
+
+/// The same, and adds up what has been written.
+fn write_counted(fd: BorrowedFd<'_>, mut bytes: &[u8], written: &mut u64) -> io::Result<()> {
     while !bytes.is_empty() {
         let mut wanted = [poll::PollFd::new(fd.as_fd(), poll::PollFlags::POLLOUT)];
         if let Ok(0) | Err(Errno::EINTR) = poll::poll(&mut wanted, LOOK_UP) {
@@ -308,7 +319,10 @@ pub(super) fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> 
             continue;
         }
         match nix::unistd::write(fd, &bytes[..bytes.len().min(WRITTEN_AT_ONCE)]) {
-            Ok(count) => bytes = &bytes[count..],
+            Ok(count) => {
+                *written += count as u64;
+                bytes = &bytes[count..];
+            }
             Err(Errno::EINTR | Errno::EAGAIN) => {}
             Err(error) => return Err(error.into()),
         }

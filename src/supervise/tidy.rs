@@ -212,6 +212,11 @@ pub(super) fn flag(invocation: &Invocation, env: &GoEnv, name: &str) -> Option<O
     })
 }
 
+/// True for a switch that is on: of the command line, else of GOFLAGS.
+pub(super) fn switch(invocation: &Invocation, env: &GoEnv, name: &str) -> bool {
+    flag(invocation, env, name).is_some_and(|value| gofix_shim::is_on(&value))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@
 //! helper, a pager or a shell that go starts keeps the clock from striking,
 //! however long it takes.
 
-use std::{collections::HashMap, fs, os::linux::fs::MetadataExt, path::PathBuf};
+use std::{collections::HashMap, fs, os::linux::fs::MetadataExt, path::PathBuf, sync::OnceLock};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -102,7 +102,10 @@ impl Watch {
         let me = std::process::id().cast_signed();
         let mut left = Vec::new();
         if self.session.is_some() {
-            collect(me, self.session, &mut left);
+            let is_ours = |pid| !own_children().contains(&(pid, started(pid)));
+            for child in children(me).filter(|pid| is_ours(*pid)) {
+                collect_from(child, self.session, &mut left);
+            }
         }
         left.retain(|process| process.is_vcs() && state(process.pid) != Some('Z'));
         left
@@ -144,28 +147,56 @@ impl Process {
 
 /// Adds the descendants of `pid` that are in `session`.
 fn collect(pid: i32, session: Option<Pid>, found: &mut Vec<Process>) {
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
-        return;
-    };
-    for thread in threads.flatten() {
-        let Ok(children) = fs::read_to_string(thread.path().join("children")) else {
-            continue;
-        };
-        for child in children
-            .split_ascii_whitespace()
-            .filter_map(|word| word.parse::<i32>().ok())
-        {
-            if found.len() > 4096 || getsid(Some(Pid::from_raw(child))).ok() != session {
-                continue;
-            }
-            let name = fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default();
-            found.push(Process {
-                pid: child,
-                name: name.trim_end().to_owned(),
-            });
-            collect(child, session, found);
-        }
+    for child in children(pid) {
+        collect_from(child, session, found);
     }
+}
+
+/// Adds a process and its descendants, where they are in `session`.
+fn collect_from(pid: i32, session: Option<Pid>, found: &mut Vec<Process>) {
+    if found.len() > 4096 || getsid(Some(Pid::from_raw(pid))).ok() != session {
+        return;
+    }
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    found.push(Process {
+        pid,
+        name: name.trim_end().to_owned(),
+    });
+    collect(pid, session, found);
+}
+
+/// The children of all threads of a process.
+fn children(pid: i32) -> impl Iterator<Item = i32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    let lists = threads
+        .flatten()
+        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists.flat_map(|list| {
+        let pids = list.split_ascii_whitespace().filter_map(|word| word.parse().ok());
+        pids.collect::<Vec<i32>>()
+    })
+}
+
+/// When a process was started, in ticks since the system was.
+fn started(pid: i32) -> Option<u64> {
+    stat_word(pid, 19)?.parse().ok()
+}
+
+/// The children that this process had before it started any: an `exec go …`
+/// keeps those of the script, an ssh with a tunnel among them.
+fn own_children() -> &'static [(i32, Option<u64>)] {
+    static OWN: OnceLock<Vec<(i32, Option<u64>)>> = OnceLock::new();
+    OWN.get_or_init(|| {
+        children(std::process::id().cast_signed())
+            .map(|pid| (pid, started(pid)))
+            .collect()
+    })
+}
+
+/// Takes note of the children that are there now. Called before the first is
+/// started.
+pub(super) fn note_own_children() {
+    own_children();
 }
 
 fn rchar(pid: i32) -> Option<u64> {
@@ -269,13 +300,10 @@ fn open_file(pid: i32, inode: u64) -> Option<PathBuf> {
     })
 }
 
-/// True where an ancestor of this process is a gofix that supervises: then
-/// this command belongs to that one's attempt and is passed through.
+/// True where an ancestor of this process is a gofix that supervises, this
+/// file or another copy of it: then this command belongs to that one's attempt
+/// and is passed through.
 pub(super) fn inside_supervised() -> bool {
-    let identity = |path: &str| fs::metadata(path).ok().map(|meta| (meta.st_dev(), meta.st_ino()));
-    let Some(me) = identity("/proc/self/exe") else {
-        return false;
-    };
     if !proc_is_ours() {
         return false;
     }
@@ -284,7 +312,7 @@ pub(super) fn inside_supervised() -> bool {
         if pid <= 0 {
             return false;
         }
-        if identity(&format!("/proc/{pid}/exe")) == Some(me) && supervises(pid) {
+        if supervises(pid) {
             return true;
         }
         let Some(parent) = parent(pid) else { return false };
@@ -293,7 +321,8 @@ pub(super) fn inside_supervised() -> bool {
     false
 }
 
-/// A gofix that supervises has given itself this name (15 bytes at most).
+/// A gofix that supervises has given itself this name (15 bytes at most); exec
+/// takes it away again.
 pub(super) const SUPERVISOR: &std::ffi::CStr = c"gofix-supervise";
 
 fn supervises(pid: i32) -> bool {

@@ -516,6 +516,50 @@ fn nohup_and_a_trap_are_kept() {
     expect_closed(&proxy);
 }
 
+/// Go's runtime leaves an ignored INT or HUP alone, and dies of the rest all the same: of QUIT, for one, which a
+/// shell without job control ignores for what it starts with `&`.
+#[test]
+fn what_ends_go_although_it_was_ignored_ends_gofix() {
+    for number in [libc::SIGTERM, libc::SIGQUIT, libc::SIGABRT, libc::SIGSYS] {
+        let ended = |shim: bool| {
+            let proxy = stalling();
+            let sandbox = sandbox(&proxy);
+            let go = if shim {
+                "go".to_owned()
+            } else {
+                real_go().display().to_string()
+            };
+            let line = format!("trap '' {number}; exec {go} mod download");
+            let running = sandbox.run("/bin/sh").args(["-c", &line]).spawn();
+            wait_for_request(&proxy);
+            send(running.pid().as_raw(), number);
+            let outcome = running.wait();
+            expect_closed(&proxy);
+            (outcome.code(), outcome.signal())
+        };
+        assert_eq!(ended(true), ended(false), "signal {number}");
+    }
+}
+
+/// `exec go …` in a script keeps the script's children: a tunnel that the download needs is not go's to end.
+#[test]
+fn an_ssh_of_the_users_own_is_left_alone() {
+    let proxy = stalling();
+    let sandbox = sandbox(&proxy);
+    std::os::unix::fs::symlink("/bin/sleep", sandbox.path("ssh")).unwrap();
+    let line = format!(
+        "{} 600 >/dev/null 2>&1 & echo $!; exec go mod download",
+        sandbox.path("ssh").display()
+    );
+    let running = sandbox.run("/bin/sh").args(["-c", &line]).spawn();
+    wait_for_request(&proxy);
+    send(running.pid().as_raw(), libc::SIGTERM);
+    let outcome = running.wait();
+    assert_eq!(outcome.signal(), Some(15), "{outcome}");
+    let ssh: i32 = outcome.stdout.trim().parse().unwrap();
+    send(ssh, libc::SIGKILL);
+}
+
 #[test]
 fn a_carried_command_is_no_subreaper() {
     let proxy = proxy_with([]);

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use gofix::faultproxy::{Catalogue, Door, Fault, FaultProxy, Framing, Kind, Module, Rule, SumDb};
 use nix::sys::signal::Signal;
 
-use crate::support::{Outcome, Run, Sandbox, toolchain, tree};
+use crate::support::{Outcome, Run, Sandbox, gofix_exe, real_go, shim_exe, toolchain, tree};
 
 const A: &str = "example.com/a";
 const B: &str = "example.com/b";
@@ -680,6 +680,144 @@ fn what_go_test_could_not_set_up_is_fetched_again() {
     sandbox.write("go.sum", catalogue().go_sum());
     let outcome = sandbox.go(&["test", "./..."]).output().expect_code(0);
     assert_eq!(attempts(&sandbox), 2, "{outcome}");
+}
+
+/// A package that is named on the line fails without a place in a file in front.
+#[test]
+fn what_go_run_could_not_set_up_is_fetched_again() {
+    let fault = Fault::Status {
+        code: 503,
+        retry_after: None,
+        body: None,
+    };
+    let catalogue = Catalogue::new().with(Module::new(A, "v1.0.0").file(
+        "cmd/x/x.go",
+        "package main\n\nfunc main() { println(\"x runs\") }\n",
+    ));
+    let sum = catalogue.go_sum();
+    let proxy = FaultProxy::builder(catalogue)
+        .rules([Rule::new(fault).on(Kind::Zip).first(1)])
+        .start()
+        .unwrap();
+    let sandbox = quick(
+        Sandbox::new()
+            .env("GOPROXY", proxy.url())
+            .requiring(&[(A, "v1.0.0")]),
+    )
+    .shared_build_cache();
+    sandbox.write("go.sum", sum);
+    let outcome = sandbox
+        .go(&["run", "example.com/a/cmd/x"])
+        .output()
+        .expect_code(0);
+    assert!(outcome.stderr.ends_with("x runs\n"), "{outcome}");
+    assert_eq!(attempts(&sandbox), 2, "{outcome}");
+}
+
+/// A prefetch that failed is no reason to leave out the next one.
+#[test]
+fn a_prefetch_that_failed_is_not_remembered() {
+    let fault = |count| {
+        let fault = Fault::Status {
+            code: 503,
+            retry_after: None,
+            body: None,
+        };
+        Rule::new(fault).on(Kind::Zip).module(B).first(count)
+    };
+    let proxy = proxy_with([fault(100)]);
+    let sandbox = to_download(&proxy)
+        .shared_build_cache()
+        .env("GOFIX_RETRY_COUNT", "1");
+    sandbox.write("go.sum", catalogue().go_sum());
+    sandbox.write("main_test.go", "package main\n\nimport (\n\t\"testing\"\n\n\t_ \"example.com/b\"\n)\n\nfunc TestMain(t *testing.T) {}\n");
+    sandbox.write("main.go", "package main\n\nfunc main() {}\n");
+    sandbox.go(&["test", "example.com/b"]).output().expect_code(1);
+    proxy.set_rules([fault(1)]);
+    sandbox.go(&["test", "example.com/b"]).output().expect_code(0);
+}
+
+/// What is too much for stdout is told in go's own words, and with its status.
+#[test]
+fn a_stdout_that_takes_no_more_is_told_as_go_tells_it() {
+    let proxy = proxy_with([]);
+    let sandbox = to_download(&proxy).env("GOFIX_REPORT", "");
+    for line in [
+        "\"$0\" list std >/dev/full",
+        "\"$0\" list -deps -json fmt >/dev/full",
+        "\"$0\" list std 1</dev/null",
+        "ulimit -f 1; \"$0\" list std >out",
+    ] {
+        let run = |go: &str| {
+            let script = format!("{line}; echo $?");
+            let outcome = sandbox.run("/bin/sh").args(["-c", &script, go]).output();
+            (outcome.stdout, outcome.stderr)
+        };
+        assert_eq!(run("go"), run(real_go().to_str().unwrap()), "{line}");
+    }
+}
+
+/// Go's runtime ends itself where nobody reads, even where SIGPIPE was ignored when it started.
+#[test]
+fn a_reader_that_is_gone_ends_both_in_the_same_way() {
+    let proxy = proxy_with([]);
+    let sandbox = to_download(&proxy);
+    for (trap, arguments) in [
+        ("", "list std"),
+        ("trap '' PIPE; ", "list std"),
+        ("trap '' PIPE; ", "build ./nowhere"),
+    ] {
+        let run = |go: &str| {
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            let script = format!("{trap}exec \"$0\" {arguments} 2>&1");
+            let mut run = sandbox.run("/bin/sh").args(["-c", &script, go]);
+            run.command.stdout(writer).status().unwrap()
+        };
+        let plain = run(real_go().to_str().unwrap());
+        assert_eq!(run("go"), plain, "{trap}{arguments}");
+        assert_eq!(plain.signal(), Some(libc::SIGPIPE), "{trap}{arguments}");
+    }
+}
+
+/// Another copy of gofix further down in PATH is passed through by the first.
+#[test]
+fn a_second_copy_of_gofix_does_not_supervise_again() {
+    let proxy = proxy_with([Rule::new(Fault::ResetBody { after: None }).on(Kind::Zip)]);
+    let sandbox = to_download(&proxy).env("GOFIX_RETRY_COUNT", "1");
+    let second = sandbox.path("second");
+    fs::create_dir(&second).unwrap();
+    for (from, name) in [(shim_exe(), "go"), (gofix_exe(), "gofix")] {
+        fs::copy(from, second.join(name)).unwrap();
+    }
+    let path = std::env::join_paths([
+        sandbox.path("shims"),
+        second,
+        real_go().parent().unwrap().to_path_buf(),
+        "/usr/bin".into(),
+        "/bin".into(),
+    ]);
+    let run = sandbox
+        .go(&["mod", "download", "example.com/b"])
+        .env("PATH", path.unwrap());
+    run.output().expect_code(1);
+    let zips = proxy
+        .requests()
+        .iter()
+        .filter(|request| request.kind() == Kind::Zip)
+        .count();
+    assert_eq!((zips, attempts(&sandbox)), (2, 2));
+}
+
+#[test]
+fn json_in_goflags_is_read_as_on_the_line() {
+    let proxy = proxy_with([Rule::new(Fault::ResetBody { after: None }).on(Kind::Zip).first(1)]);
+    let sandbox = to_download(&proxy).env("GOFLAGS", "-json");
+    sandbox
+        .go(&["mod", "download", "example.com/b@v1.1.0"])
+        .output()
+        .expect_code(0);
+    assert_eq!(attempts(&sandbox), 2);
 }
 
 /// go fetches a toolchain before it looks at the command; what it says of a fault there is read like any other.
