@@ -249,7 +249,7 @@ fn workspace(dir: &Path, env: &GoEnv) -> Option<PathBuf> {
 /// A go.work and the go.mod files of the modules that it uses.
 fn workspace_files(go_work: &Path) -> Vec<PathBuf> {
     let text = fs::read_to_string(go_work).unwrap_or_default();
-    let root = go_work.parent().unwrap_or(Path::new("/"));
+    let root = go_work.parent().unwrap_or_else(|| Path::new("/"));
     let mut files = vec![go_work.to_owned()];
     let mut in_block = false;
     for line in text.lines() {
