@@ -20,6 +20,7 @@ pub mod entry;
 pub mod env_vars;
 pub mod faultproxy;
 pub mod goenv;
+mod offline;
 pub mod policy;
 pub mod rehearse;
 pub mod relay;

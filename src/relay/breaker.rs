@@ -210,6 +210,7 @@ impl Drop for Pass<'_> {
 mod tests {
     use crate::diagnose::FaultKind;
 
+    use super::super::clock::paused;
     use super::*;
 
     fn breaker() -> Breaker {
@@ -229,15 +230,6 @@ mod tests {
             Entry::Open(pass) => pass.failed(&trouble()),
             other => panic!("{other:?}"),
         }
-    }
-
-    fn paused<T>(work: impl Future<Output = T>) -> T {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap()
-            .block_on(work)
     }
 
     #[test]

@@ -91,18 +91,10 @@ impl Budget {
 mod tests {
     use tokio::time::{advance, sleep};
 
+    use super::super::clock::paused;
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
-
-    fn paused<T>(work: impl Future<Output = T>) -> T {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap()
-            .block_on(work)
-    }
 
     fn budget(deadline: Duration) -> Budget {
         Budget::new(Some(Instant::now() + deadline), 3 * SECOND)

@@ -66,20 +66,20 @@ pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) ->
     }
 }
 
+/// Runs `work` by a clock that stands still but for what is waited for.
+#[cfg(test)]
+pub(crate) fn paused<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime")
+        .block_on(work)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn paused<T>(work: impl Future<Output = T>) -> T {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .unwrap()
-            .block_on(async {
-                tokio::time::pause();
-                work.await
-            })
-    }
 
     #[test]
     fn strikes_after_its_limit() {

@@ -1068,27 +1068,7 @@ fn sumdb_name(wanted: &Wanted) -> Option<String> {
 /// No way out of this machine at all: trying again is of no use.
 fn is_offline(trouble: &Trouble) -> bool {
     let hopeless = trouble.text.ends_with("network is unreachable") || trouble.text.ends_with("no such host");
-    hopeless && !has_default_route()
-}
-
-/// Whether the machine has a default route; true where that cannot be read.
-fn has_default_route() -> bool {
-    let v4 = std::fs::read_to_string("/proc/net/route").ok();
-    let v6 = std::fs::read_to_string("/proc/net/ipv6_route").ok();
-    if v4.is_none() && v6.is_none() {
-        return true;
-    }
-    let v4 = v4.unwrap_or_default().lines().skip(1).any(|line| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        words.get(1) == Some(&"00000000") && words.get(7) == Some(&"00000000")
-    });
-    let v6 = v6.unwrap_or_default().lines().any(|line| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let anywhere = words.first().is_some_and(|word| word.bytes().all(|b| b == b'0'));
-        // An unreachable route on the loopback device stands there on every machine.
-        anywhere && words.get(1) == Some(&"00") && words.last() != Some(&"lo")
-    });
-    v4 || v6
+    hopeless && !crate::offline::has_default_route()
 }
 
 #[cfg(test)]

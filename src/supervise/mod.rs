@@ -563,7 +563,7 @@ impl<'a> Session<'a> {
         Seen {
             stalled: outcome.stalled.is_some(),
             repaired: diagnosis.verdict == Verdict::Repair && self.mend(diagnosis).await,
-            no_default_route: watch::no_default_route(),
+            no_default_route: !crate::offline::has_default_route(),
             spent_by_relay: !self.relay_faults().is_empty(),
         }
     }

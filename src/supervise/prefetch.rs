@@ -347,8 +347,10 @@ impl Session<'_> {
         // The port of the prefetch is closed before user code runs.
         self.relaying = None;
         if *self.config.relay == config::Relay::On
-            && let Some(relaying) = self.start_relay(true, Vec::new())
+            && let Some(mut relaying) = self.start_relay(true, Vec::new())
         {
+            // Nobody reads them while the user's program runs.
+            relaying.events.close();
             return self.accompany(&relaying).await;
         }
         Ok(End::Exec)

@@ -358,28 +358,6 @@ fn proc_is_ours() -> bool {
         .is_ok_and(|link| link.as_os_str().to_str() == Some(&std::process::id().to_string()))
 }
 
-/// True where the machine has no default route, of either family: then
-/// nothing but loopback and neighbours can be reached.
-pub(super) fn no_default_route() -> bool {
-    let v4 = fs::read_to_string("/proc/net/route");
-    let v6 = fs::read_to_string("/proc/net/ipv6_route");
-    let Ok(v4) = v4 else { return false };
-    let has_v4 = v4.lines().skip(1).any(|line| {
-        let mut words = line.split_ascii_whitespace();
-        words.nth(1) == Some("00000000") && words.nth(5) == Some("00000000")
-    });
-    // A default route through `lo` is the kernel's way to say «unreachable».
-    let has_v6 = v6.unwrap_or_default().lines().any(|line| {
-        let words: Vec<&str> = line.split_ascii_whitespace().collect();
-        words
-            .first()
-            .is_some_and(|net| net.bytes().all(|byte| byte == b'0'))
-            && words.get(1) == Some(&"00")
-            && words.last() != Some(&"lo")
-    });
-    !has_v4 && !has_v6
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -34,10 +34,6 @@ pub(super) fn inside_supervised() -> bool {
     false
 }
 
-pub(super) fn no_default_route() -> bool {
-    false
-}
-
 #[cfg(test)]
 mod tests {
     use std::{os::unix::process::ExitStatusExt, process::Command};
@@ -53,7 +49,7 @@ mod tests {
         let mut watch = Watch::new(child.id().cast_signed());
         assert!(watch.look().is_none());
         watch.end_leftovers(Signal::SIGTERM);
-        assert!(!watch.has_leftovers() && !inside_supervised() && !no_default_route());
+        assert!(!watch.has_leftovers() && !inside_supervised());
         watch.end();
         assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
     }
