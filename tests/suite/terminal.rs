@@ -162,6 +162,65 @@ fn ctrl_z_stops_both_and_fg_goes_on() {
     sandbox.expect_nobody();
 }
 
+/// Where no go runs, and where a go runs that only fetches for the next one.
+#[test]
+fn ctrl_z_stops_what_waits_and_what_fetches_ahead() {
+    if !Path::new("/bin/bash").exists() {
+        return;
+    }
+    // Between two runs: the clock of a 429 has ten seconds.
+    let limited = Fault::Status {
+        code: 429,
+        retry_after: None,
+        body: None,
+    };
+    let proxy = FaultProxy::builder(catalogue())
+        .rules([Rule::new(limited).on(Kind::Mod)])
+        .start()
+        .unwrap();
+    let sandbox_of = |proxy: &FaultProxy| {
+        sandbox(proxy)
+            .env("GOFIX_RELAY", "off")
+            .env("GOFIX_REPORT", "report.jsonl")
+    };
+    let waits = sandbox_of(&proxy);
+    let mut terminal = shell(&waits);
+    terminal.type_text("go mod download\n");
+    wait_until(|| {
+        let report = fs::read_to_string(waits.project().join("report.jsonl"));
+        report.is_ok_and(|report| report.contains("\"backoff\""))
+    });
+    terminal.type_text("\x1a");
+    terminal.expect("Stopped");
+    wait_until(|| states(&waits) == ['T']);
+    terminal.type_text("fg\n");
+    wait_until(|| states(&waits) != ['T']);
+    terminal.type_text("\x03");
+    terminal.type_text("echo gave=$?\n");
+    terminal.expect("gave=130");
+    terminal.type_text("exit\n");
+    terminal.wait();
+    waits.expect_nobody();
+    // During a prefetch.
+    let proxy = stalling();
+    let ahead = sandbox_of(&proxy);
+    let mut terminal = shell(&ahead);
+    terminal.type_text("go test ./...\n");
+    wait_for_request(&proxy);
+    terminal.type_text("\x1a");
+    terminal.expect("Stopped");
+    wait_until(|| states(&ahead) == ['T', 'T']);
+    terminal.type_text("fg\n");
+    wait_until(|| states(&ahead).iter().all(|state| "SRD".contains(*state)));
+    terminal.type_text("\x03");
+    terminal.type_text("echo gave=$?\n");
+    terminal.expect("gave=130");
+    expect_closed(&proxy);
+    terminal.type_text("exit\n");
+    terminal.wait();
+    ahead.expect_nobody();
+}
+
 #[test]
 fn in_the_background_it_runs_and_is_waited_for() {
     if !Path::new("/bin/bash").exists() {
@@ -342,6 +401,47 @@ fn a_terminal_that_goes_away_takes_go_with_it() {
     let status = child.wait().unwrap();
     assert_eq!(status.signal(), Some(libc::SIGHUP));
     expect_closed(&proxy);
+    sandbox.expect_nobody();
+}
+
+/// git asks on the terminal, whatever stands on descriptors 0 to 2, and the clock leaves it the time to be answered.
+#[test]
+fn a_password_prompt_is_answered() {
+    let sandbox = Sandbox::new()
+        .env("GOPROXY", "direct")
+        .env("GOFIX_STALL_MS", "300")
+        .env("GIT_TERMINAL_PROMPT", "1")
+        .importing(&["example.com/a.git"]);
+    // A repository on this disk in the place of the one that asks for a password.
+    let repository = sandbox.path("repository");
+    let make = "git init -q -b main \"$0\" && cd \"$0\" && printf 'module example.com/a.git\\n' >go.mod && \
+        printf 'package a\\n' >a.go && git add . && git -c user.name=a -c user.email=a@b commit -qm a && git tag v1.0.0";
+    let made = sandbox
+        .run("/bin/sh")
+        .args(["-c", make, repository.to_str().unwrap()]);
+    if made.output().code() != Some(0) {
+        // No git on this machine.
+        return;
+    }
+    let script = format!(
+        "#!/bin/sh\nif [ ! -e {asked} ]; then touch {asked}\n\
+        old=$(stty -g </dev/tty); stty -echo </dev/tty; echo password? >/dev/tty\n\
+        read line </dev/tty; stty $old </dev/tty; [ \"$line\" = secret ] || exit 1; fi\n\
+        PATH=/usr/local/bin:/usr/bin:/bin exec git -c url.file://{}.insteadOf=https://example.com/a -c protocol.file.allow=always \"$@\"\n",
+        repository.display(),
+        asked = sandbox.path("asked").display(),
+    );
+    crate::support::write_program(&sandbox.path("shims/git"), &script);
+    let mut terminal = Pty::spawn(sandbox.go(&["get", "example.com/a.git@v1.0.0"]));
+    let before = terminal.settings();
+    terminal.expect("password?");
+    terminal.type_text("secret\n");
+    let after = terminal.settings();
+    let (status, shown) = terminal.wait();
+    assert_eq!(status.code(), Some(0), "{shown}");
+    assert!(shown.contains("added example.com/a.git v1.0.0"), "{shown}");
+    assert!(!shown.contains("secret"), "{shown}");
+    drop((before, after));
     sandbox.expect_nobody();
 }
 
