@@ -221,17 +221,38 @@ fn utf16_as_powershell_writes_it_changes_nothing() {
     }
 }
 
-#[test]
-fn what_a_program_prints_is_never_a_fault() {
+/// Output that is no fault of go's: a file of text each, and lines of JSON with the page that they were found at.
+fn noises() -> Vec<(String, String)> {
+    #[derive(Deserialize)]
+    struct Noise {
+        name: String,
+        text: String,
+    }
+    let mut noises = Vec::new();
     for entry in fs::read_dir(root().join("fixtures/noise")).unwrap() {
         let path = entry.unwrap().path();
-        let bytes = fs::read(&path).unwrap();
-        let explanation = explain(&bytes);
-        assert_eq!(explanation.diagnosis.faults, [], "{}", path.display());
+        let text = fs::read_to_string(&path).unwrap();
+        if path.extension().is_some_and(|extension| extension == "jsonl") {
+            noises.extend(text.lines().map(|line| {
+                let noise: Noise = serde_json::from_str(line).unwrap();
+                (noise.name, noise.text)
+            }));
+        } else {
+            noises.push((path.display().to_string(), text));
+        }
+    }
+    assert!(noises.len() > 40, "the fixtures are there");
+    noises
+}
+
+#[test]
+fn what_a_program_prints_is_never_a_fault() {
+    for (name, text) in noises() {
+        let explanation = explain(text.as_bytes());
+        assert_eq!(explanation.diagnosis.faults, [], "{name}");
         assert!(
             matches!(explanation.diagnosis.verdict, Verdict::Final | Verdict::Unknown),
-            "{}: {}",
-            path.display(),
+            "{name}: {}",
             explanation.diagnosis.verdict
         );
     }
@@ -241,13 +262,11 @@ fn what_a_program_prints_is_never_a_fault() {
 fn a_programs_output_beside_a_fault_changes_nothing() {
     let fault =
         "go: example.com/mod@v1.2.3: Get \"https://proxy.example.com/example.com/mod/@v/v1.2.3.mod\": EOF\n";
-    for entry in fs::read_dir(root().join("fixtures/noise")).unwrap() {
-        let path = entry.unwrap().path();
-        let noise = fs::read_to_string(&path).unwrap();
+    for (name, noise) in noises() {
         let log = format!("+ go mod download\n{fault}+ go test ./...\n{noise}");
         let diagnosis = explain(log.as_bytes()).diagnosis;
-        assert_eq!(diagnosis.verdict, Verdict::Retry, "{}", path.display());
-        assert_eq!(diagnosis.faults.len(), 1, "{}", path.display());
+        assert_eq!(diagnosis.verdict, Verdict::Retry, "{name}");
+        assert_eq!(diagnosis.faults.len(), 1, "{name}");
     }
 }
 
@@ -349,6 +368,14 @@ fn go_like() -> impl Strategy<Value = Vec<u8>> {
                 "=== RUN T\n",
                 "--- FAIL: T\n",
                 "'http://x': ",
+                "msg=\"",
+                "\\n",
+                "\\\"",
+                "\"",
+                "pre 7: ",
+                "# cd /x; git y\n",
+                "fatal: ",
+                "package a.b/c: exit status 1\n",
                 "@",
                 "/",
                 "é",
