@@ -311,7 +311,8 @@ fn skip_escape(chars: &mut std::str::Chars<'_>) {
 
 /// Takes off what stands in front of the tool's own line, as often as one of
 /// the known shapes stands there.
-fn strip_prefixes(line: &str) -> &str {
+#[must_use]
+pub(super) fn strip_prefixes(line: &str) -> &str {
     let mut rest = line;
     for _ in 0..8 {
         match one_prefix(rest) {

@@ -360,6 +360,9 @@ fn fits_shape<F: FnOnce() -> Option<NetShape>>(
         }
         Shape::Socket => **net == Some(NetShape::Socket),
         Shape::NetPackage => cause.starts_with("net/http: "),
+        Shape::Decoder => cause
+            .split_once(": ")
+            .is_some_and(|(package, _)| DECODERS.contains(&package)),
         _ => false,
     }
 }
@@ -483,6 +486,20 @@ fn is_openssl(line: &str) -> bool {
         digits == 8 && rest[8..].starts_with(':') && rest[..8].bytes().any(|b| b != b'0')
     })
 }
+
+/// The packages of Go's library that read what a server has sent.
+const DECODERS: &[&str] = &[
+    "json",
+    "xml",
+    "gzip",
+    "zlib",
+    "flate",
+    "bzip2",
+    "textproto",
+    "mime",
+    "multipart",
+    "base64",
+];
 
 /// The reason phrases of RFC 9110 and its kin, as `net/http` and proxies write them.
 const REASONS: &[(u16, &str)] = &[

@@ -62,6 +62,8 @@ pub enum Shape {
     Socket,
     /// `net/http: …`: the HTTP client's own words.
     NetPackage,
+    /// `gzip: …`, `xml: …`: a package of Go's library that reads answers, about one that it could not read.
+    Decoder,
     /// An HTTP status in this range.
     Status(u16, u16),
     /// A reason phrase of HTTP without its number, as CONNECT's answer is printed.
@@ -122,6 +124,7 @@ impl Shape {
             Self::File => "`OP /path: *`".to_owned(),
             Self::Socket => "`dial tcp ADDR: socket: *`".to_owned(),
             Self::NetPackage => "`net/http: *`".to_owned(),
+            Self::Decoder => "`json: *`, `xml: *`, `gzip: *`, `zlib: *`, `flate: *`, `bzip2: *`, `textproto: *`, `mime: *`, `multipart: *`, `base64: *`".to_owned(),
             Self::ProxyLookup => "`proxyconnect tcp: dial tcp: lookup *`, answered".to_owned(),
             Self::GitTransport => "`fetch-pack: *`, `remote-curl: *`, `index-pack *`, `RPC *`, `* EOF`, `N bytes of *`, `expected *`, `error reading *`, `remote did not *`, `URL *`".to_owned(),
             Self::CurlCode => "`curl N *`, N of a connection that failed or broke".to_owned(),
@@ -528,6 +531,7 @@ pub static RULES: &[Rule] = &[
     shape("connect-5xx", Shape::Reason(500, 599), ProxyConnect, Retry, "net/http/transport.go dialConn after CONNECT").nobody(),
     shape("connect-refusal", Shape::OwnWords, ProxyConnect, Final, "net/http/transport.go dialConn after CONNECT"),
     cause("connect-unknown-status", &["unknown status code"], ProxyConnect, Retry, "net/http/transport.go dialConn after CONNECT").nobody(),
+    shape("answer-undecodable", Shape::Decoder, Garbage, Switch, "encoding/json, encoding/xml, compress/*, net/textproto: errors that begin with the name of their package"),
     shape("http-client", Shape::NetPackage, Reset, Retry, "net/http/transport.go, transfer.go"),
     shape("request-failed", Shape::Anything, FaultKind::Unknown, Retry, "net/url/url.go Error.Error"),
     // ---- Vcs: answers ----

@@ -122,8 +122,9 @@ pub struct Scanner<'r> {
 #[derive(Default)]
 struct Reader {
     block: Option<Block>,
-    /// What stands in front of go's messages on their lines, as the last of them showed.
-    prefix: String,
+    /// What stands in front of go's messages on their lines, as the last of them showed: the outer one, and one
+    /// behind it.
+    prefixes: [String; 2],
     /// A VCS's words that nothing of go's was said about yet.
     loose: Vec<Block>,
     region: Region,
@@ -189,7 +190,15 @@ impl Reader {
 
     /// Takes a line; `quoted` is how often strings in it may still be opened.
     fn text(&mut self, line: &str, quoted: usize, rules: RuleSet<'_>) {
-        let text = behind(&self.prefix, line).unwrap_or(line);
+        let mut text = line;
+        let mut carried = 0;
+        for prefix in self.prefixes.iter().filter(|prefix| !prefix.is_empty()) {
+            let Some(rest) = behind(prefix, text) else {
+                break;
+            };
+            text = lines::strip_prefixes(rest);
+            carried += 1;
+        }
         let trimmed = text.trim_start();
         if trimmed.is_empty() {
             return;
@@ -218,7 +227,7 @@ impl Reader {
             }
             return;
         }
-        let text = self.without_prefix(text);
+        let text = self.without_prefix(text, carried);
         let trimmed = text.trim_start();
         let indented = trimmed.len() < text.len();
         if is_progress(trimmed) {
@@ -244,9 +253,10 @@ impl Reader {
         }
     }
 
-    /// A line without what stands in front of the message of go's in it. Whatever that is (`build-image:<TAB>`,
+    /// A line without what stands in front of the message of go's in it, `carried` known prefixes being off
+    /// already. Whatever that is (`build-image:<TAB>`,
     /// `#STDERR> `), the lines that belong to the message carry it as well.
-    fn without_prefix<'a>(&mut self, line: &'a str) -> &'a str {
+    fn without_prefix<'a>(&mut self, line: &'a str, carried: usize) -> &'a str {
         let Some(at) = block::go_message(line).or_else(|| block::dressed_message(line)) else {
             return line;
         };
@@ -254,8 +264,14 @@ impl Reader {
         if !is_prefix(prefix) {
             return line;
         }
-        self.prefix.clear();
-        self.prefix.push_str(prefix);
+        // A line that carries the outer one keeps it: the next may have nothing more.
+        let (_, dropped) = self.prefixes.split_at_mut(carried.min(1));
+        for prefix in &mut *dropped {
+            prefix.clear();
+        }
+        if let Some(first) = dropped.first_mut() {
+            first.push_str(prefix);
+        }
         message
     }
 
