@@ -414,7 +414,7 @@ fn candidates<'a>(block: &Block, parts: &Parts<'a>, rules: RuleSet<'_>) -> Vec<C
         }
     }
     if !parts.vcs.is_empty()
-        && is_vcs_of_go(block, parts, is_go)
+        && is_vcs_of_go(block, parts, is_go, rules)
         && let Some(rule) = rules.vcs(&parts.vcs)
     {
         found.push(Candidate {
@@ -661,14 +661,14 @@ fn names_package(line: &str) -> bool {
     named || quoted() == Some(true)
 }
 
-/// Whether what a VCS said was said to go: it stands in a message of go's, behind a command that go runs, or
-/// under one of the lines by which `go get` told of a VCS. Git is run by many programs.
-fn is_vcs_of_go(block: &Block, parts: &Parts<'_>, is_go: bool) -> bool {
+/// Whether what a VCS said was said to go: it stands in a message of go's, under words that only go prints, behind
+/// a command that go runs, or under one of the lines by which `go get` told of a VCS. Git is run by many programs.
+fn is_vcs_of_go(block: &Block, parts: &Parts<'_>, is_go: bool, rules: RuleSet<'_>) -> bool {
     is_go
         || block.vcs
         || names_module(&parts.answer)
-        || parts.answer.contains("import path")
         || gotext::vcs_dir(parts.command).is_some()
+        || rules.answer(&parts.answer).is_some_and(|rule| rule.alone)
 }
 
 /// `# cd DIR; git pull --ff-only`: what `go get` writes above the words of a VCS that failed.

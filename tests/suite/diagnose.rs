@@ -825,6 +825,7 @@ const VCS_FRAMES: &[&str] = &[
     "go: example.com/mod@v1.2.3: git fetch -f origin in /m/cache/vcs/0a1b: exit status 128: {}",
     "go: module example.com/mod: git ls-remote -q origin in /m/cache/vcs/0a1b: exit status 128:\n\t{}",
     "go: example.com/a@v1.0.0 requires\n\texample.com/mod@v1.2.3: invalid version: git fetch -f origin in /m/cache/vcs/0a1b: exit status 128:\n\t{}",
+    "cannot find module providing package mod/p: module mod: git ls-remote -q https://git.example.com/mod: exit status 128:\n\t{}",
     "main.go:3:8: reading example.com/mod/go.mod at revision v1.2.3: git fetch -f origin in /m/cache/vcs/0a1b: exit status 128:\n\t{}",
     "# cd .; git clone https://git.example.com/mod /go/src/example.com/mod\nCloning into '/go/src/example.com/mod'...\n{}\npackage example.com/mod: exit status 128",
     "# cd /go/src/example.com/mod; git pull --ff-only\n{}\npackage example.com/mod: exit status 1",
