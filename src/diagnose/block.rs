@@ -588,7 +588,7 @@ pub(super) fn dressed_message(line: &str) -> Option<usize> {
         return None;
     }
     static BEGINNINGS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
-        AhoCorasick::new([
+        matcher::few_words(&[
             "@",
             "verifying ",
             "# cd ",
@@ -596,7 +596,6 @@ pub(super) fn dressed_message(line: &str) -> Option<usize> {
             "can't load package: ",
             "go get ",
         ])
-        .ok()
     });
     let starts = BEGINNINGS.as_ref()?.find_iter(line).map(|found| {
         if line.as_bytes()[found.start()] == b'@' {

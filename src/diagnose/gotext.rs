@@ -12,6 +12,8 @@ use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
 
+use super::matcher;
+
 /// A request that failed: `Get "URL": cause`, `reading URL: cause` and their kin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request<'a> {
@@ -403,8 +405,10 @@ const WRAPPERS: &[(&str, Option<IsName>)] = &[
 
 /// What stands behind the last of [`WRAPPERS`], which are looked for together.
 fn behind_words(line: &str) -> Option<&str> {
-    static WORDS: LazyLock<Option<AhoCorasick>> =
-        LazyLock::new(|| AhoCorasick::new(WRAPPERS.iter().map(|(words, _)| words)).ok());
+    static WORDS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+        let words: Vec<&str> = WRAPPERS.iter().map(|(words, _)| *words).collect();
+        matcher::few_words(&words)
+    });
     let found = WORDS.as_ref()?.find_iter(line);
     found
         .filter_map(|found| {
