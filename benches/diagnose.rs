@@ -121,6 +121,11 @@ fn streams() -> Vec<(&'static str, Vec<u8>)> {
         ("git blocks", b"go: a.b/c@v1.0.0: git ls-remote in /x: exit status 128:\n\tfatal: unable to access 'https://x/': y\n\tremote: z\n".to_vec()),
         ("escapes", b"\x1b[31mgo: \x1b[0m\x1b]0;t\x07".to_vec()),
         ("JSON", b"{\"Action\":\"output\",\"Output\":\"go: x\"}\n\t\"Error\": \"a.b/c@v1.0.0: EOF\",\n".to_vec()),
+        ("strings with escaped quotes", b"a=\"go: \\\"x\\\\\\\"y\\n\": b=\"z\\\"".to_vec()),
+        ("quotes of strings", b"=\"\\n".to_vec()),
+        ("prefixes", b"build 12: go: a.b/c@v1.0.0: git x in /y: exit status 1:\nbuild 13: \tfatal: z\nfatal: error: w\n".to_vec()),
+        ("wrappers", b"module a.b/c: download go1: cannot load a.b/c: https fetch: go: ".to_vec()),
+        ("a VCS without go", b"# cd /x; git y\nerror: a\nfatal: b\npackage a.b/c: exit status 1\n".to_vec()),
         ("words of rules", b"unexpected EOF tls: x509: timed out malformed chunk zip: \n".to_vec()),
         ("slashes", b"/".to_vec()),
     ]

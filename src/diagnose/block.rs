@@ -1,6 +1,10 @@
 //! One block of text (a message and the lines that belong to it) to a fault.
 
-use super::gotext::{self, Request};
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+
+use super::gotext::{self, NetShape, Request, Wrapped};
 use super::matcher::{self, RuleSet, weight};
 use super::rules::{MendKind, Part, Pattern, Rule, Weight};
 use super::{Fault, FaultKind, Mend, Origin, Verdict};
@@ -16,15 +20,22 @@ pub(super) struct Block {
     bytes: usize,
     /// One of the lines holds a whole message.
     message: bool,
+    /// One of the lines says that go ran a VCS, and that it failed.
+    vcs: bool,
+    /// A VCS's own words follow, whatever their indentation.
+    open: bool,
 }
 
 impl Block {
     /// A block that begins with this line.
     #[must_use]
     pub(super) fn new(line: String) -> Self {
+        let open = is_vcs_begin(&line) || opens_vcs(&line);
         Self {
             bytes: line.len(),
             message: is_message(&line),
+            vcs: open || is_vcs_end(&line),
+            open,
             lines: vec![line],
         }
     }
@@ -34,6 +45,8 @@ impl Block {
         if self.lines.len() < BLOCK_LINES && self.bytes + line.len() <= BLOCK_BYTES {
             self.bytes += line.len();
             self.message |= is_message(&line);
+            self.open = self.open || opens_vcs(&line);
+            self.vcs = self.vcs || self.open || is_vcs_end(&line);
             self.lines.push(line);
         }
     }
@@ -64,6 +77,18 @@ impl Block {
         let before_url = last.ends_with(" reading") || last.ends_with(" Get");
         let before_cause =
             last.ends_with(':') && gotext::request(last).is_some_and(|request| request.cause.is_empty());
+        // A console's edge inside the URL: the rest of it, with its colon, begins the next line.
+        let word = text.split([' ', '\t']).next().unwrap_or("");
+        let rest_of_url = word.len() < text.len() && word.ends_with(':') && word.contains(['/', '.', '?']);
+        if rest_of_url
+            && gotext::ends_in_url(last)
+            && !is_go_line(text)
+            && last.len() + text.len() < BLOCK_BYTES / 4
+        {
+            last.push_str(text);
+            self.message |= is_message(last);
+            return true;
+        }
         let begins = text.trim_start_matches('"').starts_with("http");
         let joins = (before_url && begins) || (before_cause && !text.starts_with("server response"));
         if joins && last.len() + text.len() < BLOCK_BYTES / 4 {
@@ -73,6 +98,44 @@ impl Block {
             return true;
         }
         false
+    }
+
+    /// Whether a line without indentation is one of the VCS's that the block speaks of. Between `# cd DIR; git …`
+    /// and `package M: exit status N` every line is.
+    #[must_use]
+    pub(super) fn takes_vcs_line(&self, text: &str) -> bool {
+        self.open && (is_vcs_line(text) || is_severe(text) || self.is_section())
+    }
+
+    /// The block began with `# cd DIR; git …`, and how that ended was not said yet.
+    #[must_use]
+    fn is_section(&self) -> bool {
+        is_vcs_begin(self.head()) && !is_vcs_end(self.last())
+    }
+
+    /// Whether go's word that a VCS failed stands in the block, and the VCS's own words above it.
+    #[must_use]
+    pub(super) fn ends_vcs(&self) -> bool {
+        self.vcs && !self.open
+    }
+
+    /// Whether these may be a VCS's own words, without go's.
+    #[must_use]
+    pub(super) fn may_be_vcs(&self) -> bool {
+        !self.vcs
+            && self
+                .lines()
+                .all(|line| is_vcs_line(line.trim_start()) || is_severe(line.trim_start()))
+    }
+
+    /// Puts a VCS's words in front of go's that it failed.
+    pub(super) fn behind(mut self, words: Vec<Self>) -> Self {
+        let own = std::mem::take(&mut self.lines);
+        self.bytes = 0;
+        for line in words.into_iter().flat_map(|block| block.lines).chain(own) {
+            self.push(line);
+        }
+        self
     }
 
     /// Whether a line of the block holds a whole message already, so that a
@@ -125,8 +188,8 @@ struct Parts<'a> {
     command: &'a str,
     /// Under `server response:`.
     response: String,
-    /// A network error without a URL, behind `M@V: `.
-    bare: Option<(usize, &'a str)>,
+    /// Causes without a URL, behind go's own wrapping.
+    bare: Vec<(usize, Wrapped<'a>)>,
     /// The line the VCS's words begin at.
     vcs_line: usize,
 }
@@ -136,6 +199,8 @@ struct Candidate<'a> {
     rule: &'static Rule,
     line: usize,
     request: Option<Request<'a>>,
+    /// What the rule was read from, where that is a cause.
+    cause: &'a str,
 }
 
 /// Reads a block; `None` where it says nothing that could be go's.
@@ -161,6 +226,7 @@ fn split(block: &Block) -> Parts<'_> {
     let mut parts = Parts::default();
     let mut in_vcs = false;
     let mut in_response = false;
+    let in_section = is_vcs_begin(block.head());
     for (index, line) in block.lines.iter().enumerate() {
         let text = line.trim_start();
         let indented = text.len() < line.len();
@@ -168,7 +234,11 @@ fn split(block: &Block) -> Parts<'_> {
         if indented && (text.starts_with("trying ") || text.starts_with("removing ")) {
             continue;
         }
-        if in_response && (indented || text.is_empty()) {
+        if index == 0 && in_section {
+            in_vcs = true;
+            parts.command = line.split_once("; ").map_or("", |(_, command)| command);
+            parts.vcs_line = 1;
+        } else if in_response && (indented || text.is_empty()) {
             append(&mut parts.response, text);
         } else if let Some(words) = text.strip_prefix("server response:") {
             in_response = true;
@@ -179,7 +249,12 @@ fn split(block: &Block) -> Parts<'_> {
             parts.vcs_line = if said.is_empty() { index + 1 } else { index };
             append(&mut parts.answer, before);
             append(&mut parts.vcs, said);
-        } else if (in_vcs && (indented || is_boilerplate(text))) || is_vcs_line(text) {
+        } else if in_section && is_vcs_end(line) {
+            append(&mut parts.answer, line);
+        } else if (in_vcs && (indented || in_section || is_boilerplate(text)))
+            || is_vcs_line(text)
+            || (block.vcs && is_severe(text))
+        {
             if parts.vcs.is_empty() {
                 parts.vcs_line = index;
             }
@@ -190,8 +265,8 @@ fn split(block: &Block) -> Parts<'_> {
             parts.requests.push((index, request));
         } else {
             in_response = false;
-            if let Some(cause) = bare_cause(line) {
-                parts.bare = Some((index, cause));
+            if let Some(wrapped) = gotext::wrapped(line) {
+                parts.bare.push((index, wrapped));
             }
             append(&mut parts.answer, line);
         }
@@ -206,6 +281,9 @@ fn append(text: &mut String, line: &str) {
     text.push_str(line);
 }
 
+/// The programs that go runs to fetch.
+const VCS: &[&str] = &["git ", "hg ", "svn ", "bzr ", "fossil "];
+
 /// What stands before a VCS's command, the command, and what stands behind its
 /// exit status: nothing as a rule, `signal: killed`, or (where a tool has made
 /// one line of many) what the VCS said.
@@ -217,13 +295,14 @@ fn vcs_command(line: &str) -> Option<(&str, &str, &str)> {
     let status = line.find(": exit status ").map(|at| (at, ": exit status "));
     let signal = line.find(": signal: ").map(|at| (at, ": "));
     let (ended, word) = status.or(signal)?;
-    let start = ["git ", "hg ", "svn ", "bzr ", "fossil "]
-        .iter()
-        .filter_map(|name| {
-            let inner = line[..ended].find(&format!(": {name}")).map(|at| at + 2);
-            inner.or_else(|| line.starts_with(name).then_some(0))
-        })
-        .min()?;
+    let is_vcs = |at: &usize| VCS.iter().any(|name| line[*at..].starts_with(name));
+    let start = std::iter::once(0)
+        .chain(
+            line[..ended]
+                .match_indices(": ")
+                .map(|(at, colon)| at + colon.len()),
+        )
+        .find(is_vcs)?;
     let said = line[ended + word.len()..]
         .trim_start_matches(|c: char| c.is_ascii_digit() || c == ':')
         .trim();
@@ -283,7 +362,10 @@ pub(super) fn is_vcs_line(text: &str) -> bool {
         "Confirm the import path was entered correctly",
         "If this is a private repository, see ",
     ];
-    HEADS.iter().any(|head| text.starts_with(head))
+    // The cheap question first: this is asked of every line.
+    let first = text.bytes().next();
+    let begins = first.is_some_and(|first| HEADS.iter().any(|head| head.as_bytes()[0] == first));
+    (begins && HEADS.iter().any(|head| text.starts_with(head)))
         || (text.starts_with("error: ") && text.ends_with("bytes of body are still expected"))
         || text.contains("Permission denied (publickey")
         // Git in another language: its URL stays in quotes, with the cause behind it.
@@ -323,16 +405,6 @@ pub(super) fn is_place(text: &str) -> bool {
     })
 }
 
-/// What stands behind the last `M@V: ` (or `module M: `) of a line.
-fn bare_cause(line: &str) -> Option<&str> {
-    let (module, version) = gotext::module_version(line)?;
-    let end = version.as_ptr() as usize - line.as_ptr() as usize + version.len();
-    let rest = &line[end..];
-    let rest = rest.strip_prefix("/go.mod").unwrap_or(rest);
-    let rest = rest.strip_prefix(": ")?;
-    (!module.is_empty()).then_some(rest)
-}
-
 fn candidates<'a>(block: &Block, parts: &Parts<'a>, rules: RuleSet<'_>) -> Vec<Candidate<'a>> {
     let mut found = Vec::new();
     let is_go = is_go_line(block.head());
@@ -342,35 +414,47 @@ fn candidates<'a>(block: &Block, parts: &Parts<'a>, rules: RuleSet<'_>) -> Vec<C
         }
     }
     if !parts.vcs.is_empty()
+        && is_vcs_of_go(block, parts, is_go, rules)
         && let Some(rule) = rules.vcs(&parts.vcs)
     {
         found.push(Candidate {
             rule,
             line: vcs_line(block, parts, rule, rules),
             request: None,
+            cause: "",
         });
     }
+    // What the operating system says of a connection is no word about this machine's files.
+    let of_net = || {
+        parts.bare.iter().any(|(_, wrapped)| {
+            let shape = gotext::shape(wrapped.cause);
+            matches!(
+                shape,
+                Some(NetShape::Dial | NetShape::Lookup | NetShape::Transfer)
+            )
+        })
+    };
     if let Some(rule) = rules.answer(&parts.answer)
         && (rule.alone || is_go || names_module(&parts.answer))
         && (rule.id != "security" || parts.answer.contains("SECURITY ERROR"))
+        && !(rule.system && of_net())
     {
         found.push(Candidate {
             rule,
             line: answer_line(block, rule),
             request: None,
+            cause: "",
         });
     }
-    if found.iter().all(|c| c.rule.weight < Weight::Strong)
-        && let Some((line, cause)) = parts.bare
-        && let Some(rule) = rules.cause(cause, None)
-        // What is no answer of a proxy can only be said of a URL.
-        && rule.kind != FaultKind::Garbage
-    {
-        found.push(Candidate {
-            rule,
-            line,
-            request: None,
-        });
+    if found.iter().all(|c| c.rule.weight < Weight::Strong) {
+        found.extend(parts.bare.iter().filter_map(|(line, wrapped)| {
+            Some(Candidate {
+                rule: rules.bare(wrapped)?,
+                line: *line,
+                request: None,
+                cause: wrapped.cause,
+            })
+        }));
     }
     if found.is_empty() && parts.requests.is_empty() && !parts.response.is_empty() {
         found.extend(of_response(block, &parts.response, rules));
@@ -398,6 +482,7 @@ fn of_request<'a>(
         rule,
         line,
         request: Some(request),
+        cause: request.cause,
     })
 }
 
@@ -421,6 +506,7 @@ fn of_response<'a>(block: &Block, response: &str, rules: RuleSet<'_>) -> Option<
         rule,
         line: line.min(1),
         request: None,
+        cause: "",
     })
 }
 
@@ -456,6 +542,12 @@ fn answer_line(block: &Block, rule: &Rule) -> usize {
 /// what another tool put in front.
 #[must_use]
 pub(super) fn is_go_line(line: &str) -> bool {
+    go_message(line).is_some()
+}
+
+/// Where in a line go's own message begins.
+#[must_use]
+pub(super) fn go_message(line: &str) -> Option<usize> {
     let text = line.trim_start();
     const HEADS: &[&str] = &[
         "go: ",
@@ -475,37 +567,158 @@ pub(super) fn is_go_line(line: &str) -> bool {
         "can't load package: ",
         "# get ",
     ];
+    let indentation = line.len() - text.len();
     if HEADS.iter().any(|head| text.starts_with(head)) {
-        return true;
+        return Some(indentation);
     }
-    let mut from = 0;
-    while let Some(at) = text[from..].find("go: ") {
-        let start = from + at;
-        let before = text[..start].trim_end_matches(['"', '\'', '`']);
-        if start > 0 && before.ends_with([' ', '\t', ':', '|', '>', ']', '│']) {
-            return true;
-        }
-        from = start + 4;
-    }
-    false
+    memchr::memmem::find_iter(text.as_bytes(), b"go: ")
+        .find(|&start| {
+            let before = text[..start].trim_end_matches(['"', '\'', '`']);
+            start > 0 && before.ends_with([' ', '\t', ':', '|', '>', ']', '│'])
+        })
+        .map(|start| indentation + start)
 }
+
+/// Where in a line a message begins that has no `go: ` in front, behind what a tool put there: a module with its
+/// version, or one of the other beginnings.
+#[must_use]
+pub(super) fn dressed_message(line: &str) -> Option<usize> {
+    // What is indented belongs to a message already.
+    if line.starts_with([' ', '\t']) {
+        return None;
+    }
+    static BEGINNINGS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+        matcher::few_words(&[
+            "@",
+            "verifying ",
+            "# cd ",
+            "package ",
+            "can't load package: ",
+            "go get ",
+        ])
+    });
+    let starts = BEGINNINGS.as_ref()?.find_iter(line).map(|found| {
+        if line.as_bytes()[found.start()] == b'@' {
+            gotext::module_start(line, found.start())
+        } else {
+            Some(found.start())
+        }
+    });
+    // What ends in a letter is a sentence, or a word of go's own (`module M@V`).
+    starts
+        .flatten()
+        .take(DRESS_LIMIT)
+        .find(|&start| {
+            let dress = line[..start].trim_end_matches([' ', '\t']);
+            dress.len() < start
+                && dress.ends_with(|c: char| !c.is_alphanumeric() && !matches!(c, '"' | ',' | ')'))
+        })
+        .filter(|&start| !line[..start].contains(".go:") && gotext::leading_path(line).is_none())
+}
+
+/// In how many places of a line a message is looked for behind what a tool put in front.
+const DRESS_LIMIT: usize = 8;
 
 /// A request that only a module fetch makes, or that stands behind a module's name.
 fn is_go_request(request: &Request<'_>) -> bool {
     gotext::is_module_url(request.url)
         || gotext::module_version(request.before).is_some()
         || gotext::module_word(request.before).is_some()
+        || gotext::wrapped(request.before).is_some_and(|wrapped| wrapped.named)
         || request.before.contains("unrecognized import path")
         || request.before.contains("verifying ")
 }
 
-/// A message that names a module version, a file of the module cache, or an
-/// import's place together with a file that could not be used.
+/// A message that names a module version, a file of the module cache or of go's own temporary folder, a package that
+/// could not be loaded, or an import's place or path together with a file that could not be used.
 fn names_module(answer: &str) -> bool {
+    let placed = || {
+        gotext::file_position(answer).is_some()
+            || answer.lines().any(|line| gotext::leading_path(line).is_some())
+    };
     gotext::module_version(answer).is_some()
         || gotext::module_word(answer).is_some()
         || gotext::cache_path(answer).is_some()
-        || (gotext::file_position(answer).is_some() && gotext::is_path_error(answer))
+        || answer.contains("cannot load ")
+        || answer.contains("/go-build")
+        || answer.contains("\\go-build")
+        || answer.lines().any(names_package)
+        || (gotext::is_path_error(answer) && placed())
+}
+
+/// `package P: …`, `imports P: …`, `import "P": …`: what `go get` says of a package, at the end of a chain of imports.
+fn names_package(line: &str) -> bool {
+    let line = line.trim_start();
+    let named = ["package ", "imports "]
+        .iter()
+        .filter_map(|word| line.strip_prefix(word))
+        .any(|rest| gotext::leading_path(rest).is_some());
+    let quoted = || {
+        let (path, rest) = line.strip_prefix("import \"")?.split_once('"')?;
+        Some(rest.starts_with(": ") && gotext::is_import(path))
+    };
+    named || quoted() == Some(true)
+}
+
+/// Whether what a VCS said was said to go: it stands in a message of go's, under words that only go prints, behind
+/// a command that go runs, or under one of the lines by which `go get` told of a VCS. Git is run by many programs.
+fn is_vcs_of_go(block: &Block, parts: &Parts<'_>, is_go: bool, rules: RuleSet<'_>) -> bool {
+    is_go
+        || block.vcs
+        || names_module(&parts.answer)
+        || gotext::vcs_dir(parts.command).is_some()
+        || rules.answer(&parts.answer).is_some_and(|rule| rule.alone)
+}
+
+/// `# cd DIR; git pull --ff-only`: what `go get` writes above the words of a VCS that failed.
+#[must_use]
+pub(super) fn is_vcs_begin(line: &str) -> bool {
+    line.trim_start()
+        .strip_prefix("# cd ")
+        .and_then(|rest| rest.split_once("; "))
+        .is_some_and(|(_, command)| VCS.iter().any(|name| command.starts_with(name)))
+}
+
+/// The path in `package M: exit status 128`, `imports M: exit status 1`, `go: M: exit status 128`: what `go get`
+/// writes below the words of a VCS that failed, where it does not quote them.
+fn vcs_end(line: &str) -> Option<&str> {
+    // The cheap question first: this is asked of every line.
+    let line = line.trim().trim_end_matches('.');
+    line.ends_with(|c: char| c.is_ascii_digit()).then_some(())?;
+    let (before, status) = line.rsplit_once(": exit status ")?;
+    if status.is_empty() || !status.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let path = ["package ", "imports ", "go: ", "go get "]
+        .iter()
+        .find_map(|word| before.strip_prefix(word))?;
+    let module = path.split('@').next()?;
+    gotext::is_import(module).then_some(module)
+}
+
+/// Whether go says in a line that a VCS has failed, or gives the hint that it puts below git's words.
+fn is_vcs_end(line: &str) -> bool {
+    const HINTS: &[&str] = &[
+        "Confirm the import path was entered correctly",
+        "If this is a private repository, see ",
+    ];
+    let text = line.trim_start();
+    HINTS.iter().any(|hint| text.starts_with(hint)) || vcs_end(text).is_some()
+}
+
+/// `M@V: git fetch … in DIR: exit status 128:`: the VCS's own words follow.
+fn opens_vcs(line: &str) -> bool {
+    vcs_command(line).is_some_and(|(before, command, _)| {
+        is_go_line(line) || names_module(before) || gotext::vcs_dir(command).is_some()
+    })
+}
+
+/// A line that any program could begin so; behind go's word for a VCS that failed it is the VCS's.
+#[must_use]
+pub(super) fn is_severe(text: &str) -> bool {
+    (text.starts_with("fatal: ") || text.starts_with("error: "))
+        && gotext::module_version(text).is_none()
+        && gotext::request(text).is_none_or(|request| !gotext::is_module_url(request.url))
 }
 
 /// Traces of `-x`, and warnings after which go goes on.
@@ -632,6 +845,11 @@ fn module(block: &Block, parts: &Parts<'_>, candidate: &Candidate<'_>) -> (Optio
     if let Some((module, version)) = candidate.request.and_then(|r| gotext::module_of_url(r.url)) {
         return (Some(module), version);
     }
+    if candidate.rule.part == Part::Vcs
+        && let Some(module) = block.lines().find_map(vcs_end)
+    {
+        return (Some(module.to_owned()), None);
+    }
     if candidate.rule.part != Part::Cause {
         if let Some(found) = gotext::module_version(&parts.answer) {
             return own(found);
@@ -663,9 +881,11 @@ fn verify_form(line: &str) -> Option<(&str, &str)> {
 
 /// The URL in git's own words, or in its command line.
 fn vcs_url<'a>(parts: &'a Parts<'_>) -> Option<&'a str> {
+    // A server's own words (`remote: `) may name others.
     let of_words = parts
         .vcs
         .lines()
+        .filter(|line| !line.starts_with("remote: "))
         .find_map(|line| gotext::request(line).map(|r| r.url));
     of_words.or_else(|| {
         let at = parts.command.find("://")?;
@@ -680,11 +900,7 @@ fn vcs_url<'a>(parts: &'a Parts<'_>) -> Option<&'a str> {
 /// The host to blame: who could not be looked up or dialled through a proxy,
 /// else the URL's.
 fn host(parts: &Parts<'_>, candidate: &Candidate<'_>, url: Option<&str>) -> Option<String> {
-    let cause = match (candidate.request, parts.bare) {
-        (Some(request), _) => request.cause,
-        (None, Some((_, cause))) => cause,
-        _ => "",
-    };
+    let cause = candidate.cause;
     let proxied = matches!(candidate.rule.kind, FaultKind::ProxyConnect)
         || candidate.rule.id.starts_with("https-proxy");
     if candidate.rule.kind == FaultKind::Dns || proxied {

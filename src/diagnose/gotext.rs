@@ -8,6 +8,12 @@
 //! Known to be imperfect: a module is cut out of a proxy's URL by its first path
 //! element with a dot, since the text does not say where the proxy's own path ends.
 
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+
+use super::matcher;
+
 /// A request that failed: `Get "URL": cause`, `reading URL: cause` and their kin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request<'a> {
@@ -58,7 +64,23 @@ pub fn request(line: &str) -> Option<Request<'_>> {
             from = start;
         }
     }
-    best
+    best.map(without_bracket)
+}
+
+/// `(https fetch: Get "URL": EOF)`: the bracket was opened in front of the operation.
+fn without_bracket(request: Request<'_>) -> Request<'_> {
+    let cause = request.cause.trim_end().strip_suffix(')');
+    let opened = || {
+        request
+            .before
+            .rfind(" (")
+            .is_some_and(|at| !request.before[at..].contains(')'))
+    };
+    let cause = cause.filter(|cause| !cause.contains('(') && opened());
+    Request {
+        cause: cause.unwrap_or(request.cause),
+        ..request
+    }
 }
 
 /// The position of the next URL at or behind `from`. After a redirect net/http names the place as the server
@@ -131,6 +153,21 @@ fn request_at(line: &str, at: usize) -> Option<Request<'_>> {
         url,
         cause,
     })
+}
+
+/// Whether a line ends inside the URL of a request, as a console's edge cuts it.
+#[must_use]
+pub fn ends_in_url(line: &str) -> bool {
+    let Some(start) = line.rfind([' ', '\t']).map(|blank| blank + 1) else {
+        return false;
+    };
+    let (before, url) = line.split_at(start);
+    let whole = url.starts_with('"') && url.len() > 1 && url.ends_with('"');
+    let url = url.strip_prefix('"').unwrap_or(url);
+    !whole
+        && !url.ends_with(':')
+        && (url.starts_with("http://") || url.starts_with("https://"))
+        && OPERATIONS.iter().any(|op| before.ends_with(op))
 }
 
 /// The quotation marks that git and go set around a URL, in the languages that git speaks.
@@ -293,6 +330,13 @@ fn module_version_at(text: &str, at: usize) -> Option<(&str, &str)> {
     (plain && is_module_path(module) && !version.is_empty()).then_some((module, version))
 }
 
+/// Where the module path in front of an `@` begins, if one stands there.
+#[must_use]
+pub fn module_start(line: &str, at: usize) -> Option<usize> {
+    let (module, _) = module_version_at(line, at)?;
+    Some(at - module.len())
+}
+
 fn is_path_byte(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"-._~/!+".contains(&b)
 }
@@ -306,6 +350,99 @@ fn is_version_byte(b: u8) -> bool {
 fn is_module_path(path: &str) -> bool {
     let first = path.split('/').next().unwrap_or("");
     first.contains('.') && first.starts_with(|c: char| c.is_ascii_alphanumeric()) && !path.ends_with('/')
+}
+
+/// A cause without a URL behind go's own wrapping: old go, and what failed before there was a URL, print it so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wrapped<'a> {
+    /// What stands behind the last wrapper.
+    pub cause: &'a str,
+    /// A module, an import path or a toolchain is named in front; else go speaks of itself.
+    pub named: bool,
+}
+
+/// What stands behind the last of go's wrappers in a line: `M@V: `, `module M: `, `unrecognized import path "P": `,
+/// `cannot load P: `, `download goX: `, `verifying module: `, or nothing but `go: `.
+#[must_use]
+pub fn wrapped(line: &str) -> Option<Wrapped<'_>> {
+    // The cheap question first: every wrapper ends so.
+    memchr::memmem::find(line.as_bytes(), b": ")?;
+    let behind_module = module_version(line).and_then(|(_, version)| {
+        let end = version.as_ptr() as usize - line.as_ptr() as usize + version.len();
+        let rest = &line[end..];
+        let rest = rest.strip_prefix("/go.mod").unwrap_or(rest);
+        // `M@V (replaced by N@W): …`
+        let rest = rest.strip_prefix(')').unwrap_or(rest);
+        rest.strip_prefix(": ")
+    });
+    let named = behind_words(line)
+        .into_iter()
+        .chain(behind_module)
+        .min_by_key(|rest| rest.len());
+    if let Some(cause) = named {
+        // `(https fetch: EOF)`
+        let opened = cause.contains('(');
+        let cause = cause.strip_suffix(')').filter(|_| !opened).unwrap_or(cause);
+        return Some(Wrapped { cause, named: true });
+    }
+    let cause = line.trim_start().strip_prefix("go: ")?;
+    Some(Wrapped { cause, named: false })
+}
+
+/// Whether a name is of the kind that stands there.
+type IsName = fn(&str) -> bool;
+
+/// Words of go's in front of a cause, and the kind of name that stands behind them with a colon or in brackets.
+const WRAPPERS: &[(&str, Option<IsName>)] = &[
+    ("module ", Some(is_module_path)),
+    ("cannot load ", Some(is_module_path)),
+    ("unrecognized import path \"", Some(|path| !path.is_empty())),
+    ("download ", Some(is_toolchain)),
+    ("verifying module: ", None),
+    ("verifying go.mod: ", None),
+    ("https fetch: ", None),
+];
+
+/// What stands behind the last of [`WRAPPERS`], which are looked for together.
+fn behind_words(line: &str) -> Option<&str> {
+    static WORDS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+        let words: Vec<&str> = WRAPPERS.iter().map(|(words, _)| *words).collect();
+        matcher::few_words(&words)
+    });
+    let found = WORDS.as_ref()?.find_iter(line);
+    found
+        .filter_map(|found| {
+            let rest = &line[found.end()..];
+            let Some(is_name) = WRAPPERS[found.pattern().as_usize()].1 else {
+                return Some(rest);
+            };
+            // A name is short: what is longer is none, and is not looked through.
+            let end = rest
+                .bytes()
+                .take(NAME_LIMIT)
+                .position(|b| matches!(b, b' ' | b':' | b'"'))?;
+            let behind = &rest[end..];
+            let behind = behind.strip_prefix('"').unwrap_or(behind);
+            let bracketed = || behind.strip_prefix(" (")?.strip_suffix(')');
+            let cause = behind.strip_prefix(": ").or_else(bracketed)?;
+            is_name(&rest[..end]).then_some(cause)
+        })
+        .last()
+}
+
+/// How long the name of a module may be, in bytes.
+const NAME_LIMIT: usize = 512;
+
+/// `go1.25.4`: the name of a toolchain.
+fn is_toolchain(name: &str) -> bool {
+    name.strip_prefix("go")
+        .is_some_and(|version| version.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+/// Whether a text is an import path and nothing more.
+#[must_use]
+pub fn is_import(text: &str) -> bool {
+    text.contains('/') && text.bytes().all(is_path_byte) && is_module_path(text)
 }
 
 /// The module of `module M: …`, which go prints where it has no version yet.
@@ -333,7 +470,9 @@ pub fn import_path(text: &str) -> Option<&str> {
     for word in ["import path \"", "package \"", "import \"", "package "] {
         if let Some(at) = text.rfind(word) {
             let rest = &text[at + word.len()..];
-            let end = rest.find(['"', ' ', ';', ':', ',', ')']).unwrap_or(rest.len());
+            let end = rest
+                .find(['"', ' ', ';', ':', ',', ')', '\n'])
+                .unwrap_or(rest.len());
             if is_module_path(&rest[..end]) {
                 return Some(&rest[..end]);
             }
@@ -682,4 +821,60 @@ pub fn file_position(line: &str) -> Option<usize> {
         }
     }
     line[end..].starts_with(':').then_some(end + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_stands_behind_the_last_wrapper() {
+        for (line, cause, named) in [
+            ("go: a.b/c@v1.0.0: EOF", "EOF", true),
+            ("go: a.b/c@v1.0.0 (replaced by a.b/d@v1.0.0): EOF", "EOF", true),
+            (
+                "build x: cannot load a.b/c: module a.b/c: gzip: y",
+                "gzip: y",
+                true,
+            ),
+            ("go: download go1.25.0: dial tcp: x", "dial tcp: x", true),
+            (
+                "package p: unrecognized import path \"p\" (https fetch: EOF)",
+                "EOF",
+                true,
+            ),
+            ("go: dial tcp: x", "dial tcp: x", false),
+        ] {
+            assert_eq!(wrapped(line), Some(Wrapped { cause, named }), "{line}");
+        }
+        for line in [
+            "main.go:3:5: dial tcp: x",
+            "could not download config: EOF",
+            "cannot load settings: EOF",
+            "module terraform: EOF",
+            "a@b.example: EOF",
+            "EOF",
+        ] {
+            assert_eq!(wrapped(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn knows_a_line_that_ends_inside_a_url() {
+        for line in [
+            "go get x: Get https://p.example/a.b",
+            "go: x: Get \"https://p.example/a",
+        ] {
+            assert!(ends_in_url(line), "{line}");
+        }
+        for line in [
+            "go get x: Get https://p.example/a.b:",
+            "go: x: Get \"https://p.example/a\"",
+            "see https://p.example/a",
+            "Get ",
+            "https://p.example/a",
+        ] {
+            assert!(!ends_in_url(line), "{line}");
+        }
+    }
 }

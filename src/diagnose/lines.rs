@@ -7,8 +7,8 @@
 //! stream was cut into pieces changes nothing.
 //!
 //! Known to be imperfect: UTF-16 without a byte order mark that does not begin in
-//! ASCII is read as binary, and a prefix that no rule here knows stays (the parser
-//! then looks for go's own words behind it).
+//! ASCII is read as binary, and a prefix that no rule here knows stays (the scanner
+//! then takes it from a message of go's behind it).
 
 use std::borrow::Cow;
 
@@ -197,6 +197,77 @@ pub(super) fn clean(line: &[u8]) -> Cow<'_, str> {
     }
 }
 
+/// What a line says where a tool has put the words of another into quotes: `msg="go: …: Get \"URL\": …\n\tfatal: …"`.
+/// `None` where no such string stands in it.
+#[must_use]
+pub(super) fn unquoted(line: &str) -> Option<String> {
+    memchr::memchr(b'\\', line.as_bytes())?;
+    let bytes = line.as_bytes();
+    let mut plain = String::new();
+    let mut kept = 0;
+    let mut at = 0;
+    while let Some(open) = memchr::memchr(b'"', &bytes[at..]).map(|found| at + found) {
+        let Some((string, end)) = opened(&line[open + 1..]) else {
+            break;
+        };
+        let end = open + 1 + end;
+        if let Some(string) = string
+            && introduces_string(&line[..open])
+            && !is_drive(&line[open + 1..])
+        {
+            plain.push_str(&line[kept..open]);
+            plain.push_str(&string);
+            plain.push('\n');
+            kept = end;
+        }
+        at = end;
+    }
+    (kept > 0).then(|| {
+        plain.push_str(&line[kept..]);
+        plain
+    })
+}
+
+/// The string up to its closing quote or the end of the line, where anything in it is escaped, and where it ends.
+fn opened(text: &str) -> Option<(Option<String>, usize)> {
+    let mut string = String::new();
+    let mut escaped = false;
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return Some((escaped.then_some(string), at + 1)),
+            '\\' => match chars.next() {
+                Some((_, c @ ('n' | 't' | 'r' | '"'))) => {
+                    escaped = true;
+                    string.push(match c {
+                        'n' => '\n',
+                        't' => '\t',
+                        'r' => '\r',
+                        other => other,
+                    });
+                }
+                Some((_, '\\')) => string.push('\\'),
+                Some((_, other)) => string.extend(['\\', other]),
+                None => break,
+            },
+            other => string.push(other),
+        }
+    }
+    Some((escaped.then_some(string), text.len()))
+}
+
+/// `key="`, `key: "`, `=>"`, `["`: a string of a log's follows, and no name in a sentence.
+fn introduces_string(before: &str) -> bool {
+    let bare = before.trim_end_matches(' ');
+    bare.is_empty() || bare.ends_with(['=', ':', '>', '[', '(', '{', ','])
+}
+
+/// `C:\new`: a path, in which a backslash escapes nothing.
+fn is_drive(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    matches!(bytes, [drive, b':', b'\\', next, ..] if drive.is_ascii_alphabetic() && *next != b'\\')
+}
+
 /// Takes off ANSI escape sequences (CSI, OSC, APC and the short ones), NUL,
 /// backspaces and byte order marks.
 fn without_escapes(text: &str) -> String {
@@ -240,7 +311,8 @@ fn skip_escape(chars: &mut std::str::Chars<'_>) {
 
 /// Takes off what stands in front of the tool's own line, as often as one of
 /// the known shapes stands there.
-fn strip_prefixes(line: &str) -> &str {
+#[must_use]
+pub(super) fn strip_prefixes(line: &str) -> &str {
     let mut rest = line;
     for _ in 0..8 {
         match one_prefix(rest) {
@@ -576,6 +648,27 @@ mod tests {
             ("\tm: y", "\tm: y"),
         ] {
             assert_eq!(clean(line.as_bytes()), bare, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn opens_the_strings_of_a_log_and_nothing_else() {
+        for (line, plain) in [
+            (
+                r#"level=error msg="err: go: a.b/c@v1: Get \"https://p/x\": EOF\n\tx" func=main"#,
+                Some("level=error msg=err: go: a.b/c@v1: Get \"https://p/x\": EOF\n\tx\n func=main"),
+            ),
+            (r#"{:message=>"go: a\nb"}"#, Some("{:message=>go: a\nb\n}")),
+            (r#"msg="cut off \"here"#, Some("msg=cut off \"here\n")),
+            (r#"a="plain" b="x\ty""#, Some("a=\"plain\" b=x\ty\n")),
+            // Nothing in these is escaped, or they are no strings of a log.
+            (r#"msg="plain""#, None),
+            (r#"go: exec: "C:\new\tools\git.exe": file does not exist"#, None),
+            (r#"malformed HTTP response "\x00\x00\n""#, None),
+            (r"C:\new", None),
+            ("\\", None),
+        ] {
+            assert_eq!(unquoted(line).as_deref(), plain, "{line}");
         }
     }
 }

@@ -4,13 +4,14 @@
 //! is read (a run without a failure never builds it) and walked once over each
 //! part, so that the cost grows with the text and not with the table.
 
+use std::borrow::Cow;
 use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
 
-use super::gotext::{self, NetShape};
+use super::gotext::{self, NetShape, Wrapped};
 use super::rules::{Part, Pattern, RULES, Rule, Shape, Weight};
 use super::{FaultKind, Verdict};
 
@@ -92,6 +93,17 @@ impl Table {
     }
 }
 
+/// An automaton for a few words that are asked of every line: lines are short, so that the set-up of a search
+/// weighs more than the search.
+#[must_use]
+pub(super) fn few_words(words: &[&str]) -> Option<AhoCorasick> {
+    AhoCorasickBuilder::new()
+        .kind(Some(AhoCorasickKind::DFA))
+        .prefilter(false)
+        .build(words)
+        .ok()
+}
+
 /// The rules that are in force: all of them, or all but a few (which is how the
 /// documentation measures what the rest would still recognise).
 #[derive(Debug, Clone, Copy, Default)]
@@ -109,7 +121,8 @@ impl Words {
     /// Walks a text once.
     fn of(table: &Table, text: &str) -> Self {
         let mut present = [0; WORDS / 64];
-        for found in table.words.find_overlapping_iter(text) {
+        let text = unfolded(text);
+        for found in table.words.find_overlapping_iter(text.as_ref()) {
             let word = found.pattern().as_usize();
             present[word / 64] |= 1 << (word % 64);
         }
@@ -123,6 +136,21 @@ impl Words {
     fn fits(&self, entry: &Entry) -> bool {
         entry.rest.iter().all(|&w| self.has(w)) && !entry.unless.iter().any(|&w| self.has(w))
     }
+}
+
+/// A text whose words stand beside each other wherever go, or a tool, ends its lines.
+fn unfolded(text: &str) -> Cow<'_, str> {
+    if !text.contains('\n') {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len());
+    for line in text.lines() {
+        if !plain.is_empty() {
+            plain.push(' ');
+        }
+        plain.push_str(line.trim());
+    }
+    Cow::Owned(plain)
 }
 
 /// True if any word of any rule stands in a text: the cheap first question.
@@ -159,12 +187,32 @@ impl RuleSet<'_> {
         self.entries(table, Part::Cause, &words)
             .find(|entry| {
                 words.fits(entry)
+                    && (op.is_some() || !entry.rule.at_url)
                     && match entry.rule.pattern {
                         Pattern::Words(_) => true,
                         Pattern::Shape(shape) => fits_shape(shape, cause, &net, op),
                     }
             })
             .map(|entry| entry.rule)
+    }
+
+    /// The rule for a cause behind go's own wrapping, without a URL. Every row that names its cause has the same
+    /// standing there; those that are only told by the URL in front have none. Where go names no module, what
+    /// it says of a broken answer may be one of its own files.
+    #[must_use]
+    pub(super) fn bare(&self, wrapped: &Wrapped<'_>) -> Option<&'static Rule> {
+        let cause = wrapped.cause.trim();
+        // What stands alone in the shapes (`EOF`, a status with its reason) may have other words in front.
+        let last = cause.rsplit_once(": ").map(|(_, last)| last);
+        let last = last.filter(|words| words.contains(|c: char| c.is_ascii_alphabetic()));
+        // Cheaper than a look at the shapes, most of which hold a colon.
+        if !wrapped.named && last.is_none() && !any_word(cause) {
+            return None;
+        }
+        std::iter::once(cause)
+            .chain(last)
+            .find_map(|cause| self.cause(cause, None))
+            .filter(|rule| wrapped.named || !matches!(rule.kind, FaultKind::Garbage | FaultKind::Eof))
     }
 
     /// The weightiest rule for what a VCS said.
@@ -304,7 +352,9 @@ fn fits_shape<F: FnOnce() -> Option<NetShape>>(
         Shape::Transfer => **net == Some(NetShape::Transfer),
         Shape::File => **net == Some(NetShape::File),
         Shape::Status(from, to) => {
-            matches!(**net, Some(NetShape::Status(status)) if (from..=to).contains(&status))
+            // Without a URL in front a number is a status only alone, or with its reason behind it.
+            matches!(**net, Some(NetShape::Status(status)) if (from..=to).contains(&status)
+                && (whole || cause.get(3..).is_some_and(|words| words.is_empty() || reason(words.trim(), status, status))))
         }
         Shape::Reason(from, to) => whole && reason(cause, from, to),
         Shape::OwnWords => whole && own_words(cause),
@@ -321,6 +371,9 @@ fn fits_shape<F: FnOnce() -> Option<NetShape>>(
         }
         Shape::Socket => **net == Some(NetShape::Socket),
         Shape::NetPackage => cause.starts_with("net/http: "),
+        Shape::Decoder => cause
+            .split_once(": ")
+            .is_some_and(|(package, _)| DECODERS.contains(&package)),
         _ => false,
     }
 }
@@ -356,6 +409,11 @@ fn fits_answer_shape(shape: Shape, text: &str) -> bool {
                     .iter()
                     .any(|command| next.starts_with(command))
             }
+        }),
+        Shape::Parse => text.lines().any(|line| {
+            line.rsplit_once("parse \"")
+                .and_then(|(_, rest)| rest.split_once('"'))
+                .is_some_and(|(_, behind)| behind.starts_with(": "))
         }),
         Shape::AnswerStatus(from, to) => text.lines().any(|line| {
             line.contains("status code ")
@@ -439,6 +497,20 @@ fn is_openssl(line: &str) -> bool {
         digits == 8 && rest[8..].starts_with(':') && rest[..8].bytes().any(|b| b != b'0')
     })
 }
+
+/// The packages of Go's library that read what a server has sent.
+const DECODERS: &[&str] = &[
+    "json",
+    "xml",
+    "gzip",
+    "zlib",
+    "flate",
+    "bzip2",
+    "textproto",
+    "mime",
+    "multipart",
+    "base64",
+];
 
 /// The reason phrases of RFC 9110 and its kin, as `net/http` and proxies write them.
 const REASONS: &[(u16, &str)] = &[

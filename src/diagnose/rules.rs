@@ -62,6 +62,8 @@ pub enum Shape {
     Socket,
     /// `net/http: …`: the HTTP client's own words.
     NetPackage,
+    /// `gzip: …`, `xml: …`: a package of Go's library that reads answers, about one that it could not read.
+    Decoder,
     /// An HTTP status in this range.
     Status(u16, u16),
     /// A reason phrase of HTTP without its number, as CONNECT's answer is printed.
@@ -99,6 +101,8 @@ pub enum Shape {
     Translated(&'static [&'static str]),
     /// A message that ends in a go command to run: `to add it:` and `go get M` below.
     Advice,
+    /// `parse "…": …`: no URL at all.
+    Parse,
     /// `status code N` in go's own message.
     AnswerStatus(u16, u16),
     /// A server's words that the other rows take for a fault (names that do not resolve excepted:
@@ -120,6 +124,7 @@ impl Shape {
             Self::File => "`OP /path: *`".to_owned(),
             Self::Socket => "`dial tcp ADDR: socket: *`".to_owned(),
             Self::NetPackage => "`net/http: *`".to_owned(),
+            Self::Decoder => "`json: *`, `xml: *`, `gzip: *`, `zlib: *`, `flate: *`, `bzip2: *`, `textproto: *`, `mime: *`, `multipart: *`, `base64: *`".to_owned(),
             Self::ProxyLookup => "`proxyconnect tcp: dial tcp: lookup *`, answered".to_owned(),
             Self::GitTransport => "`fetch-pack: *`, `remote-curl: *`, `index-pack *`, `RPC *`, `* EOF`, `N bytes of *`, `expected *`, `error reading *`, `remote did not *`, `URL *`".to_owned(),
             Self::CurlCode => "`curl N *`, N of a connection that failed or broke".to_owned(),
@@ -128,6 +133,7 @@ impl Shape {
             Self::LocalFile => "`* /path*: *`".to_owned(),
             Self::Translated(words) => words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(" or "),
             Self::Advice => "a colon at the end, and below it a `go` command to run".to_owned(),
+            Self::Parse => "`parse \"…\": *`".to_owned(),
             Self::AnswerStatus(a, b) if a == b => format!("`status code {a}`"),
             Self::AnswerStatus(a, b) => format!("`status code {a}` to `{b}`"),
             Self::Status(a, b) if a == b => format!("status {a}"),
@@ -204,6 +210,8 @@ pub struct Rule {
     pub mend: Option<MendKind>,
     /// Only go prints this: no other sign is needed that the line is go's.
     pub alone: bool,
+    /// Too general to mean this anywhere but behind the URL of a request.
+    pub at_url: bool,
     /// The operating system's own words (errno, name resolution): they mean the same wherever they stand.
     pub system: bool,
     /// Where the text was seen: a file of Go's source tree, of another program's, or a page.
@@ -230,6 +238,7 @@ impl Rule {
             weight: Weight::Strong,
             mend: None,
             alone: matches!(part, Part::Answer),
+            at_url: false,
             system: false,
             seen,
         }
@@ -266,6 +275,12 @@ impl Rule {
         self
     }
 
+    /// Only behind the URL of a request.
+    const fn at_url(mut self) -> Self {
+        self.at_url = true;
+        self
+    }
+
     /// The operating system's own words.
     const fn system(mut self) -> Self {
         self.system = true;
@@ -285,6 +300,9 @@ impl Rule {
         };
         for word in self.unless {
             text.push_str(&format!(", not with `{word}`"));
+        }
+        if self.at_url {
+            text.push_str(", behind a URL only");
         }
         text
     }
@@ -464,15 +482,21 @@ pub static RULES: &[Rule] = &[
     // ---- Cause: what no module proxy says ----
     cause("go-import-mismatch", &["does not match prefix"], NotFound, Final, "cmd/go/internal/vcs/vcs.go ImportMismatchError"),
     cause("no-go-import", &["no go-import meta tags"], NotFound, Final, "cmd/go/internal/vcs/vcs.go repoRootForImportDynamic"),
+    cause("page-not-meta", &["xml syntax error"], Garbage, Switch, "cmd/go/internal/vcs/discovery.go parseMetaGoImports"),
+    cause("page-charset", &["can't decode xml document"], Garbage, Switch, "cmd/go/internal/vcs/discovery.go charsetReader"),
     shape("url-unparsable", Shape::Unparsable, Config, Final, "net/url/url.go Parse"),
-    cause("html-not-json", &["invalid character"], Garbage, Switch, "cmd/go/internal/modfetch/proxy.go latest, Stat"),
+    cause("html-not-json", &["invalid character '"], Garbage, Switch, "cmd/go/internal/modfetch/proxy.go latest, Stat"),
     cause("json-cut", &["unexpected end of json input"], Garbage, Switch, "cmd/go/internal/modfetch/proxy.go latest, Stat"),
     cause("network-limit-request", &["network disabled by cmdgonetlimit"], Config, Final, "cmd/go/internal/base/limit.go AcquireNet"),
     cause("json-other", &["json: "], Garbage, Switch, "encoding/json/decode.go UnmarshalTypeError"),
     cause("json-time", &["parsing time"], Garbage, Switch, "time/format.go ParseError in a .info"),
     cause("http-own-input", &["net/http: invalid "], Config, Final, "net/http/transport.go roundTrip, badStringError for a header or method"),
-    cause("http-malformed", &["malformed "], Garbage, Switch, "net/http/response.go badStringError"),
-    cause("http-chunks", &["chunk"], Garbage, Retry, "net/http/internal/chunked.go"),
+    cause("http-malformed-answer", &["malformed http "], Garbage, Switch, "net/http/response.go badStringError"),
+    cause("http-malformed-header", &["malformed mime header"], Garbage, Switch, "net/textproto/reader.go readMIMEHeader"),
+    cause("http-chunk-encoding", &["malformed chunked encoding"], Garbage, Retry, "net/http/internal/chunked.go chunkedReader.Read"),
+    cause("http-chunk-length", &["chunk length"], Garbage, Retry, "net/http/internal/chunked.go parseHexUint"),
+    cause("http-malformed", &["malformed "], Garbage, Switch, "net/http/response.go badStringError").at_url(),
+    cause("http-chunks", &["chunk"], Garbage, Retry, "net/http/internal/chunked.go").at_url(),
     cause("http-transport-broken", &["transport connection broken"], Reset, Retry, "net/http/transport.go transportReadFromServerError, mapRoundTripError"),
     cause("http-header-size", &["response headers exceeded"], Garbage, Switch, "net/http/transport.go errServerResponseHeaders"),
     cause("http-encoding", &["unsupported transfer encoding"], Garbage, Switch, "net/http/transfer.go unsupportedTEError"),
@@ -481,7 +505,7 @@ pub static RULES: &[Rule] = &[
     cause("credentials-insecure", &["refusing to pass credentials"], Config, Final, "cmd/go/internal/web/http.go get"),
     cause("redirects", &["stopped after 10 redirects"], Garbage, Switch, "cmd/go/internal/web/http.go checkRedirect"),
     cause("redirect-insecure", &["to insecure url"], Garbage, Switch, "cmd/go/internal/web/http.go securityPreservingHTTPClient"),
-    cause("redirect-location", &["location header"], Garbage, Switch, "net/http/client.go Do, failed to parse Location header"),
+    cause("redirect-location", &["location header"], Garbage, Switch, "net/http/client.go Do, failed to parse Location header").at_url(),
     cause("zip-too-large", &["downloaded zip file too large"], NotFound, Final, "cmd/go/internal/modfetch/proxy.go Zip"),
     // ---- Cause: files on this machine ----
     cause("file-stale-mount", &["transport endpoint is not connected"], Disk, Retry, "syscall/zerrors_linux_amd64.go ENOTCONN from a broken FUSE mount").system(),
@@ -507,6 +531,7 @@ pub static RULES: &[Rule] = &[
     shape("connect-5xx", Shape::Reason(500, 599), ProxyConnect, Retry, "net/http/transport.go dialConn after CONNECT").nobody(),
     shape("connect-refusal", Shape::OwnWords, ProxyConnect, Final, "net/http/transport.go dialConn after CONNECT"),
     cause("connect-unknown-status", &["unknown status code"], ProxyConnect, Retry, "net/http/transport.go dialConn after CONNECT").nobody(),
+    shape("answer-undecodable", Shape::Decoder, Garbage, Switch, "encoding/json, encoding/xml, compress/*, net/textproto: errors that begin with the name of their package"),
     shape("http-client", Shape::NetPackage, Reset, Retry, "net/http/transport.go, transfer.go"),
     shape("request-failed", Shape::Anything, FaultKind::Unknown, Retry, "net/url/url.go Error.Error"),
     // ---- Vcs: answers ----
@@ -521,6 +546,7 @@ pub static RULES: &[Rule] = &[
     vcs("git-project-missing", &["could not be found or you don't have permission"], NotFound, Final, "https://gitlab.com/gitlab-org/gitlab GitAccess"),
     vcs("git-ref-missing", &["couldn't find remote ref"], NotFound, Final, "git fetch.c, connected.c"),
     vcs("git-branch-missing", &["remote branch", "not found in upstream"], NotFound, Final, "git builtin/clone.c"),
+    vcs("git-ref-unknown", &["no such remote ref"], NotFound, Final, "git fetch-pack.c"),
     vcs("git-not-our-ref", &["not our ref"], NotFound, Final, "git upload-pack.c"),
     vcs("git-want-disallowed", &["server does not allow request for unadvertised object"], NotFound, Final, "git fetch-pack.c"),
     vcs("git-no-helper", &["unable to find remote helper for"], Config, Final, "git transport-helper.c"),
@@ -784,6 +810,7 @@ pub static RULES: &[Rule] = &[
     answer("import-lookup-off", &["import lookup disabled by -mod="], Config, "cmd/go/internal/modload/import.go queryImport"),
     answer("proxy-scheme-missing", &["invalid proxy url missing scheme"], Config, "cmd/go/internal/modfetch/proxy.go newProxyRepo"),
     answer("proxy-scheme", &["invalid proxy url scheme"], Config, "cmd/go/internal/modfetch/proxy.go newProxyRepo"),
+    Rule::new("proxy-unparsable", Part::Answer, Pattern::Shape(Shape::Parse), Config, Final, "net/url/url.go Error.Error").common(),
     answer("proxy-file", &["invalid file:// proxy url"], Config, "cmd/go/internal/modfetch/proxy.go newProxyRepo"),
     answer("proxy-empty", &["goproxy list is not the empty string, but contains no entries"], Config, "cmd/go/internal/modfetch/proxy.go proxyList"),
     answer("network-limit", &["network disabled by cmdgonetlimit"], Config, "cmd/go/internal/base/limit.go AcquireNet"),
@@ -800,6 +827,7 @@ pub static RULES: &[Rule] = &[
     answer("toolchain-invalid", &["invalid toolchain"], Toolchain, "cmd/go/internal/toolchain/select.go Select").common(),
     answer("toolchain-requires", &["requires go >= ", "(running go"], Toolchain, "cmd/go/internal/gover/toolchain.go TooNewError"),
     answer("toolchain-older", &["requires go >= "], Toolchain, "cmd/go/internal/gover/toolchain.go TooNewError"),
+    answer("toolchain-newer", &["package requires newer go version"], Toolchain, "go/types/errors.go, cmd/compile/internal/noder"),
     answer("toolchain-version", &["invalid gotoolchain"], Toolchain, "cmd/go/internal/toolchain/select.go Select"),
     answer("toolchain-line", &["invalid go version"], Toolchain, "https://github.com/lovelaze/nebula-sync/issues/159"),
     answer("toolchain-mismatch", &["does not match go tool version"], Toolchain, "cmd/compile/internal/base/flag.go"),
@@ -821,6 +849,7 @@ pub static RULES: &[Rule] = &[
     answer("no-package-version", &["but not at required version"], User, "cmd/go/internal/modload/import.go ImportMissingError"),
     answer("no-directory", &["stat ", ": directory not found"], User, "cmd/go/internal/modload/load.go resolveLocalPackage"),
     answer("no-pattern", &["does not contain main module or its selected dependencies"], User, "cmd/go/internal/modload/search.go"),
+    answer("no-pattern-outside", &["pattern ", "directory prefix "], User, "cmd/go/internal/modload/search.go"),
     answer("no-pattern-match", &["matched no packages"], User, "cmd/go/internal/modload/load.go"),
     answer("no-module-file", &["go.mod file not found"], User, "cmd/go/internal/modload/init.go ErrNoModRoot"),
     answer("no-main-module", &["cannot find main module"], User, "cmd/go/internal/modload/init.go ErrNoModRoot"),
@@ -852,7 +881,7 @@ pub static RULES: &[Rule] = &[
     answer("version-retracted", &["retracted by module author"], User, "cmd/go/internal/modload/modfile.go ModuleRetractedError"),
     answer("version-conflict", &["conflicts with "], User, "cmd/go/internal/modget/query.go").common(),
     answer("version-requested", &[" is requested"], User, "cmd/go/internal/modload/buildlist.go ConstraintError").common(),
-    answer("version-pseudo", &["invalid pseudo-version"], NotFound, "cmd/go/internal/modfetch/coderepo.go validatePseudoVersion").unless(&["exit status", "unknown revision"]),
+    answer("version-pseudo", &["invalid pseudo-version"], NotFound, "cmd/go/internal/modfetch/coderepo.go validatePseudoVersion").wrapper(),
     answer("version-upgrade-main", &["can't request"], User, "cmd/go/internal/modget/query.go").common(),
     answer("version-missing-mod", &["is missing module path"], NotFound, "cmd/go/internal/modfetch/coderepo.go findDir"),
     answer("version-missing-gomod", &["missing ", "go.mod at revision"], NotFound, "cmd/go/internal/modfetch/coderepo.go findDir"),
@@ -874,8 +903,8 @@ pub static RULES: &[Rule] = &[
     answer("flag-no-longer", &["flag is no longer supported"], User, "cmd/go/internal/modget/get.go"),
     answer("command-unknown", &["go ", ": unknown command"], User, "cmd/go/main.go"),
     answer("command-usage", &["run 'go help"], User, "cmd/go/main.go"),
-    answer("command-usage-go", &["usage: go "], User, "cmd/go/internal/base/base.go Usage"),
     answer("command-usage-of", &["use \"go help"], User, "cmd/go/internal/help/help.go"),
+    answer("command-usage-go", &["usage: go "], User, "cmd/go/internal/base/base.go Usage"),
     answer("command-dot-go", &["named files must be .go files"], User, "cmd/go/internal/load/pkg.go GoFilesPackage"),
     answer("command-args", &["accepts no arguments"], User, "cmd/go/internal/modcmd/tidy.go").common(),
     answer("get-outside", &["'go get' is no longer supported outside a module"], User, "cmd/go/internal/modget/get.go"),

@@ -5,14 +5,28 @@
 //!
 //! Known to be imperfect: a program that prints go's own messages word for word
 //! (a test of a tool around go) is told apart only by the frame that `go test`
-//! or a panic puts around it.
+//! or a panic puts around it; and where the lines of several jobs are mixed, the
+//! one prefix that is remembered is that of the last message.
 
 use std::collections::{HashMap, HashSet};
 
 use super::block::{self, Block, Reading};
+use super::gotext;
 use super::lines::{self, Splitter};
 use super::matcher::{self, RuleSet};
-use super::{Fault, Mend};
+use super::{Fault, Mend, Origin, Verdict};
+
+/// How many lines of a VCS's wait for a word of go's about them.
+const LOOSE_LIMIT: usize = 64;
+
+/// How long what stands in front of go's messages may be, in bytes.
+const PREFIX_LIMIT: usize = 200;
+
+/// How often a string with escaped quotes may stand in another one.
+const QUOTED_LIMIT: usize = 3;
+
+/// How many lines of one string are read.
+const QUOTED_LINES: usize = 256;
 
 /// How many different faults are kept.
 const FAULT_LIMIT: usize = 2000;
@@ -59,10 +73,24 @@ impl Findings {
             .filter(|f| !f.wrapper && !f.minor)
             .filter_map(|f| f.fault.module.as_deref())
             .collect();
+        // Git's `unknown revision` may only say that git could not be asked.
+        let unasked: HashSet<&str> = self
+            .faults
+            .iter()
+            .filter(|f| {
+                f.fault.origin == Origin::Direct
+                    && matches!(f.fault.verdict, Verdict::Retry | Verdict::Switch)
+            })
+            .filter_map(|f| f.fault.module.as_deref())
+            .collect();
+        let follows = |f: &Finding| {
+            f.fault.rule == "unknown-revision"
+                && f.fault.module.as_deref().is_some_and(|m| unasked.contains(m))
+        };
         let said = |f: &Finding| f.wrapper && f.fault.module.as_deref().is_some_and(|m| named.contains(m));
         self.faults
             .iter()
-            .filter(|f| only_minor || !(f.minor || said(f)))
+            .filter(|f| only_minor || !(f.minor || said(f) || follows(f)))
             .cloned()
             .collect()
     }
@@ -94,6 +122,11 @@ pub struct Scanner<'r> {
 #[derive(Default)]
 struct Reader {
     block: Option<Block>,
+    /// What stands in front of go's messages on their lines, as the last of them showed: the outer one, and one
+    /// behind it.
+    prefixes: [String; 2],
+    /// A VCS's words that nothing of go's was said about yet.
+    loose: Vec<Block>,
     region: Region,
     command: Option<String>,
     /// The JSON object in which an `"Error"` stands: module and version.
@@ -152,7 +185,20 @@ impl Reader {
         if raw.is_empty() {
             return;
         }
-        let text = lines::clean(raw);
+        self.text(&lines::clean(raw), QUOTED_LIMIT, rules);
+    }
+
+    /// Takes a line; `quoted` is how often strings in it may still be opened.
+    fn text(&mut self, line: &str, quoted: usize, rules: RuleSet<'_>) {
+        let mut text = line;
+        let mut carried = 0;
+        for prefix in self.prefixes.iter().filter(|prefix| !prefix.is_empty()) {
+            let Some(rest) = behind(prefix, text) else {
+                break;
+            };
+            text = lines::strip_prefixes(rest);
+            carried += 1;
+        }
         let trimmed = text.trim_start();
         if trimmed.is_empty() {
             return;
@@ -160,34 +206,73 @@ impl Reader {
         let indented = trimmed.len() < text.len();
         if let Some(command) = command_of(trimmed) {
             self.close(rules);
+            self.loose.clear();
             self.region = Region::Open;
             self.command = Some(command.to_owned());
             return;
         }
         if self.in_program(trimmed, indented) {
             self.close(rules);
+            self.loose.clear();
             return;
         }
         if self.json(trimmed, rules) {
             return;
         }
+        if quoted > 0
+            && let Some(plain) = lines::unquoted(trimmed)
+        {
+            for line in plain.lines().take(QUOTED_LINES) {
+                self.text(line, quoted - 1, rules);
+            }
+            return;
+        }
+        let text = self.without_prefix(text, carried);
+        let trimmed = text.trim_start();
+        let indented = trimmed.len() < text.len();
         if is_progress(trimmed) {
             self.close(rules);
             return;
         }
-        self.found.program |= is_program_failure(trimmed);
+        let failure = is_program_failure(trimmed);
+        self.found.program |= failure;
         if let Some(block) = &mut self.block
             && block.unwrap_line(trimmed)
         {
             return;
         }
         match &mut self.block {
-            Some(block) if continues(block, trimmed, indented) => block.push(text.into_owned()),
+            Some(block) if !failure && continues(block, trimmed, indented) => block.push(text.to_owned()),
             _ => {
                 self.close(rules);
-                self.block = Some(Block::new(text.into_owned()));
+                self.block = Some(Block::new(text.to_owned()));
             }
         }
+        if failure {
+            self.loose.clear();
+        }
+    }
+
+    /// A line without what stands in front of the message of go's in it, `carried` known prefixes being off
+    /// already. Whatever that is (`build-image:<TAB>`,
+    /// `#STDERR> `), the lines that belong to the message carry it as well.
+    fn without_prefix<'a>(&mut self, line: &'a str, carried: usize) -> &'a str {
+        let Some(at) = block::go_message(line).or_else(|| block::dressed_message(line)) else {
+            return line;
+        };
+        let (prefix, message) = line.split_at(at);
+        if !is_prefix(prefix) {
+            return line;
+        }
+        // A line that carries the outer one keeps it: the next may have nothing more.
+        let (_, dropped) = self.prefixes.split_at_mut(carried.min(1));
+        for prefix in &mut *dropped {
+            prefix.clear();
+        }
+        if let Some(first) = dropped.first_mut() {
+            first.push_str(prefix);
+        }
+        message
     }
 
     /// Follows the frames that `go test` and the runtime put around a program's
@@ -300,7 +385,7 @@ impl Reader {
         true
     }
 
-    /// One object on one line: `go build -json`, `go test -json`.
+    /// One object on one line: `go build -json`, `go test -json`, and what a container or a logger writes.
     fn json_line(&mut self, text: &str, rules: RuleSet<'_>) {
         let Ok(serde_json::Value::Object(object)) = serde_json::from_str(text) else {
             return;
@@ -316,7 +401,9 @@ impl Reader {
                 self.found.program |= action == "fail" || action == "build-fail";
                 return;
             }
-            None => field("Error"),
+            None => {
+                field("Error").or_else(|| ["log", "msg", "message", "stream"].into_iter().find_map(field))
+            }
         };
         let Some(output) = output else {
             return;
@@ -340,11 +427,20 @@ impl Reader {
 
     /// The block is whole: reads it.
     fn close(&mut self, rules: RuleSet<'_>) {
-        let Some(block) = self.block.take() else {
+        let Some(mut block) = self.block.take() else {
             return;
         };
         if !block.may_speak() {
             return;
+        }
+        if block.may_be_vcs() {
+            if self.loose.len() < LOOSE_LIMIT {
+                self.loose.push(block);
+            }
+            return;
+        }
+        if block.ends_vcs() {
+            block = block.behind(std::mem::take(&mut self.loose));
         }
         let Some(reading) = block::read(&block, rules) else {
             return;
@@ -408,19 +504,24 @@ fn key(fault: &Fault) -> Key {
 impl Block {
     /// The cheap question before a block is read: could it be go's at all?
     fn may_speak(&self) -> bool {
-        self.lines().any(|line| {
-            memchr::memchr(b'@', line.as_bytes()).is_some()
-                || memchr::memmem::find(line.as_bytes(), b"http").is_some()
-                || memchr::memmem::find(line.as_bytes(), b"go: ").is_some()
-                || matcher::any_word(line)
-                || block::is_vcs_line(line.trim_start())
-        })
+        self.ends_vcs()
+            || self.lines().any(|line| {
+                memchr::memchr(b'@', line.as_bytes()).is_some()
+                    || memchr::memmem::find(line.as_bytes(), b"http").is_some()
+                    || memchr::memmem::find(line.as_bytes(), b"go: ").is_some()
+                    || matcher::any_word(line)
+                    || block::is_vcs_line(line.trim_start())
+                    || gotext::wrapped(line).is_some()
+            })
     }
 }
 
 /// Whether a line belongs to the block above it.
 fn continues(block: &Block, text: &str, indented: bool) -> bool {
     if block::is_boilerplate(text) {
+        return true;
+    }
+    if !indented && block.takes_vcs_line(text) && !block::is_go_line(text) && !block::is_vcs_begin(text) {
         return true;
     }
     // `errors parsing go.mod:` and then, without indentation, the places in it.
@@ -437,6 +538,42 @@ fn continues(block: &Block, text: &str, indented: bool) -> bool {
         return false;
     }
     !(block.is_complete() && block::is_message(text))
+}
+
+/// What stands behind a prefix that a line carries; the numbers in it may be others (`[pull:L7:0s] `).
+fn behind<'a>(prefix: &str, line: &'a str) -> Option<&'a str> {
+    let (prefix, bytes) = (prefix.as_bytes(), line.as_bytes());
+    let digits = |of: &[u8]| of.iter().take_while(|b| b.is_ascii_digit()).count();
+    let (mut i, mut j) = (0, 0);
+    while i < prefix.len() {
+        let (number, other) = (digits(&prefix[i..]), digits(&bytes[j..]));
+        if number > 0 && other > 0 {
+            i += number;
+            j += other;
+        } else if bytes.get(j) == Some(&prefix[i]) {
+            i += 1;
+            j += 1;
+        } else {
+            // The blank at its end is gone where the line is empty behind it.
+            let nothing = j == bytes.len() && prefix[i..].iter().all(u8::is_ascii_whitespace);
+            return nothing.then_some("");
+        }
+    }
+    line.get(j..)
+}
+
+/// Whether what stands in front of a message of go's is only the dress of the line: not a message itself, nor
+/// the indentation of a line that belongs to one.
+fn is_prefix(prefix: &str) -> bool {
+    let blank = prefix.trim_start().is_empty();
+    !prefix.is_empty()
+        && prefix.len() <= PREFIX_LIMIT
+        && !prefix.starts_with('\t')
+        && (!blank || (prefix.len() >= 3 && prefix.bytes().all(|b| b == b' ')))
+        && !prefix.contains("://")
+        && !prefix.contains("server response")
+        && !prefix.contains("not found:")
+        && gotext::module_version(prefix).is_none()
 }
 
 /// Lines by which go says that it is getting on.
@@ -485,7 +622,8 @@ fn command_of(text: &str) -> Option<&str> {
         && at < 80
         && !text[..at].contains(": ")
     {
-        return is_go_command(&text[start..]).then_some(&text[start..]);
+        let command = &text[start..];
+        return (is_go_command(command) && !command.contains(": ")).then_some(command);
     }
     let at = text.find("RUN ")?;
     let command = text[at + 4..].trim_end_matches(':');
@@ -512,4 +650,42 @@ fn json_field(text: &str) -> Option<(&str, &str)> {
 
 fn json_string(value: &str) -> Option<String> {
     serde_json::from_str(value).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_off_the_prefix_that_a_message_showed() {
+        for (prefix, line, rest) in [
+            ("", "\tx", Some("\tx")),
+            ("build:\t", "build:\t\tx", Some("\tx")),
+            ("[L7:0s] ", "[L12:3s] \tx", Some("\tx")),
+            ("#ERR> ", "#ERR>", Some("")),
+            ("#ERR> ", "#OUT> x", None),
+            ("a 1 ", "a ", None),
+            ("é » ", "é » x", Some("x")),
+        ] {
+            assert_eq!(behind(prefix, line), rest, "{prefix:?} {line:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_is_no_prefix_of_another() {
+        for prefix in ["build-image:\t", "level=error msg=\"", "       ", "Error: "] {
+            assert!(is_prefix(prefix), "{prefix:?}");
+        }
+        for prefix in [
+            "",
+            "\t",
+            "\tserver response: ",
+            "\tbuild: ",
+            "x server response: not found: ",
+            "a.b/c@v1.0.0: ",
+            "Get \"https://p.example/x\": ",
+        ] {
+            assert!(!is_prefix(prefix), "{prefix:?}");
+        }
+    }
 }
