@@ -34,7 +34,12 @@ fn main() {
         "\n{:<34} {:>10} {:>10} {:>7}",
         "stream", "1 MiB", "16 MiB", "ratio"
     );
-    for (name, bytes) in streams() {
+    // Only the streams whose names hold a word that is given.
+    let word = std::env::args_os()
+        .nth(1)
+        .and_then(|word| word.into_string().ok());
+    let word = word.filter(|word| word != "--bench").unwrap_or_default();
+    for (name, bytes) in streams().into_iter().filter(|(name, _)| name.contains(&word)) {
         let whole = fill(&bytes, 16 * MIB);
         let (mut small, mut large) = (Duration::MAX, Duration::MAX);
         for _ in 0..4 {
@@ -128,5 +133,8 @@ fn streams() -> Vec<(&'static str, Vec<u8>)> {
         ("a VCS without go", b"# cd /x; git y\nerror: a\nfatal: b\npackage a.b/c: exit status 1\n".to_vec()),
         ("words of rules", b"unexpected EOF tls: x509: timed out malformed chunk zip: \n".to_vec()),
         ("slashes", b"/".to_vec()),
+        ("short words of go", b"go: x\n".to_vec()),
+        ("short words of go, all of them other ones", (0..120_000).map(|n| format!("go: {n:x}\n")).collect::<String>().into_bytes()),
+        ("a string a line", b"a=\"go: \\\"x\\\\\n\n".to_vec()),
     ]
 }

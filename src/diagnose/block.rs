@@ -56,6 +56,16 @@ impl Block {
         self.lines.iter().map(String::as_str)
     }
 
+    /// The same, in one piece.
+    pub(super) fn as_lines(&self) -> &[String] {
+        &self.lines
+    }
+
+    /// The same, and nothing else of it.
+    pub(super) fn into_lines(self) -> Vec<String> {
+        self.lines
+    }
+
     /// The first line.
     #[must_use]
     pub(super) fn head(&self) -> &str {
@@ -356,6 +366,11 @@ pub(super) fn is_vcs_line(text: &str) -> bool {
         "ERROR: Repository not found",
         "abort: ",
         "svn: E",
+        "bzr: ERROR: ",
+        "bzr: warning: ",
+        "brz: ERROR: ",
+        "brz: warning: ",
+        "Not checking SSL certificate for ",
         "fetch-pack: ",
         "Please make sure you have the correct access rights",
         "and the repository exists.",
@@ -568,7 +583,10 @@ pub(super) fn go_message(line: &str) -> Option<usize> {
         "# get ",
     ];
     let indentation = line.len() - text.len();
-    if HEADS.iter().any(|head| text.starts_with(head)) {
+    // The cheap question first: this is asked of every line.
+    let first = text.bytes().next();
+    let begins = |head: &&str| head.bytes().next() == first && text.starts_with(*head);
+    if HEADS.iter().any(begins) {
         return Some(indentation);
     }
     memchr::memmem::find_iter(text.as_bytes(), b"go: ")

@@ -565,6 +565,7 @@ pub fn git_status(line: &str) -> Option<u16> {
         "HTTP code ",
         "HTTP Error ",
         "Unexpected HTTP status ",
+        "http code ",
         "HTTP ",
         "return value (",
         "status code ",

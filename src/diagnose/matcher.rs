@@ -25,16 +25,21 @@ struct Table {
     parts: [Rules; 4],
 }
 
-/// The rules of one part. The first word of each stands by itself, close together:
-/// most rules are out after a look at that.
+/// The rules of one part, and where in them those stand whose first word is a
+/// certain one: most rules are never looked at.
 #[derive(Default)]
 struct Rules {
-    firsts: Vec<u16>,
     entries: Vec<Entry>,
+    /// By first word.
+    by_word: HashMap<usize, Vec<usize>>,
+    /// Those that have none.
+    wordless: Vec<usize>,
+    /// The first words, a bit each.
+    firsts: Bits,
 }
 
-/// Stands for the first word of a rule that has none.
-const NO_WORD: u16 = u16::MAX;
+/// A set of words of the table.
+type Bits = [u64; WORDS / 64];
 
 /// A rule, with its other words as numbers of the automaton's.
 struct Entry {
@@ -69,8 +74,15 @@ impl Table {
             };
             let first = (!needed.is_empty()).then(|| needed.remove(0));
             let part = &mut parts[rule.part as usize];
-            part.firsts
-                .push(first.and_then(|w| u16::try_from(w).ok()).unwrap_or(NO_WORD));
+            let at = part.entries.len();
+            match first {
+                Some(word) if word < WORDS => {
+                    part.by_word.entry(word).or_default().push(at);
+                    part.firsts[word / 64] |= 1 << (word % 64);
+                }
+                Some(_) => {}
+                None => part.wordless.push(at),
+            }
             part.entries.push(Entry {
                 rule,
                 rest: needed,
@@ -114,7 +126,7 @@ pub struct RuleSet<'a> {
 
 /// The words of the table that stand in one text.
 struct Words {
-    present: [u64; WORDS / 64],
+    present: Bits,
 }
 
 impl Words {
@@ -163,12 +175,20 @@ impl RuleSet<'_> {
     /// The rules of a part of which at least the first word stands in a text.
     fn entries<'t>(&self, table: &'t Table, part: Part, words: &Words) -> impl Iterator<Item = &'t Entry> {
         let rules = &table.parts[part as usize];
-        rules
-            .firsts
-            .iter()
-            .zip(&rules.entries)
-            .filter(|(first, _)| **first == NO_WORD || words.has(usize::from(**first)))
-            .map(|(_, entry)| entry)
+        let mut places = rules.wordless.clone();
+        for (at, (present, firsts)) in words.present.iter().zip(&rules.firsts).enumerate() {
+            let mut both = present & firsts;
+            while both != 0 {
+                let word = at * 64 + both.trailing_zeros() as usize;
+                places.extend(rules.by_word.get(&word).into_iter().flatten());
+                both &= both - 1;
+            }
+        }
+        // In the order of the table, which decides.
+        places.sort_unstable();
+        places
+            .into_iter()
+            .filter_map(|place| rules.entries.get(place))
             .filter(|entry| self.without.is_empty() || !self.without.contains(&entry.rule.id))
     }
 

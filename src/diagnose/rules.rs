@@ -617,7 +617,7 @@ pub static RULES: &[Rule] = &[
     vcs("git-certificate-peer", &["peer certificate"], Certificate, Switch, "curl lib/strerror.c CURLE_PEER_FAILED_VERIFICATION"),
     vcs("git-certificate-revocation", &["crypt_e_"], Certificate, Switch, "curl lib/vtls/schannel.c"),
     vcs("git-certificate-revoked", &["revocation function"], Certificate, Switch, "https://github.com/golang/go/issues/30405"),
-    vcs("git-certificate-other", &["certificate"], Certificate, Switch, "curl lib/vtls").weak().unless(&["error setting certificate"]),
+    vcs("git-certificate-other", &["certificate"], Certificate, Switch, "curl lib/vtls").weak().unless(&["error setting certificate", "not checking ssl certificate"]),
     vcs("git-certificate-schannel", &["sec_e_untrusted_root"], Certificate, Switch, "curl lib/vtls/schannel.c"),
     vcs("git-certificate-schannel-name", &["sec_e_wrong_principal"], Certificate, Switch, "curl lib/vtls/schannel.c"),
     vcs("git-certificate-schannel-date", &["sec_e_cert_expired"], Certificate, Switch, "curl lib/vtls/schannel.c"),

@@ -31,6 +31,9 @@ const QUOTED_LINES: usize = 256;
 /// How many different faults are kept.
 const FAULT_LIMIT: usize = 2000;
 
+/// How many blocks are remembered.
+const TOLD_LIMIT: usize = 1000;
+
 /// One fault, and how often it was said.
 #[derive(Debug, Clone)]
 pub struct Finding {
@@ -122,6 +125,10 @@ pub struct Scanner<'r> {
 #[derive(Default)]
 struct Reader {
     block: Option<Block>,
+    /// A line that says nothing of itself, as long as no other follows it, and
+    /// how often it has come.
+    idle: String,
+    idle_times: usize,
     /// What stands in front of go's messages on their lines, as the last of them showed: the outer one, and one
     /// behind it.
     prefixes: [String; 2],
@@ -132,6 +139,9 @@ struct Reader {
     /// The JSON object in which an `"Error"` stands: module and version.
     object: (Option<String>, Option<String>),
     known: HashMap<Key, usize>,
+    /// Blocks that were read, and the fault that each of them told: a log says
+    /// the same many times over.
+    told: HashMap<Vec<String>, Option<usize>>,
     found: Findings,
     /// How many faults there were when the last package's tests had ended.
     before_tests: usize,
@@ -167,6 +177,7 @@ impl<'r> Scanner<'r> {
     pub fn end_stream(&mut self) {
         let (reader, rules) = (&mut self.reader, self.rules);
         self.splitter.finish(&mut |line| reader.line(line, rules));
+        reader.end_idle(rules, false);
         reader.close(rules);
         self.splitter = Splitter::default();
     }
@@ -182,10 +193,68 @@ impl<'r> Scanner<'r> {
 impl Reader {
     fn line(&mut self, raw: &[u8], rules: RuleSet<'_>) {
         self.found.lines += 1;
-        if raw.is_empty() {
+        if raw.is_empty() || self.is_idle(raw, rules) {
             return;
         }
+        self.end_idle(rules, true);
         self.text(&lines::clean(raw), QUOTED_LIMIT, rules);
+    }
+
+    /// Takes a line that begins as go's do and holds neither a word of a rule nor
+    /// anything else to go by. It is read as others are as soon as another line
+    /// follows, which may belong to it; what is saved is to read a great many of
+    /// them one by one.
+    fn is_idle(&mut self, raw: &[u8], rules: RuleSet<'_>) -> bool {
+        const LONGEST: usize = 64;
+        let Some(rest) = raw.strip_prefix(b"go: ").filter(|rest| rest.len() <= LONGEST) else {
+            return false;
+        };
+        let plain = rest
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || *byte == b' ');
+        let alone = self.block.is_none()
+            && self.loose.is_empty()
+            && self.region == Region::Open
+            && self.prefixes.iter().all(String::is_empty);
+        let text = std::str::from_utf8(raw).unwrap_or_default();
+        if !plain || !alone || is_progress(text) || matcher::any_word(text) {
+            return false;
+        }
+        if self.idle_times == 0 || self.idle != text {
+            self.end_idle(rules, false);
+            self.idle.clear();
+            self.idle.push_str(text);
+        }
+        self.idle_times += 1;
+        true
+    }
+
+    /// Reads the line that was held. Where another follows that may belong to it,
+    /// the last of its kind is left as the block that stands open.
+    fn end_idle(&mut self, rules: RuleSet<'_>, open: bool) {
+        let times = std::mem::take(&mut self.idle_times);
+        let closed = if open { times.saturating_sub(1) } else { times };
+        // What comes after so many is not kept anyway.
+        if closed > 0 && self.found.faults.len() < FAULT_LIMIT {
+            self.block = Some(Block::new(self.idle.clone()));
+            let before = self.found.faults.len();
+            self.close(rules);
+            let said = match self.found.faults.len() > before {
+                true => self.found.faults.last_mut(),
+                false => {
+                    let unknown = |finding: &&mut Finding| {
+                        finding.fault.rule.is_empty() && finding.fault.line == self.idle
+                    };
+                    self.found.faults.iter_mut().find(unknown)
+                }
+            };
+            if let Some(finding) = said {
+                finding.count += closed - 1;
+            }
+        }
+        if open && times > 0 {
+            self.block = Some(Block::new(self.idle.clone()));
+        }
     }
 
     /// Takes a line; `quoted` is how often strings in it may still be opened.
@@ -204,7 +273,9 @@ impl Reader {
             return;
         }
         let indented = trimmed.len() < text.len();
-        if let Some(command) = command_of(trimmed) {
+        // What a test prints indented may be the transcript of a script.
+        let of_test = indented && matches!(self.region, Region::Test | Region::TestTail);
+        if let Some(command) = command_of(trimmed).filter(|_| !of_test) {
             self.close(rules);
             self.loose.clear();
             self.region = Region::Open;
@@ -278,44 +349,13 @@ impl Reader {
     /// Follows the frames that `go test` and the runtime put around a program's
     /// own output; true for lines inside of one.
     fn in_program(&mut self, text: &str, indented: bool) -> bool {
-        let framed = ["=== RUN", "=== PAUSE", "=== CONT", "=== NAME"]
-            .iter()
-            .any(|f| text.starts_with(f));
-        if framed {
-            self.region = Region::Test;
-            return true;
-        }
-        if ["--- FAIL:", "--- PASS:", "--- SKIP:", "--- BENCH:"]
-            .iter()
-            .any(|f| text.starts_with(f))
-        {
-            self.found.program |= text.starts_with("--- FAIL:");
-            if self.region != Region::Test {
-                self.region = Region::TestTail;
-            }
-            return true;
-        }
-        let verdict_line = ["FAIL", "PASS", "ok  \t", "ok      ", "?   \t"]
-            .iter()
-            .any(|f| text.starts_with(f));
-        if !indented && verdict_line {
-            self.end_of_package(text);
-        }
-        if !indented && (verdict_line || text.starts_with("exit status ")) {
-            self.found.program |= text.starts_with("FAIL") || text.starts_with("exit status ");
-            self.region = Region::Open;
-            return verdict_line;
-        }
-        if !indented
-            && (text.starts_with("panic: ")
-                || text.starts_with("fatal error: ")
-                || (text.starts_with("goroutine ") && text.ends_with("]:")))
-        {
-            self.found.program = true;
-            if self.region != Region::Test {
-                self.region = Region::Panic;
-            }
-            return true;
+        // The cheap question first: this is asked of every line.
+        let may_frame = text
+            .bytes()
+            .next()
+            .is_some_and(|first| b"=-FPo?epfg".contains(&first));
+        if may_frame && let Some(inside) = self.frame(text, indented) {
+            return inside;
         }
         match self.region {
             Region::Open => false,
@@ -327,6 +367,50 @@ impl Reader {
                 false
             }
         }
+    }
+
+    /// A line that begins or ends such a frame, and whether it is inside of one.
+    fn frame(&mut self, text: &str, indented: bool) -> Option<bool> {
+        let framed = ["=== RUN", "=== PAUSE", "=== CONT", "=== NAME"]
+            .iter()
+            .any(|f| text.starts_with(f));
+        if framed {
+            self.region = Region::Test;
+            return Some(true);
+        }
+        if ["--- FAIL:", "--- PASS:", "--- SKIP:", "--- BENCH:"]
+            .iter()
+            .any(|f| text.starts_with(f))
+        {
+            self.found.program |= text.starts_with("--- FAIL:");
+            if self.region != Region::Test {
+                self.region = Region::TestTail;
+            }
+            return Some(true);
+        }
+        let verdict_line = ["FAIL", "PASS", "ok  \t", "ok      ", "?   \t"]
+            .iter()
+            .any(|f| text.starts_with(f));
+        if !indented && verdict_line {
+            self.end_of_package(text);
+        }
+        if !indented && (verdict_line || text.starts_with("exit status ")) {
+            self.found.program |= text.starts_with("FAIL") || text.starts_with("exit status ");
+            self.region = Region::Open;
+            return Some(verdict_line);
+        }
+        if !indented
+            && (text.starts_with("panic: ")
+                || text.starts_with("fatal error: ")
+                || (text.starts_with("goroutine ") && text.ends_with("]:")))
+        {
+            self.found.program = true;
+            if self.region != Region::Test {
+                self.region = Region::Panic;
+            }
+            return Some(true);
+        }
+        None
     }
 
     /// `FAIL<TAB>package<TAB>1.234s`: the tests of a package have run, and what was said since the
@@ -345,6 +429,7 @@ impl Reader {
             {
                 self.block = None;
             }
+            self.told.clear();
             for finding in self.found.faults.split_off(self.before_tests) {
                 let key = key(&finding.fault);
                 self.known.remove(&key);
@@ -430,6 +515,13 @@ impl Reader {
         let Some(mut block) = self.block.take() else {
             return;
         };
+        let by_itself = self.object == (None, None) && (self.loose.is_empty() || !block.ends_vcs());
+        if by_itself && let Some(told) = self.told.get(block.as_lines()) {
+            if let Some(finding) = told.and_then(|at| self.found.faults.get_mut(at)) {
+                finding.count += 1;
+            }
+            return;
+        }
         if !block.may_speak() {
             return;
         }
@@ -442,13 +534,14 @@ impl Reader {
         if block.ends_vcs() {
             block = block.behind(std::mem::take(&mut self.loose));
         }
-        let Some(reading) = block::read(&block, rules) else {
-            return;
-        };
-        self.add(reading);
+        let told = block::read(&block, rules).and_then(|reading| self.add(reading));
+        if by_itself && self.told.len() < TOLD_LIMIT {
+            self.told.insert(block.into_lines(), told);
+        }
     }
 
-    fn add(&mut self, reading: Reading) {
+    /// Keeps a fault, or counts it; where it stands.
+    fn add(&mut self, reading: Reading) -> Option<usize> {
         let Reading {
             mut fault,
             minor,
@@ -470,10 +563,10 @@ impl Reader {
             finding.count += 1;
             finding.minor &= minor;
             finding.go |= go;
-            return;
+            return Some(at);
         }
         if self.found.faults.len() >= FAULT_LIMIT {
-            return;
+            return None;
         }
         self.known.insert(key, self.found.faults.len());
         self.found.faults.push(Finding {
@@ -484,6 +577,7 @@ impl Reader {
             wrapper,
             go,
         });
+        Some(self.found.faults.len() - 1)
     }
 }
 
