@@ -63,7 +63,7 @@ variables! {
     /// The stall clock, in milliseconds: go is ended and tried again when nothing was read and nothing printed for so long.
     GOFIX_STALL_MS { values: "100 to 86400000", default: "30000", key: Some("stall_ms") }
 
-    /// The time that everything together may take, counted from the start: runs of go, waits, locks.
+    /// The time that everything together may take, counted from the start: runs of go, waits, locks. Nothing is tried again behind it; what still moves goes on.
     /// A duration as Go writes it (`10m`, `1h30m`, `90s`) or plain seconds.
     GOFIX_BUDGET { values: "duration or seconds, 1s to 24h", default: "10m", key: Some("budget") }
 
