@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_fault_of_the_dead_says_nothing_of_one_file() {
+    fn the_last_fault_of_the_dead_names_no_file() {
         paused(async {
             let breaker = breaker();
             let mut of_one = trouble();
@@ -311,14 +311,14 @@ mod tests {
                 status: 503,
                 reason: None,
                 content_type: None,
-                body: crate::relay::spool::Body::from_bytes("m is being built"),
+                body: crate::relay::spool::Body::from_bytes("down"),
             }));
             for _ in 0..5 {
                 breaker.enter().await.unwrap().failed(&of_one);
             }
             let last = breaker.enter().await.unwrap_err();
             let answer = last.answer.unwrap();
-            assert_eq!((last.url, answer.status, answer.body.len()), (None, 503, 0));
+            assert_eq!((last.url, answer.status, answer.body.len()), (None, 503, 4));
         });
     }
 

@@ -122,18 +122,12 @@ impl Trouble {
         self.kind == FaultKind::TlsHandshake && self.again == Again::Elsewhere
     }
 
-    /// What holds for every request to the host, without what was said of one
-    /// file.
+    /// What holds for every request to the host: neither the URL of one file nor
+    /// the time that was named for it. The server's words stay, go shows them.
     pub(crate) fn of_the_host(&self) -> Self {
         Self {
             url: None,
             retry_after: None,
-            answer: self.answer.as_ref().map(|answer| {
-                Box::new(Answer {
-                    body: Body::from_bytes(""),
-                    ..Answer::clone(answer)
-                })
-            }),
             ..self.clone()
         }
     }
