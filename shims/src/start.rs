@@ -44,11 +44,6 @@ impl StartState {
         state
     }
 
-    /// SIGPIPE was ignored when gofix started.
-    pub fn sigpipe_was_ignored(&self) -> bool {
-        self.sigpipe_ignored
-    }
-
     /// Descriptor `fd` (0, 1 or 2) was closed when gofix started.
     pub fn was_closed(&self, fd: usize) -> bool {
         self.closed.get(fd).copied().unwrap_or(false)
