@@ -14,6 +14,7 @@ use crate::diagnose::FaultKind;
 use crate::policy::route::Sep;
 use crate::report::Event;
 
+use super::ahead::{Ahead, Next};
 use super::breaker::{Breaker, Entry, Limits, Pass};
 use super::budget::Budget;
 use super::client::{Client, Exchange, Origin, Pace};
@@ -132,6 +133,7 @@ pub(crate) struct Fetcher {
     flights: Mutex<HashMap<(usize, String), Weak<Flight>>>,
     /// Who answered for a checksum database in an element's place.
     sumdb_homes: Mutex<HashMap<(usize, String), Arc<Upstream>>>,
+    ahead: Ahead,
 }
 
 #[derive(Debug, Default)]
@@ -234,6 +236,7 @@ impl Fetcher {
             listener,
             flights: Mutex::default(),
             sumdb_homes: Mutex::default(),
+            ahead: Ahead::default(),
         }
     }
 
@@ -241,7 +244,7 @@ impl Fetcher {
     /// the same time share one fetch; when the one whose request it was goes
     /// away, the next takes it over.
     pub(crate) async fn fetch(
-        &self,
+        self: &Arc<Self>,
         element: usize,
         wanted: &Wanted,
         agent: Option<&HeaderValue>,
@@ -270,11 +273,15 @@ impl Fetcher {
     }
 
     async fn fetch_within_budget(
-        &self,
+        self: &Arc<Self>,
         element: usize,
         wanted: &Wanted,
         agent: Option<&HeaderValue>,
     ) -> Outcome {
+        if let Some(answer) = self.asked_ahead(element, wanted, agent).await {
+            self.ledger.healed(&wanted.path);
+            return Outcome::Answer(answer);
+        }
         let mut missed = Missed {
             trouble: Trouble::nobody(FaultKind::Timeout, "context deadline exceeded"),
             met: Met::Spent,
@@ -291,6 +298,9 @@ impl Fetcher {
         if let Some((answer, by)) = found {
             self.ledger.healed(&wanted.path);
             if answer.status == 200 {
+                if Arc::ptr_eq(upstream, &by) {
+                    self.ahead.served(element, wanted);
+                }
                 self.remember_sumdb(element, wanted, upstream, by);
             }
             return Outcome::Answer(answer);
@@ -301,6 +311,54 @@ impl Fetcher {
             Some(answer) => Outcome::Answer(*answer),
             None => Outcome::Fault(id),
         }
+    }
+
+    /// What was asked for before go did; what go will want next is asked for
+    /// meanwhile.
+    async fn asked_ahead(
+        self: &Arc<Self>,
+        element: usize,
+        wanted: &Wanted,
+        agent: Option<&HeaderValue>,
+    ) -> Option<Answer> {
+        let coming = self.ahead.claim(element, wanted);
+        while let Some(next) = self.ahead.hire(element) {
+            let agent = agent.cloned();
+            tokio::spawn(Arc::clone(self).ask_ahead(element, next, agent));
+        }
+        let patience = self.rules.patience;
+        coming?.answer(patience.quiet.min(patience.stall)).await
+    }
+
+    async fn ask_ahead(self: Arc<Self>, element: usize, first: Next, agent: Option<HeaderValue>) {
+        let mut next = Some(first);
+        while let Some(Next { wanted, mut taker }) = next {
+            let answer = tokio::select! {
+                biased;
+                answer = self.ask_once(element, &wanted, agent.as_ref()) => answer,
+                () = taker.gone() => None,
+            };
+            if let Some(answer) = answer {
+                taker.give(answer);
+            }
+            next = self.ahead.next(element);
+        }
+    }
+
+    /// Asks an element's proxy for a file that go has not asked for.
+    async fn ask_once(&self, number: usize, wanted: &Wanted, agent: Option<&HeaderValue>) -> Option<Answer> {
+        let [(upstream, sep)] = self.elements.get(number)?.own.steps.as_slice() else {
+            return None;
+        };
+        if self.budget.is_too_late(Duration::ZERO) {
+            return None;
+        }
+        let mut step = Step::new(upstream, *sep, self.rules.patience);
+        let asked = self.try_step(&mut step, wanted, agent, false).await;
+        if asked.as_ref().is_err_and(Trouble::asks_for_less) {
+            self.ahead.stop(number);
+        }
+        asked.ok()
     }
 
     /// Asks the element and, where that ends in a fault, the routes behind it.
@@ -333,6 +391,9 @@ impl Fetcher {
                 Err(trouble) => {
                     if own {
                         missed.trouble = trouble.clone();
+                        if trouble.asks_for_less() {
+                            self.ahead.stop(number);
+                        }
                     }
                     if own && trouble.again == Again::Nowhere {
                         return None;
@@ -749,18 +810,7 @@ impl Tried {
             steps: lane
                 .steps
                 .iter()
-                .map(|(upstream, sep)| Step {
-                    upstream: Arc::clone(upstream),
-                    sep: *sep,
-                    partial: None,
-                    best: 0,
-                    no_ranges: false,
-                    unannounced: None,
-                    unconfirmed: false,
-                    patience,
-                    doublings: 0,
-                    asked: 0,
-                })
+                .map(|(upstream, sep)| Step::new(upstream, *sep, patience))
                 .collect(),
             tries: 0,
             content: 0,
@@ -814,6 +864,21 @@ impl Tried {
 }
 
 impl Step {
+    fn new(upstream: &Arc<Upstream>, sep: Sep, patience: Patience) -> Self {
+        Self {
+            upstream: Arc::clone(upstream),
+            sep,
+            partial: None,
+            best: 0,
+            no_ranges: false,
+            unannounced: None,
+            unconfirmed: false,
+            patience,
+            doublings: 0,
+            asked: 0,
+        }
+    }
+
     fn held(&self) -> u64 {
         self.partial.as_ref().map_or(0, |partial| partial.spool.len())
     }

@@ -12,6 +12,7 @@
 //! whose host name is not ASCII is left to go; names are resolved by the
 //! system's resolver even where go would use its own.
 
+mod ahead;
 mod breaker;
 mod budget;
 mod client;
@@ -244,7 +245,7 @@ impl Relay {
             host,
             in_front: setup.in_front,
             waiting: Arc::clone(&waiting),
-            fetcher: fetcher(setup, spool, plan.elements, Arc::clone(&names.ledger)),
+            fetcher: Arc::new(fetcher(setup, spool, plan.elements, Arc::clone(&names.ledger))),
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -36,7 +36,7 @@ pub(crate) struct Door {
     pub(crate) host: String,
     /// 200 or 404 only: the user's list stands behind the relay.
     pub(crate) in_front: bool,
-    pub(crate) fetcher: Fetcher,
+    pub(crate) fetcher: Arc<Fetcher>,
     /// Requests of go that wait for their answer.
     pub(crate) waiting: Arc<AtomicUsize>,
 }

@@ -105,6 +105,11 @@ impl Trouble {
         self
     }
 
+    /// The server has asked for fewer requests.
+    pub(crate) fn asks_for_less(&self) -> bool {
+        self.kind == FaultKind::RateLimit || self.retry_after.is_some()
+    }
+
     /// The same, met in the body.
     pub(crate) fn in_body(mut self) -> Self {
         self.phase = Phase::Read;

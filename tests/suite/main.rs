@@ -8,6 +8,7 @@ mod managers;
 mod people;
 mod rehearse;
 mod relay;
+mod relay_ahead;
 mod relay_limits;
 mod repair;
 mod shim;
