@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Kind, Module, Rule, When};
 use nix::fcntl::OFlag;
@@ -14,12 +14,11 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
+use crate::support::wait::{LIMIT, expect_closed, wait_for_request, wait_until};
 use crate::support::{Run, Running, Sandbox, child_of, real_go};
 
 const A: &str = "example.com/a";
 const REPORT: &str = "report.jsonl";
-/// Far longer than a test may take.
-const LIMIT: Duration = Duration::from_secs(60);
 
 fn proxy_with(rules: impl IntoIterator<Item = Rule>) -> FaultProxy {
     let catalogue = Catalogue::new().with(Module::new(A, "v1.0.0"));
@@ -45,34 +44,6 @@ fn send(pid: i32, number: i32) {
     // SAFETY: a plain system call.
     let rc = unsafe { libc::kill(pid, number) };
     assert_eq!(rc, 0, "signal {number} to {pid}");
-}
-
-/// Looks until it is so: there is nothing to wait on for a file.
-#[track_caller]
-fn wait_until(mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + LIMIT;
-    while !is_so() {
-        assert!(Instant::now() < end, "it did not come to that");
-        std::thread::yield_now();
-    }
-}
-
-/// Waits until a request stands at a proxy and is not answered.
-#[track_caller]
-fn wait_for_request(proxy: &FaultProxy) {
-    assert!(proxy.wait_for(LIMIT, |requests| {
-        requests
-            .iter()
-            .any(|request| request.fault.is_some() && request.took.is_none())
-    }));
-}
-
-/// Every connection that was made has ended.
-#[track_caller]
-fn expect_closed(proxy: &FaultProxy) {
-    assert!(proxy.wait_for(LIMIT, |requests| {
-        requests.iter().all(|request| request.took.is_some())
-    }));
 }
 
 fn reported(sandbox: &Sandbox, event: &str) -> bool {

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::Seek as _;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use gofix::faultproxy::{Catalogue, Door, Fault, FaultProxy, Framing, Kind, Module, Rule, SumDb};
 use nix::sys::signal::Signal;
 
+use crate::support::wait::wait_until;
 use crate::support::{Outcome, Run, Sandbox, gofix_exe, real_go, shim_exe, toolchain, tree};
 
 const A: &str = "example.com/a";
@@ -498,15 +501,6 @@ fn a_signal_during_the_wait_ends_it() {
     );
 }
 
-/// Looks until it is so: there is nothing to wait on for a file.
-fn wait_until(mut is_so: impl FnMut() -> bool) {
-    let end = std::time::Instant::now() + Duration::from_secs(60);
-    while !is_so() {
-        assert!(std::time::Instant::now() < end, "it did not come to that");
-        std::thread::yield_now();
-    }
-}
-
 #[test]
 fn a_held_lock_is_named_and_waited_for_no_longer_than_the_budget() {
     let proxy = proxy_with([]);
@@ -525,21 +519,70 @@ fn a_held_lock_is_named_and_waited_for_no_longer_than_the_budget() {
     );
 }
 
+/// The status of a command, and what it wrote to a file that is its stdout and its stderr.
+fn into_one_file(sandbox: &Sandbox, mut run: Run) -> (ExitStatus, String) {
+    let path = sandbox.path("both");
+    let file = File::create(&path).unwrap();
+    run.command.stdout(file.try_clone().unwrap()).stderr(file);
+    let status = run.command.status().unwrap();
+    (status, fs::read_to_string(path).unwrap())
+}
+
 #[test]
 fn one_file_for_both_streams_keeps_the_order() {
     let proxy = proxy_with([]);
     let sandbox = to_download(&proxy);
     sandbox.plain_go(&["mod", "download"]).output().expect_code(0);
-    let both = |run: Run| {
-        let path = sandbox.path("both");
-        let file = File::create(&path).unwrap();
-        let mut run = run;
-        run.command.stdout(file.try_clone().unwrap()).stderr(file);
-        let status = run.command.status().unwrap();
-        (status, fs::read_to_string(path).unwrap())
-    };
     let args = &["list", "-deps", "./nosuch", "./...", "fmt"];
-    assert_eq!(both(sandbox.go(args)), both(sandbox.plain_go(args)));
+    assert_eq!(
+        into_one_file(&sandbox, sandbox.go(args)),
+        into_one_file(&sandbox, sandbox.plain_go(args))
+    );
+}
+
+/// JSON for stdout and text for stderr, as a CI log gets both.
+#[test]
+fn one_file_keeps_the_order_of_json_and_text() {
+    let proxy = proxy_with([]);
+    let sandbox = to_download(&proxy).shared_build_cache();
+    sandbox.write(
+        "good/good.go",
+        "package good\n\nimport \"fmt\"\n\nfunc F() { fmt.Printf(\"%d\", \"a\") }\n",
+    );
+    sandbox.write("bad/bad.go", "package bad\n\nvar x int = \"a\"\n");
+    sandbox.plain_go(&["mod", "download"]).output().expect_code(0);
+    for args in [
+        &["vet", "-json", "./good"][..],
+        &["vet", "-json", "./bad"],
+        &["vet", "-json", "-p=1", "./good", "./bad"],
+        &["build", "-json", "./bad"],
+        &["list", "-e", "-json=ImportPath", "./bad", "./nosuch"],
+    ] {
+        let plain = into_one_file(&sandbox, sandbox.plain_go(args));
+        for relay in ["off", "on"] {
+            let run = sandbox.go(args).env("GOFIX_RELAY", relay);
+            assert_eq!(into_one_file(&sandbox, run), plain, "{args:?} {relay}");
+        }
+    }
+}
+
+/// What stands in stdin is for whoever reads it next.
+#[test]
+fn stdin_is_left_as_it_is() {
+    let proxy = proxy_with([Rule::new(Fault::ResetBeforeHeader).on(Kind::Mod).first(1)]);
+    let sandbox = to_download(&proxy);
+    sandbox.write("words", "for the next\n");
+    for args in [
+        &["mod", "download"][..],
+        &["list", "-m", "all"],
+        &["mod", "verify"],
+    ] {
+        let mut words = File::open(sandbox.project().join("words")).unwrap();
+        let mut run = sandbox.go(args);
+        run.command.stdin(words.try_clone().unwrap());
+        run.output().expect_code(0);
+        assert_eq!(words.stream_position().unwrap(), 0, "{args:?}");
+    }
 }
 
 #[test]

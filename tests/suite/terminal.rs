@@ -5,15 +5,14 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::ExitStatus;
-use std::time::{Duration, Instant};
 
 use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Kind, Module, Rule};
 
 use crate::support::pty::Pty;
+use crate::support::wait::{expect_closed, wait_for_request, wait_until};
 use crate::support::{Run, Sandbox, real_go};
 
 const A: &str = "example.com/a";
-const LIMIT: Duration = Duration::from_secs(60);
 
 fn catalogue() -> Catalogue {
     Catalogue::new().with(Module::new(A, "v1.0.0"))
@@ -45,22 +44,6 @@ fn without_gofix(run: Run) -> Run {
     run.env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", real.display()))
 }
 
-#[track_caller]
-fn wait_for_request(proxy: &FaultProxy) {
-    assert!(proxy.wait_for(LIMIT, |requests| {
-        requests
-            .iter()
-            .any(|request| request.fault.is_some() && request.took.is_none())
-    }));
-}
-
-#[track_caller]
-fn expect_closed(proxy: &FaultProxy) {
-    assert!(proxy.wait_for(LIMIT, |requests| {
-        requests.iter().all(|request| request.took.is_some())
-    }));
-}
-
 /// The state letters of the processes in a sandbox that are go or gofix.
 fn states(sandbox: &Sandbox) -> Vec<char> {
     let state = |pid: i32| {
@@ -70,15 +53,6 @@ fn states(sandbox: &Sandbox) -> Vec<char> {
         rest.trim_start().chars().next().filter(|_| ours)
     };
     sandbox.processes().into_iter().filter_map(state).collect()
-}
-
-#[track_caller]
-fn wait_until(mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + LIMIT;
-    while !is_so() {
-        assert!(Instant::now() < end, "it did not come to that");
-        std::thread::yield_now();
-    }
 }
 
 /// Presses a key while go stands in a download that stalls; how it ended.
@@ -404,13 +378,14 @@ fn a_terminal_that_goes_away_takes_go_with_it() {
     sandbox.expect_nobody();
 }
 
-/// git asks on the terminal, whatever stands on descriptors 0 to 2, and the clock leaves it the time to be answered.
-#[test]
-fn a_password_prompt_is_answered() {
+/// A sandbox in which git asks for a password the first time; `None` where this machine has no git.
+fn with_a_git_that_asks() -> Option<Sandbox> {
     let sandbox = Sandbox::new()
         .env("GOPROXY", "direct")
         .env("GOFIX_STALL_MS", "300")
         .env("GIT_TERMINAL_PROMPT", "1")
+        .env("TERM", "xterm")
+        .env("PS1", "ready> ")
         .importing(&["example.com/a.git"]);
     // A repository on this disk in the place of the one that asks for a password.
     let repository = sandbox.path("repository");
@@ -420,8 +395,7 @@ fn a_password_prompt_is_answered() {
         .run("/bin/sh")
         .args(["-c", make, repository.to_str().unwrap()]);
     if made.output().code() != Some(0) {
-        // No git on this machine.
-        return;
+        return None;
     }
     let script = format!(
         "#!/bin/sh\nif [ ! -e {asked} ]; then touch {asked}\n\
@@ -432,6 +406,15 @@ fn a_password_prompt_is_answered() {
         asked = sandbox.path("asked").display(),
     );
     crate::support::write_program(&sandbox.path("shims/git"), &script);
+    Some(sandbox)
+}
+
+/// git asks on the terminal, whatever stands on descriptors 0 to 2, and the clock leaves it the time to be answered.
+#[test]
+fn a_password_prompt_is_answered() {
+    let Some(sandbox) = with_a_git_that_asks() else {
+        return;
+    };
     let mut terminal = Pty::spawn(sandbox.go(&["get", "example.com/a.git@v1.0.0"]));
     terminal.expect("password?");
     terminal.type_text("secret\n");
@@ -439,6 +422,33 @@ fn a_password_prompt_is_answered() {
     assert_eq!(status.code(), Some(0), "{shown}");
     assert!(shown.contains("added example.com/a.git v1.0.0"), "{shown}");
     assert!(!shown.contains("secret"), "{shown}");
+    sandbox.expect_nobody();
+}
+
+/// A prompt in the background stops the whole job, as it does with plain go, and in front it is answered.
+#[test]
+fn a_password_prompt_in_the_background_waits_for_fg() {
+    if !Path::new("/bin/bash").exists() {
+        return;
+    }
+    let Some(sandbox) = with_a_git_that_asks() else {
+        return;
+    };
+    let mut shell = shell(&sandbox);
+    shell.type_text("go get example.com/a.git@v1.0.0 &\n");
+    shell.expect("ready> ");
+    wait_until(|| {
+        let states = states(&sandbox);
+        states.len() >= 2 && states.iter().all(|state| *state == 'T')
+    });
+    shell.type_text("fg\n");
+    shell.expect("password?");
+    shell.type_text("secret\n");
+    shell.expect("added example.com/a.git v1.0.0");
+    shell.expect("ready> ");
+    shell.type_text("exit $?\n");
+    let (status, shown) = shell.wait();
+    assert_eq!(status.code(), Some(0), "{shown}");
     sandbox.expect_nobody();
 }
 

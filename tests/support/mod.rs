@@ -7,6 +7,7 @@
 
 pub(crate) mod measured;
 pub(crate) mod pty;
+pub(crate) mod wait;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
