@@ -16,14 +16,10 @@ use gofix_shim::{HandOver, Invocation, RealGo, SearchEnv, StartState, Treatment,
 
 use crate::config::Flags;
 
-/// For tests: taken for the name that gofix was called by.
-const TEST_ARG0: &str = "__GOFIX_TEST_ARG0";
-
 /// Runs gofix with the arguments of the process, the name of the program first, and returns its exit status.
 pub fn main(args: Vec<OsString>, start: &StartState) -> i32 {
     let mut args = args.into_iter();
-    let name = args.next();
-    let name = std::env::var_os(TEST_ARG0).or(name).unwrap_or_default();
+    let name = args.next().unwrap_or_default();
     let args: Vec<OsString> = args.collect();
     let status = if let Some(hand_over) = HandOver::read(&args) {
         take_over(&hand_over, start)

@@ -18,6 +18,7 @@ pub mod diagnose;
 pub mod doctor;
 pub mod entry;
 pub mod env_vars;
+mod errno;
 pub mod faultproxy;
 pub mod goenv;
 mod offline;

@@ -32,7 +32,7 @@ use super::trouble::Answer;
 use super::wanted::{Kind, Wanted, is_canonical};
 
 /// Files of one element asked for at the same time.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 8;
 /// Files asked for that go has not come for, beyond as many as it did take.
 const SPARE: usize = 8;
 /// Requests of go from which its way through the modules is known.

@@ -1062,7 +1062,7 @@ fn cut(spool: Spool, wanted: &Wanted, limit: u64) -> Result<Spool, Trouble> {
 fn spool_trouble(err: &std::io::Error) -> Trouble {
     Trouble::new(
         FaultKind::Disk,
-        format!("spool of the relay: {}", super::trouble::errno_text(err)),
+        format!("spool of the relay: {}", crate::errno::text(err)),
     )
     .then(Again::Nowhere)
 }

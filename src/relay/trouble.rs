@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::diagnose::FaultKind;
+use crate::errno;
 
 use super::spool::Body;
 
@@ -153,22 +154,9 @@ pub(crate) struct Ends {
     pub(crate) peer: SocketAddr,
 }
 
-/// Go's text of an errno: as the C library's, with a small letter.
-pub(crate) fn errno_text(err: &io::Error) -> String {
-    let text = err.to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text);
-    let mut chars = text.chars();
-    match chars.next() {
-        Some(first) if chars.as_str().starts_with(|c: char| !c.is_uppercase()) => {
-            first.to_lowercase().chain(chars).collect()
-        }
-        _ => text.to_owned(),
-    }
-}
-
 /// `dial tcp A: connect: connection refused`.
 pub(crate) fn dial_trouble(address: SocketAddr, err: &io::Error) -> Trouble {
-    let text = format!("dial tcp {address}: connect: {}", errno_text(err));
+    let text = format!("dial tcp {address}: connect: {}", errno::text(err));
     Trouble::nobody(FaultKind::Connect, text)
 }
 
@@ -178,8 +166,8 @@ pub(crate) fn io_trouble(err: &io::Error, ends: Option<Ends>, in_body: bool) -> 
         return super::tls::trouble(tls);
     }
     let at = |call: &str, verb: &str| match ends {
-        Some(Ends { local, peer }) => format!("{call} tcp {local}->{peer}: {verb}: {}", errno_text(err)),
-        None => format!("{call} tcp: {verb}: {}", errno_text(err)),
+        Some(Ends { local, peer }) => format!("{call} tcp {local}->{peer}: {verb}: {}", errno::text(err)),
+        None => format!("{call} tcp: {verb}: {}", errno::text(err)),
     };
     match err.kind() {
         io::ErrorKind::UnexpectedEof => Trouble::new(FaultKind::Eof, eof(in_body)),
@@ -312,7 +300,7 @@ mod tests {
 
     #[test]
     fn the_words_of_the_kernel() {
-        let text = |code| errno_text(&io::Error::from_raw_os_error(code));
+        let text = |code| errno::text(&io::Error::from_raw_os_error(code));
         assert_eq!(text(libc::ECONNREFUSED), "connection refused");
         assert_eq!(text(libc::EHOSTUNREACH), "no route to host");
         assert_eq!(text(libc::ENETUNREACH), "network is unreachable");

@@ -668,9 +668,7 @@ impl<'a> Session<'a> {
         if outcome.stdout.delivered() == 0 {
             return End::Exec;
         }
-        let text = error.to_string();
-        let text = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
-        let words = format!("write /dev/stdout: {text}\n");
+        let words = format!("write /dev/stdout: {}\n", crate::errno::text(error));
         // Where stderr is full as well nobody can be told.
         drop(write_all(io::stderr().as_fd(), words.as_bytes()));
         End::Code(1)
