@@ -21,11 +21,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use semver::Version;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::trouble::Answer;
@@ -35,6 +35,8 @@ use super::wanted::{Kind, Wanted, is_canonical};
 const AT_ONCE: usize = 8;
 /// Files asked for that go has not come for, beyond as many as it did take.
 const SPARE: usize = 8;
+/// And never more than this.
+const MOST: usize = 256;
 /// Requests of go from which its way through the modules is known.
 const CERTAIN: usize = 2;
 /// An `.info` has a few hundred bytes. A longer one is not kept.
@@ -59,6 +61,8 @@ struct Element {
     /// Files asked for that go has not come for.
     spare: usize,
     workers: usize,
+    /// There may be more to ask for.
+    more: Arc<Notify>,
     stopped: bool,
 }
 
@@ -150,12 +154,13 @@ impl Ahead {
         }
     }
 
-    /// Room for one more that asks ahead: it calls [`Ahead::next`] until there
-    /// is nothing more.
+    /// The first file for one more that asks ahead, where there is room for
+    /// one; it goes on with [`Ahead::next`]. One who waits is called otherwise.
     pub(crate) fn hire(&self, element: usize) -> Option<Next> {
         let mut elements = self.elements();
         let element = elements.get_mut(&element)?;
         if element.workers == AT_ONCE {
+            element.more.notify_one();
             return None;
         }
         let next = element.next()?;
@@ -163,16 +168,24 @@ impl Ahead {
         Some(next)
     }
 
-    /// The next file to ask for, behind the one that go asked for last. Who
-    /// gets none stops.
-    pub(crate) fn next(&self, element: usize) -> Option<Next> {
-        let mut elements = self.elements();
-        let element = elements.get_mut(&element)?;
-        let next = element.next();
-        if next.is_none() {
-            element.workers -= 1;
+    /// The next file to ask for, behind the one that go asked for last, as soon
+    /// as there is one. Who asks ahead stays for good: tasks that come and go
+    /// between answers that are kept would leave holes in the heap.
+    pub(crate) async fn next(&self, element: usize) -> Next {
+        loop {
+            let more = {
+                let mut elements = self.elements();
+                let element = elements.entry(element).or_default();
+                if let Some(next) = element.next() {
+                    // What made room for one may have made it for two.
+                    element.more.notify_one();
+                    return next;
+                }
+                Arc::clone(&element.more)
+            };
+            // A call that came in between is kept.
+            more.notified().await;
         }
-        next
     }
 
     /// The proxy has asked for fewer requests.
@@ -183,7 +196,7 @@ impl Ahead {
 
 impl Element {
     fn next(&mut self) -> Option<Next> {
-        if self.stopped || self.asked < CERTAIN || self.spare >= self.taken + SPARE {
+        if self.stopped || self.asked < CERTAIN || self.spare >= (self.taken + SPARE).min(MOST) {
             return None;
         }
         let behind = (Bound::Excluded(self.at.as_str()), Bound::Unbounded);
@@ -238,6 +251,9 @@ fn canonical(version: &str) -> Option<Version> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
     use super::super::clock::paused;
     use super::super::spool::Body;
     use super::*;
@@ -276,7 +292,7 @@ mod tests {
         assert!(ahead.hire(0).is_none());
         assert!(ask(&ahead, 6).is_none());
         assert_eq!(ahead.hire(0).unwrap().wanted.path, "m07/@v/v1.0.0.info");
-        assert_eq!(ahead.next(0).unwrap().wanted.path, "m08/@v/v1.0.0.info");
+        assert_eq!(ahead.hire(0).unwrap().wanted.path, "m08/@v/v1.0.0.info");
         // Of another element nothing is known.
         assert!(ahead.hire(1).is_none());
     }
@@ -300,20 +316,48 @@ mod tests {
         assert!(ahead.hire(0).is_none());
     }
 
+    /// Those who ask, each with a file, and who gets one more at once.
+    fn all(ahead: &Ahead) -> usize {
+        let hired = std::iter::from_fn(|| ahead.hire(0)).count();
+        let next = || match pin!(ahead.next(0)).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(next) => Some(next),
+            Poll::Pending => None,
+        };
+        hired + std::iter::from_fn(next).count()
+    }
+
     #[test]
-    fn no_more_than_a_few_at_once_and_a_few_more_than_are_taken() {
+    fn no_more_than_a_few_more_than_are_taken() {
         let ahead = hundred();
         ask(&ahead, 0);
         ask(&ahead, 1);
-        let mut flying: Vec<Next> = std::iter::from_fn(|| ahead.hire(0)).collect();
-        assert_eq!(flying.len(), AT_ONCE);
-        flying.extend(std::iter::from_fn(|| ahead.next(0)));
-        assert_eq!(flying.len(), SPARE);
+        assert_eq!(all(&ahead), SPARE);
         // One that is taken makes room for itself and for one more.
         assert!(ask(&ahead, 2).is_some());
-        assert!(ahead.hire(0).is_some());
-        assert!(ahead.next(0).is_some());
-        assert!(ahead.next(0).is_none());
+        assert_eq!(all(&ahead), 2);
+        // One that nobody asked for does not.
+        assert!(ask(&ahead, 50).is_none());
+        assert_eq!(all(&ahead), 0);
+    }
+
+    #[test]
+    fn who_waits_is_called_when_there_is_more() {
+        paused(async {
+            let ahead = hundred();
+            ask(&ahead, 0);
+            ask(&ahead, 1);
+            assert_eq!(all(&ahead), SPARE);
+            let waiting = async { (ahead.next(0).await, ahead.next(0).await) };
+            let asking = async {
+                tokio::task::yield_now().await;
+                ask(&ahead, 2);
+                ahead.hire(0)
+            };
+            let ((first, second), hired) = tokio::join!(waiting, asking);
+            assert_eq!(first.wanted.path, "m10/@v/v1.0.0.info");
+            assert_eq!(second.wanted.path, "m11/@v/v1.0.0.info");
+            assert!(hired.is_none());
+        });
     }
 
     #[test]
@@ -380,8 +424,8 @@ mod tests {
         ask(&ahead, 1);
         assert!(ahead.hire(0).is_some());
         ahead.stop(0);
-        assert!(ahead.next(0).is_none());
+        assert_eq!(all(&ahead), 0);
         ask(&ahead, 10);
-        assert!(ahead.hire(0).is_none());
+        assert_eq!(all(&ahead), 0);
     }
 }

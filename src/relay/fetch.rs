@@ -331,8 +331,9 @@ impl Fetcher {
     }
 
     async fn ask_ahead(self: Arc<Self>, element: usize, first: Next, agent: Option<HeaderValue>) {
-        let mut next = Some(first);
-        while let Some(Next { wanted, mut taker }) = next {
+        let mut next = first;
+        loop {
+            let Next { wanted, mut taker } = next;
             let answer = tokio::select! {
                 biased;
                 answer = self.ask_once(element, &wanted, agent.as_ref()) => answer,
@@ -341,7 +342,7 @@ impl Fetcher {
             if let Some(answer) = answer {
                 taker.give(answer);
             }
-            next = self.ahead.next(element);
+            next = self.ahead.next(element).await;
         }
     }
 
