@@ -9,107 +9,153 @@
 //! of the very proxy that served the go.mod, and handed over when go comes for
 //! them.
 //!
-//! Asked ahead is once and no more: whatever comes to nothing is forgotten, and
-//! go's own request is made as if nobody had asked before. So nothing that go
-//! does not ask for can fail.
+//! A request made ahead is the first try of go's own where go comes for it, with
+//! the same clocks and with what its fault says of the proxy. Where go does not
+//! come for it, it was none: its faults are not counted and nobody hears of them.
 //!
 //! Known to be imperfect: a go.mod with two blocks of requirements is gone
 //! through block by block, so that what the second holds is fetched some time
 //! before its use, or, where that is too much, not ahead; modules that are
 //! loaded and not looked at (the tests of others need them) are asked for in
-//! vain, never more often than [`SPARE`] more than what go took.
+//! vain, never more often than go asked by itself and [`SPARE`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use semver::Version;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, timeout_at};
 
 use super::trouble::Answer;
 use super::wanted::{Kind, Wanted, is_canonical};
 
 /// Files of one element asked for at the same time.
 const AT_ONCE: usize = 8;
-/// Files asked for that go has not come for, beyond as many as it did take.
+/// Files asked for that go has not come for, beyond as many as it asked for.
 const SPARE: usize = 8;
 /// And never more than this.
 const MOST: usize = 256;
 /// Requests of go from which its way through the modules is known.
 const CERTAIN: usize = 2;
-/// An `.info` has a few hundred bytes. A longer one is not kept.
+/// Faults in a row from which nothing is asked ahead until go has an answer.
+const FAULTS: u32 = 3;
+/// An `.info` has a few hundred bytes. A longer one is not kept, nor one whose
+/// header is strange.
 const LONGEST: u64 = 16 << 10;
+const LONGEST_TYPE: usize = 256;
 
-/// What is known of the elements of one list, by their number.
-#[derive(Debug, Default)]
-pub(crate) struct Ahead {
-    elements: Mutex<HashMap<usize, Element>>,
+/// What is known of the elements of one list, by their number. `F` is what is
+/// left of a request that failed.
+#[derive(Debug)]
+pub(crate) struct Ahead<F> {
+    elements: Mutex<HashMap<usize, Element<F>>>,
 }
 
-#[derive(Debug, Default)]
-struct Element {
+#[derive(Debug)]
+struct Element<F> {
     /// By module path: the version that is selected, as far as go has seen.
-    modules: BTreeMap<String, Module>,
+    modules: BTreeMap<String, Module<F>>,
+    /// Every `.info` that go has asked for.
+    seen: HashSet<String>,
     /// The module that go asked for last.
     at: String,
     /// Requests of go for what is in `modules`.
     asked: usize,
-    /// Files that go has taken, or would have had they come.
-    taken: usize,
     /// Files asked for that go has not come for.
     spare: usize,
     workers: usize,
     /// There may be more to ask for.
     more: Arc<Notify>,
+    faults: u32,
     stopped: bool,
 }
 
 #[derive(Debug)]
-struct Module {
+struct Module<F> {
     version: Version,
     /// The path of its `.info` on the wire.
     path: String,
-    state: State,
+    state: State<F>,
 }
 
 #[derive(Debug)]
-enum State {
+enum State<F> {
     Known,
-    Coming(Coming),
+    Coming(Coming<F>),
     /// Go has asked for it.
     Done,
 }
 
 /// A file that was asked for ahead.
 #[derive(Debug)]
-pub(crate) struct Coming {
-    since: Instant,
-    answer: oneshot::Receiver<Answer>,
+pub(crate) struct Coming<F> {
+    claimed: Arc<AtomicBool>,
+    what: oneshot::Receiver<Came<F>>,
 }
+
+/// What comes of a request that was made ahead.
+pub(crate) type Came<F> = Result<Answer, F>;
 
 /// A file to ask for now.
 #[derive(Debug)]
-pub(crate) struct Next {
+pub(crate) struct Next<F> {
     pub(crate) wanted: Wanted,
-    pub(crate) taker: Taker,
+    pub(crate) taker: Taker<F>,
 }
 
 /// Where a file goes that was asked for ahead.
 #[derive(Debug)]
-pub(crate) struct Taker(oneshot::Sender<Answer>);
+pub(crate) struct Taker<F> {
+    claimed: Arc<AtomicBool>,
+    what: oneshot::Sender<Came<F>>,
+}
 
-impl Ahead {
-    fn elements(&self) -> MutexGuard<'_, HashMap<usize, Element>> {
+impl<F> Default for Ahead<F> {
+    fn default() -> Self {
+        Self {
+            elements: Mutex::default(),
+        }
+    }
+}
+
+impl<F> Default for Element<F> {
+    fn default() -> Self {
+        Self {
+            modules: BTreeMap::new(),
+            seen: HashSet::new(),
+            at: String::new(),
+            asked: 0,
+            spare: 0,
+            workers: 0,
+            more: Arc::default(),
+            faults: 0,
+            stopped: false,
+        }
+    }
+}
+
+impl<F> Ahead<F> {
+    fn elements(&self) -> MutexGuard<'_, HashMap<usize, Element<F>>> {
         self.elements.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A go.mod was served.
+    /// Go was given a file by the element's own proxy.
     pub(crate) fn served(&self, element: usize, wanted: &Wanted) {
-        if wanted.kind != Kind::Mod {
-            return;
+        match wanted.kind {
+            Kind::Mod => self.served_mod(element, wanted),
+            Kind::Info => {
+                if let Some(element) = self.elements().get_mut(&element) {
+                    element.faults = 0;
+                    element.more.notify_one();
+                }
+            }
+            _ => {}
         }
+    }
+
+    fn served_mod(&self, element: usize, wanted: &Wanted) {
         let (Some(module), Some(version), Some(stem)) = (
             &wanted.module,
             wanted.version.as_deref().and_then(canonical),
@@ -118,26 +164,32 @@ impl Ahead {
             return;
         };
         let mut elements = self.elements();
-        let modules = &mut elements.entry(element).or_default().modules;
-        let selected = modules.get(module).is_some_and(|known| known.version >= version);
-        if !selected {
-            let next = Module {
-                version,
-                path: format!("{stem}.info"),
-                state: State::Known,
-            };
-            modules.insert(module.clone(), next);
+        let element = elements.entry(element).or_default();
+        let known = element.modules.get(module);
+        if known.is_some_and(|known| known.version >= version) {
+            return;
+        }
+        let path = format!("{stem}.info");
+        let state = match element.seen.contains(&path) {
+            true => State::Done,
+            false => State::Known,
+        };
+        let next = Module { version, path, state };
+        let before = element.modules.insert(module.clone(), next);
+        if before.is_some_and(|before| matches!(before.state, State::Coming(_))) {
+            element.spare -= 1;
         }
     }
 
     /// Go asks for a file: what has been asked for ahead of it, if anything.
-    pub(crate) fn claim(&self, element: usize, wanted: &Wanted) -> Option<Coming> {
+    pub(crate) fn claim(&self, element: usize, wanted: &Wanted) -> Option<Coming<F>> {
         if wanted.kind != Kind::Info {
             return None;
         }
         let name = wanted.module.as_ref()?;
         let mut elements = self.elements();
-        let element = elements.get_mut(&element)?;
+        let element = elements.entry(element).or_default();
+        element.seen.insert(wanted.path.clone());
         let module = element.modules.get_mut(name)?;
         if module.path != wanted.path {
             return None;
@@ -147,7 +199,7 @@ impl Ahead {
         match std::mem::replace(&mut module.state, State::Done) {
             State::Coming(coming) => {
                 element.spare -= 1;
-                element.taken += 1;
+                coming.claimed.store(true, Ordering::Relaxed);
                 Some(coming)
             }
             State::Known | State::Done => None,
@@ -156,7 +208,7 @@ impl Ahead {
 
     /// The first file for one more that asks ahead, where there is room for
     /// one; it goes on with [`Ahead::next`]. One who waits is called otherwise.
-    pub(crate) fn hire(&self, element: usize) -> Option<Next> {
+    pub(crate) fn hire(&self, element: usize) -> Option<Next<F>> {
         let mut elements = self.elements();
         let element = elements.get_mut(&element)?;
         if element.workers == AT_ONCE {
@@ -171,7 +223,7 @@ impl Ahead {
     /// The next file to ask for, behind the one that go asked for last, as soon
     /// as there is one. Who asks ahead stays for good: tasks that come and go
     /// between answers that are kept would leave holes in the heap.
-    pub(crate) async fn next(&self, element: usize) -> Next {
+    pub(crate) async fn next(&self, element: usize) -> Next<F> {
         loop {
             let more = {
                 let mut elements = self.elements();
@@ -188,15 +240,23 @@ impl Ahead {
         }
     }
 
+    /// A request made ahead went well, or did not.
+    pub(crate) fn went(&self, element: usize, well: bool) {
+        let mut elements = self.elements();
+        let faults = &mut elements.entry(element).or_default().faults;
+        *faults = if well { 0 } else { *faults + 1 };
+    }
+
     /// The proxy has asked for fewer requests.
     pub(crate) fn stop(&self, element: usize) {
         self.elements().entry(element).or_default().stopped = true;
     }
 }
 
-impl Element {
-    fn next(&mut self) -> Option<Next> {
-        if self.stopped || self.asked < CERTAIN || self.spare >= (self.taken + SPARE).min(MOST) {
+impl<F> Element<F> {
+    fn next(&mut self) -> Option<Next<F>> {
+        let most = (self.asked + SPARE).min(MOST);
+        if self.stopped || self.faults >= FAULTS || self.asked < CERTAIN || self.spare >= most {
             return None;
         }
         let behind = (Bound::Excluded(self.at.as_str()), Bound::Unbounded);
@@ -205,39 +265,52 @@ impl Element {
             .range_mut::<str, _>(behind)
             .find(|(_, module)| matches!(module.state, State::Known))?;
         let wanted = Wanted::parse(&module.path)?;
-        let (answer, coming) = oneshot::channel();
+        let (give, take) = oneshot::channel();
+        let claimed = Arc::<AtomicBool>::default();
         module.state = State::Coming(Coming {
-            since: Instant::now(),
-            answer: coming,
+            claimed: Arc::clone(&claimed),
+            what: take,
         });
         self.spare += 1;
-        Some(Next {
-            wanted,
-            taker: Taker(answer),
-        })
+        let taker = Taker { claimed, what: give };
+        Some(Next { wanted, taker })
     }
 }
 
-impl Taker {
-    /// Hands an answer over, where it is one that go can use.
-    pub(crate) fn give(self, answer: Answer) {
-        if answer.status == 200 && answer.body.len() <= LONGEST {
+impl<F> Taker<F> {
+    /// Hands over what came, where it is something that go's own request can
+    /// start from.
+    pub(crate) fn give(self, came: Came<F>) {
+        let keeps = came.as_ref().map_or(true, |answer| {
+            let usual = |value: &Vec<u8>| value.len() <= LONGEST_TYPE;
+            answer.status == 200
+                && answer.body.len() <= LONGEST
+                && answer.content_type.as_ref().is_none_or(usual)
+        });
+        if keeps {
             // Nobody takes it where go did not wait.
-            self.0.send(answer).ok();
+            self.what.send(came).ok();
         }
     }
 
-    /// Ends when nobody waits for the file any more.
-    pub(crate) async fn gone(&mut self) {
-        self.0.closed().await;
+    /// Ends when nobody waits for the file any more, and where nobody has begun
+    /// to in so long a time.
+    pub(crate) async fn gone(&mut self, patience: Duration) {
+        tokio::select! {
+            () = self.what.closed() => {}
+            () = tokio::time::sleep(patience) => {
+                if self.claimed.load(Ordering::Relaxed) {
+                    self.what.closed().await;
+                }
+            }
+        }
     }
 }
 
-impl Coming {
-    /// The file, where it is there or soon will be: `patience` after it was
-    /// asked for go's own request is made instead.
-    pub(crate) async fn answer(self, patience: Duration) -> Option<Answer> {
-        timeout_at(self.since + patience, self.answer).await.ok()?.ok()
+impl<F> Coming<F> {
+    /// What the request comes to; `None` where that is nothing of use.
+    pub(crate) async fn came(self) -> Option<Came<F>> {
+        self.what.await.ok()
     }
 }
 
@@ -258,6 +331,11 @@ mod tests {
     use super::super::spool::Body;
     use super::*;
 
+    /// What fails, fails with a word.
+    type Ahead = super::Ahead<&'static str>;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
     fn file(path: &str) -> Wanted {
         Wanted::parse(path).unwrap()
     }
@@ -271,7 +349,7 @@ mod tests {
         ahead
     }
 
-    fn ask(ahead: &Ahead, n: usize) -> Option<Coming> {
+    fn ask(ahead: &Ahead, n: usize) -> Option<Coming<&'static str>> {
         ahead.claim(0, &file(&format!("m{n:02}/@v/v1.0.0.info")))
     }
 
@@ -282,6 +360,20 @@ mod tests {
             content_type: None,
             body: Body::from_bytes(vec![b' '; len]),
         }
+    }
+
+    fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(value) => Some(value),
+            Poll::Pending => None,
+        }
+    }
+
+    /// The paths of what is asked for now.
+    fn all(ahead: &Ahead) -> Vec<Next<&'static str>> {
+        let mut all: Vec<_> = std::iter::from_fn(|| ahead.hire(0)).collect();
+        all.extend(std::iter::from_fn(|| now(ahead.next(0))));
+        all
     }
 
     #[test]
@@ -316,28 +408,45 @@ mod tests {
         assert!(ahead.hire(0).is_none());
     }
 
-    /// Those who ask, each with a file, and who gets one more at once.
-    fn all(ahead: &Ahead) -> usize {
-        let hired = std::iter::from_fn(|| ahead.hire(0)).count();
-        let next = || match pin!(ahead.next(0)).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(next) => Some(next),
-            Poll::Pending => None,
-        };
-        hired + std::iter::from_fn(next).count()
+    #[test]
+    fn what_go_has_is_not_asked_for() {
+        let ahead = hundred();
+        // As go get does: first the .info, then the go.mod.
+        ahead.claim(0, &file("m03/@v/v1.1.0.info"));
+        ahead.served(0, &file("m03/@v/v1.1.0.mod"));
+        ask(&ahead, 1);
+        ask(&ahead, 2);
+        assert_eq!(all(&ahead)[0].wanted.path, "m04/@v/v1.0.0.info");
     }
 
     #[test]
-    fn no_more_than_a_few_more_than_are_taken() {
+    fn no_more_than_a_few_more_than_go_asks_for() {
         let ahead = hundred();
         ask(&ahead, 0);
         ask(&ahead, 1);
-        assert_eq!(all(&ahead), SPARE);
+        let first = all(&ahead);
+        assert_eq!(first.len(), SPARE + 2);
         // One that is taken makes room for itself and for one more.
         assert!(ask(&ahead, 2).is_some());
-        assert_eq!(all(&ahead), 2);
-        // One that nobody asked for does not.
+        let second = all(&ahead);
+        assert_eq!(second.len(), 2);
+        // One that comes from elsewhere makes room for one.
         assert!(ask(&ahead, 50).is_none());
-        assert_eq!(all(&ahead), 0);
+        assert_eq!(all(&ahead)[0].wanted.path, "m51/@v/v1.0.0.info");
+    }
+
+    #[test]
+    fn a_higher_version_makes_another_useless() {
+        paused(async {
+            let ahead = hundred();
+            ask(&ahead, 0);
+            ask(&ahead, 1);
+            let mut flying = all(&ahead);
+            assert_eq!(all(&ahead).len(), 0);
+            ahead.served(0, &file("m02/@v/v1.1.0.mod"));
+            flying[0].taker.gone(PATIENCE).await;
+            assert_eq!(all(&ahead)[0].wanted.path, "m02/@v/v1.1.0.info");
+        });
     }
 
     #[test]
@@ -346,7 +455,7 @@ mod tests {
             let ahead = hundred();
             ask(&ahead, 0);
             ask(&ahead, 1);
-            assert_eq!(all(&ahead), SPARE);
+            let flying = all(&ahead);
             let waiting = async { (ahead.next(0).await, ahead.next(0).await) };
             let asking = async {
                 tokio::task::yield_now().await;
@@ -354,9 +463,10 @@ mod tests {
                 ahead.hire(0)
             };
             let ((first, second), hired) = tokio::join!(waiting, asking);
-            assert_eq!(first.wanted.path, "m10/@v/v1.0.0.info");
-            assert_eq!(second.wanted.path, "m11/@v/v1.0.0.info");
+            assert_eq!(first.wanted.path, "m12/@v/v1.0.0.info");
+            assert_eq!(second.wanted.path, "m13/@v/v1.0.0.info");
             assert!(hired.is_none());
+            drop(flying);
         });
     }
 
@@ -392,29 +502,60 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_is_handed_over_and_what_does_not_is_asked_for_again() {
+    fn what_comes_is_handed_over_once() {
+        let ahead = hundred();
+        ask(&ahead, 0);
+        ask(&ahead, 1);
+        let mut flying = all(&ahead).into_iter();
+        let [good, bad, long, failed, late] = std::array::from_fn(|_| flying.next().unwrap().taker);
+        good.give(Ok(answer(200, 3)));
+        bad.give(Ok(answer(404, 3)));
+        long.give(Ok(answer(200, 1 << 20)));
+        failed.give(Err("a fault"));
+        let came = |n| now(ask(&ahead, n).unwrap().came());
+        assert_eq!(came(2).unwrap().unwrap().unwrap().body.len(), 3);
+        assert!(ask(&ahead, 2).is_none());
+        // Go's own request starts from the beginning.
+        assert!(came(3).unwrap().is_none());
+        assert!(came(4).unwrap().is_none());
+        // Or from the fault.
+        assert_eq!(came(5).unwrap().unwrap().unwrap_err(), "a fault");
+        assert!(came(6).is_none());
+        drop(late);
+    }
+
+    #[test]
+    fn what_go_waits_for_is_not_given_up() {
         paused(async {
-            let patience = Duration::from_secs(3);
             let ahead = hundred();
             ask(&ahead, 0);
             ask(&ahead, 1);
-            let mut flying = std::iter::from_fn(|| ahead.hire(0));
-            let [good, bad, long, late] = std::array::from_fn(|_| flying.next().unwrap().taker);
-            good.give(answer(200, 3));
-            bad.give(answer(404, 3));
-            long.give(answer(200, 1 << 20));
-            let taken = async |n| ask(&ahead, n).unwrap().answer(patience).await;
-            assert_eq!(taken(2).await.unwrap().body.len(), 3);
-            // Taken once.
-            assert!(ask(&ahead, 2).is_none());
-            assert!(taken(3).await.is_none());
-            assert!(taken(4).await.is_none());
-            let start = Instant::now();
-            assert!(taken(5).await.is_none());
-            assert_eq!(start.elapsed(), patience);
-            let mut late = late;
-            late.gone().await;
+            let mut flying = all(&ahead).into_iter();
+            let [mut wanted, mut passed] = std::array::from_fn(|_| flying.next().unwrap().taker);
+            let coming = ask(&ahead, 2);
+            passed.gone(PATIENCE).await;
+            let waits = tokio::time::timeout(10 * PATIENCE, wanted.gone(PATIENCE)).await;
+            assert!(waits.is_err());
+            drop(coming);
+            wanted.gone(PATIENCE).await;
         });
+    }
+
+    #[test]
+    fn a_proxy_that_fails_is_left_to_go_until_it_answers() {
+        let ahead = hundred();
+        ask(&ahead, 0);
+        ask(&ahead, 1);
+        for well in [false, false, true, false, false] {
+            ahead.went(0, well);
+        }
+        assert!(ahead.hire(0).is_some());
+        ahead.went(0, false);
+        assert!(all(&ahead).is_empty());
+        ask(&ahead, 10);
+        assert!(all(&ahead).is_empty());
+        ahead.served(0, &file("m10/@v/v1.0.0.info"));
+        assert_eq!(all(&ahead)[0].wanted.path, "m11/@v/v1.0.0.info");
     }
 
     #[test]
@@ -424,8 +565,9 @@ mod tests {
         ask(&ahead, 1);
         assert!(ahead.hire(0).is_some());
         ahead.stop(0);
-        assert_eq!(all(&ahead), 0);
+        assert!(all(&ahead).is_empty());
         ask(&ahead, 10);
-        assert_eq!(all(&ahead), 0);
+        ahead.served(0, &file("m10/@v/v1.0.0.info"));
+        assert!(all(&ahead).is_empty());
     }
 }

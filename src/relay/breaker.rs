@@ -89,11 +89,7 @@ impl Breaker {
             return Entry::Dead(Box::new(last.clone()));
         }
         let Some(probe_at) = state.probe_at else {
-            return Entry::Open(Pass {
-                breaker: self,
-                probe: false,
-                since: Instant::now(),
-            });
+            return Entry::Open(self.entered(Instant::now()));
         };
         if state.probing || Instant::now() < probe_at {
             return Entry::Busy;
@@ -104,6 +100,23 @@ impl Breaker {
             probe: true,
             since: Instant::now(),
         })
+    }
+
+    /// Leave for a request that nobody waits for: of an upstream that is well.
+    pub(crate) fn enter_well(&self) -> Option<Pass<'_>> {
+        let state = self.state();
+        let well = state.dead.is_none() && state.probe_at.is_none() && state.silent.is_none();
+        drop(state);
+        well.then(|| self.entered(Instant::now()))
+    }
+
+    /// Leave, after the fact, for a request that began at `since`.
+    pub(crate) fn entered(&self, since: Instant) -> Pass<'_> {
+        Pass {
+            breaker: self,
+            probe: false,
+            since,
+        }
     }
 
     /// The fault that made the upstream silent, where it is.

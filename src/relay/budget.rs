@@ -7,7 +7,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// The end of the budget, and what has moved.
 #[derive(Debug)]
@@ -52,6 +52,14 @@ impl Budget {
     pub(crate) fn is_too_late(&self, wait: Duration) -> bool {
         self.deadline
             .is_some_and(|deadline| Instant::now() + wait >= deadline)
+    }
+
+    /// Ends with the budget.
+    pub(crate) async fn over(&self) {
+        match self.deadline {
+            Some(deadline) => sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Does the work of one request; `None` where the budget ends it.

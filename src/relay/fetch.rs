@@ -14,7 +14,7 @@ use crate::diagnose::FaultKind;
 use crate::policy::route::Sep;
 use crate::report::Event;
 
-use super::ahead::{Ahead, Next};
+use super::ahead::{Ahead, Coming, Next};
 use super::breaker::{Breaker, Entry, Limits, Pass};
 use super::budget::Budget;
 use super::client::{Client, Exchange, Origin, Pace};
@@ -133,7 +133,7 @@ pub(crate) struct Fetcher {
     flights: Mutex<HashMap<(usize, String), Weak<Flight>>>,
     /// Who answered for a checksum database in an element's place.
     sumdb_homes: Mutex<HashMap<(usize, String), Arc<Upstream>>>,
-    ahead: Ahead,
+    ahead: Ahead<Box<Failed>>,
 }
 
 #[derive(Debug, Default)]
@@ -165,6 +165,7 @@ struct Tried {
     last: Option<Trouble>,
 }
 
+#[derive(Debug)]
 struct Step {
     upstream: Arc<Upstream>,
     sep: Sep,
@@ -181,6 +182,27 @@ struct Step {
     patience: Patience,
     doublings: u32,
     asked: u32,
+    /// Go has not asked for it yet, and nobody is told of it.
+    unheard: bool,
+}
+
+/// What came of asking a proxy once.
+#[derive(Debug)]
+struct Asking {
+    since: Instant,
+    took: Duration,
+    /// Bytes of body.
+    moved: u64,
+    result: Result<Answer, Trouble>,
+    /// Left for another route before anything came of it.
+    left: bool,
+}
+
+/// A request made ahead that came to nothing.
+#[derive(Debug)]
+struct Failed {
+    step: Step,
+    tried: Asking,
 }
 
 /// The part of a body that has arrived.
@@ -278,15 +300,13 @@ impl Fetcher {
         wanted: &Wanted,
         agent: Option<&HeaderValue>,
     ) -> Outcome {
-        if let Some(answer) = self.asked_ahead(element, wanted, agent).await {
-            self.ledger.healed(&wanted.path);
-            return Outcome::Answer(answer);
-        }
+        let coming = self.ahead.claim(element, wanted);
+        self.go_ahead(element, agent);
         let mut missed = Missed {
             trouble: Trouble::nobody(FaultKind::Timeout, "context deadline exceeded"),
             met: Met::Spent,
         };
-        let work = self.fetch_by_routes(element, wanted, agent, &mut missed);
+        let work = self.fetch_by_routes(element, wanted, agent, coming, &mut missed);
         let found = self.budget.hold(work).await.flatten();
         let own = self
             .elements
@@ -313,53 +333,89 @@ impl Fetcher {
         }
     }
 
-    /// What was asked for before go did; what go will want next is asked for
-    /// meanwhile.
-    async fn asked_ahead(
-        self: &Arc<Self>,
-        element: usize,
-        wanted: &Wanted,
-        agent: Option<&HeaderValue>,
-    ) -> Option<Answer> {
-        let coming = self.ahead.claim(element, wanted);
+    /// Sees to it that what go will want next is asked for meanwhile.
+    fn go_ahead(self: &Arc<Self>, element: usize, agent: Option<&HeaderValue>) {
         while let Some(next) = self.ahead.hire(element) {
             let agent = agent.cloned();
             tokio::spawn(Arc::clone(self).ask_ahead(element, next, agent));
         }
-        let patience = self.rules.patience;
-        coming?.answer(patience.quiet.min(patience.stall)).await
     }
 
-    async fn ask_ahead(self: Arc<Self>, element: usize, first: Next, agent: Option<HeaderValue>) {
+    async fn ask_ahead(
+        self: Arc<Self>,
+        element: usize,
+        first: Next<Box<Failed>>,
+        agent: Option<HeaderValue>,
+    ) {
         let mut next = first;
         loop {
             let Next { wanted, mut taker } = next;
-            let answer = tokio::select! {
+            let came = tokio::select! {
                 biased;
-                answer = self.ask_once(element, &wanted, agent.as_ref()) => answer,
-                () = taker.gone() => None,
+                came = self.ask_once(element, &wanted, agent.as_ref()) => came,
+                () = taker.gone(self.rules.patience.stall) => None,
+                () = self.budget.over() => None,
             };
-            if let Some(answer) = answer {
-                taker.give(answer);
+            let well = matches!(&came, Some(Ok(answer)) if answer.status == 200);
+            self.ahead.went(element, well);
+            if let Some(came) = came {
+                taker.give(came);
             }
             next = self.ahead.next(element).await;
         }
     }
 
-    /// Asks an element's proxy for a file that go has not asked for.
-    async fn ask_once(&self, number: usize, wanted: &Wanted, agent: Option<&HeaderValue>) -> Option<Answer> {
+    /// Asks an element's proxy for a file that go has not asked for, as long as
+    /// the proxy is well.
+    async fn ask_once(
+        &self,
+        number: usize,
+        wanted: &Wanted,
+        agent: Option<&HeaderValue>,
+    ) -> Option<Result<Answer, Box<Failed>>> {
         let [(upstream, sep)] = self.elements.get(number)?.own.steps.as_slice() else {
             return None;
         };
-        if self.budget.is_too_late(Duration::ZERO) {
-            return None;
-        }
+        let pass = upstream.breaker.enter_well()?;
         let mut step = Step::new(upstream, *sep, self.rules.patience);
-        let asked = self.try_step(&mut step, wanted, agent, false).await;
-        if asked.as_ref().is_err_and(Trouble::asks_for_less) {
+        step.unheard = true;
+        let tried = self.ask(&mut step, wanted, agent, false).await;
+        step.unheard = false;
+        if tried.result.as_ref().is_err_and(Trouble::asks_for_less) {
             self.ahead.stop(number);
         }
-        asked.ok()
+        if tried.result.is_ok() {
+            return self.settle(&mut step, pass, wanted, tried).ok().map(Ok);
+        }
+        Some(Err(Box::new(Failed { step, tried })))
+    }
+
+    /// The first try, where it was made ahead. `may_wait` as for
+    /// [`Fetcher::walk`].
+    async fn came(
+        &self,
+        coming: Coming<Box<Failed>>,
+        lane: &mut Tried,
+        wanted: &Wanted,
+        may_wait: bool,
+    ) -> Option<Result<Found, Trouble>> {
+        let step = lane.steps.first_mut()?;
+        let upstream = Arc::clone(&step.upstream);
+        let came = tokio::select! {
+            biased;
+            came = coming.came() => came?,
+            _ = upstream.breaker.silenced(), if !may_wait => return None,
+        };
+        Some(match came {
+            Ok(answer) => Ok((answer, upstream)),
+            Err(failed) => {
+                let Failed { step: failed, tried } = *failed;
+                *step = failed;
+                let pass = upstream.breaker.entered(tried.since);
+                self.settle(step, pass, wanted, tried)
+                    .map(|answer| (answer, Arc::clone(&upstream)))
+            }
+        })
     }
 
     /// Asks the element and, where that ends in a fault, the routes behind it.
@@ -369,6 +425,7 @@ impl Fetcher {
         number: usize,
         wanted: &Wanted,
         agent: Option<&HeaderValue>,
+        mut coming: Option<Coming<Box<Failed>>>,
         missed: &mut Missed,
     ) -> Option<Found> {
         let element = self.elements.get(number)?;
@@ -386,7 +443,15 @@ impl Fetcher {
                     .any(|(at, lane)| at != current && !lane.done && lane.tries == 0);
             let lane = lanes.get_mut(current)?;
             let mut elsewhere = true;
-            match self.walk(lane, wanted, agent, !others).await {
+            let first = match coming.take() {
+                Some(coming) => self.came(coming, lane, wanted, !others).await,
+                None => None,
+            };
+            let walked = match first {
+                Some(walked) => walked,
+                None => self.walk(lane, wanted, agent, !others).await,
+            };
+            match walked {
                 Ok(found) if own || outranks_a_fault(wanted, &found.0) => return Some(found),
                 Ok(_) => lane.done = true,
                 Err(trouble) => {
@@ -496,24 +561,37 @@ impl Fetcher {
     ) -> Result<Answer, Trouble> {
         let upstream = Arc::clone(&step.upstream);
         let pass = enter(&upstream.breaker, may_wait).await?;
+        let tried = self.ask(step, wanted, agent, may_wait).await;
+        self.settle(step, pass, wanted, tried)
+    }
+
+    /// Asks a proxy once, and nothing but that.
+    async fn ask(
+        &self,
+        step: &mut Step,
+        wanted: &Wanted,
+        agent: Option<&HeaderValue>,
+        may_wait: bool,
+    ) -> Asking {
+        let upstream = Arc::clone(&step.upstream);
         let url = upstream.base.below(&wanted.path);
         step.asked += 1;
-        let started = Instant::now();
+        let since = Instant::now();
         let before = step.held();
         let asked = Asked {
             url: &url,
             agent,
             wanted,
         };
+        let mut left = false;
         let result = loop {
             let headers = request_headers(agent, step.partial.as_ref());
             let header = tokio::select! {
                 biased;
                 header = self.client.get(&url, &headers, step.patience) => header,
                 trouble = upstream.breaker.silenced(), if !may_wait => {
-                    let left = Err(trouble.then(Again::Here));
-                    self.tell(&url, step.asked, started.elapsed(), &left, 0);
-                    return left;
+                    left = true;
+                    break Err(trouble.then(Again::Here));
                 }
             };
             let result = match header {
@@ -531,10 +609,30 @@ impl Fetcher {
                 break result;
             }
         };
-        let moved = step.held().saturating_sub(before);
+        Asking {
+            since,
+            took: since.elapsed(),
+            moved: step.held().saturating_sub(before),
+            result,
+            left,
+        }
+    }
+
+    /// Tells what came of asking, and lets the proxy's breaker know.
+    fn settle(
+        &self,
+        step: &mut Step,
+        pass: Pass<'_>,
+        wanted: &Wanted,
+        tried: Asking,
+    ) -> Result<Answer, Trouble> {
+        let url = step.upstream.base.below(&wanted.path);
+        self.tell(&url, step.asked, tried.took, &tried.result, tried.moved);
+        if tried.left {
+            return tried.result;
+        }
         let progress = step.takes_progress();
-        self.tell(&url, step.asked, started.elapsed(), &result, moved);
-        match &result {
+        match &tried.result {
             Ok(_) => pass.answered(),
             Err(trouble) => {
                 let counts = trouble.phase != Phase::Content && trouble.again != Again::Nowhere;
@@ -545,7 +643,7 @@ impl Fetcher {
                 }
             }
         }
-        result.map_err(|mut trouble| {
+        tried.result.map_err(|mut trouble| {
             if trouble.kind == FaultKind::Timeout && step.doublings < DOUBLINGS {
                 step.patience = step.patience.doubled();
                 step.doublings += 1;
@@ -554,7 +652,7 @@ impl Fetcher {
                 trouble.again = Again::Elsewhere;
             }
             if trouble.is_refused_tls() {
-                upstream.refused.store(true, Ordering::Relaxed);
+                step.upstream.refused.store(true, Ordering::Relaxed);
             }
             trouble.progress = progress;
             trouble
@@ -735,6 +833,9 @@ impl Fetcher {
 
     /// Tells of a connection whose place another has taken.
     fn tell_silent(&self, url: &Url, step: &mut Step, silent: Duration, moved: u64) {
+        if step.unheard {
+            return;
+        }
         let trouble = Trouble::nobody(
             FaultKind::Timeout,
             format!(
@@ -877,6 +978,7 @@ impl Step {
             patience,
             doublings: 0,
             asked: 0,
+            unheard: false,
         }
     }
 

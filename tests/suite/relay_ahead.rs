@@ -10,24 +10,29 @@ use crate::support::Sandbox;
 const COUNT: usize = 30;
 /// As many requests as may turn out to be of no use, beyond as many as were.
 const SPARE: usize = 8;
+const AT_ONCE: usize = 8;
 
 fn name(n: usize) -> String {
     format!("example.com/m{n:02}")
 }
 
-/// Modules m00 to m29. Each of the even ones has a requirement for its tests that nobody else has.
+/// Modules m00 to m29. Each of the even ones needs three others for its tests, which nobody else does, and is too old
+/// for go to leave out what they need.
 fn catalogue() -> Catalogue {
+    let tests = |n: usize| (0..3).map(move |k| format!("{}/tests{k}", name(n)));
     let module = |n: usize| {
         let module = Module::new(name(n), "v1.0.0");
         match n % 2 {
-            0 => module.requires(format!("example.com/tests{n:02}"), "v1.0.0"),
+            0 => tests(n).fold(module.go("1.16"), |module, path| module.requires(path, "v1.0.0")),
             _ => module,
         }
     };
-    let tests = |n| Module::new(format!("example.com/tests{n:02}"), "v1.0.0");
-    Catalogue::new()
-        .with_all((0..COUNT).map(module))
-        .with_all((0..COUNT).step_by(2).map(tests))
+    Catalogue::new().with_all((0..COUNT).map(module)).with_all(
+        (0..COUNT)
+            .step_by(2)
+            .flat_map(tests)
+            .map(|path| Module::new(path, "v1.0.0")),
+    )
 }
 
 fn proxy_with(rules: impl IntoIterator<Item = Rule>) -> FaultProxy {
@@ -53,6 +58,16 @@ fn sandbox(proxy: &FaultProxy) -> Sandbox {
     );
     sandbox.write("go.mod", go_mod);
     sandbox.write("go.sum", catalogue().go_sum());
+    sandbox
+}
+
+/// The same in one block, in the order in which files are asked for ahead.
+fn in_one_block(sandbox: Sandbox) -> Sandbox {
+    let requires: String = (0..COUNT).map(|n| format!("\t{} v1.0.0\n", name(n))).collect();
+    sandbox.write(
+        "go.mod",
+        format!("module example.com/main\n\ngo 1.21\n\nrequire (\n{requires})\n"),
+    );
     sandbox
 }
 
@@ -82,13 +97,7 @@ fn the_next_are_asked_for_while_go_waits() {
         .module(&silent)
         .first(1);
     let proxy = proxy_with([rule]);
-    // The answers are there before go comes for them: all are in one block.
-    let sandbox = sandbox(&proxy);
-    let requires: String = (0..COUNT).map(|n| format!("\t{} v1.0.0\n", name(n))).collect();
-    sandbox.write(
-        "go.mod",
-        format!("module example.com/main\n\ngo 1.21\n\nrequire (\n{requires})\n"),
-    );
+    let sandbox = in_one_block(sandbox(&proxy));
     sandbox.go(&["mod", "download"]).output().expect_code(0);
     let infos = infos(&proxy);
     let at = |module: &str| -> Vec<usize> {
@@ -133,6 +142,7 @@ fn everything_is_as_without_it() {
         "{vain:?}"
     );
     assert!(vain.len() <= COUNT + SPARE, "{vain:?}");
+    assert!(vain.len() > SPARE, "there are 45 of them: {vain:?}");
     for (file, times) in &plain {
         assert_eq!(asked.get(file), Some(times), "{file}");
     }
@@ -140,7 +150,7 @@ fn everything_is_as_without_it() {
 }
 
 #[test]
-fn what_goes_wrong_ahead_is_asked_for_again_when_go_comes_for_it() {
+fn what_goes_wrong_ahead_is_the_first_try_of_what_go_asks_for() {
     for fault in [
         Fault::ResetBeforeHeader,
         Fault::CloseBody {
@@ -149,11 +159,49 @@ fn what_goes_wrong_ahead_is_asked_for_again_when_go_comes_for_it() {
         },
         Fault::Portal,
     ] {
-        let rules = (3..COUNT).map(|n| Rule::new(fault.clone()).on(Kind::Info).module(name(n)).first(1));
-        let proxy = proxy_with(rules);
-        let sandbox = sandbox(&proxy);
-        sandbox.go(&["mod", "download"]).output().expect_code(0);
+        let struck = |n| Rule::new(fault.clone()).on(Kind::Info).module(name(n)).first(1);
+        let proxy = proxy_with((3..COUNT).map(struck));
+        // Three faults in a row would close the proxy for as long as the test may last.
+        let sandbox = in_one_block(sandbox(&proxy));
+        sandbox.write("gofix.toml", "max_fails = 3\nfail_timeout = \"10m\"\n");
+        let config = sandbox.project().join("gofix.toml");
+        let sandbox = sandbox.env("GOFIX_CONFIG", config);
+        let outcome = sandbox.go(&["mod", "download"]).output().expect_code(0);
+        let infos = infos(&proxy);
+        for n in 3..COUNT {
+            let times = infos.iter().filter(|module| **module == name(n)).count();
+            assert_eq!(times, 2, "{}: {outcome}", name(n));
+        }
     }
+}
+
+#[test]
+fn faults_of_what_go_does_not_want_are_nobodys_business() {
+    let struck = |n| {
+        let path = format!("{}/tests0", name(n));
+        Rule::new(Fault::ResetBeforeHeader).on(Kind::Info).module(path)
+    };
+    let proxy = proxy_with((0..COUNT).step_by(2).map(struck));
+    let sandbox = in_one_block(sandbox(&proxy)).env("GOFIX_REPORT", "report.jsonl");
+    let outcome = sandbox.go(&["mod", "download"]).output().expect_code(0);
+    let were_struck = proxy.requests().iter().any(|request| request.fault.is_some());
+    assert!(were_struck, "{outcome}");
+    assert_eq!(outcome.stderr, "");
+    let report = sandbox.read("report.jsonl");
+    assert!(!report.contains("connection reset"), "{report}");
+}
+
+#[test]
+fn what_is_slow_is_asked_for_no_more_often_than_without_it() {
+    // Slower than the silence after which another connection is asked, and that is all.
+    let slow = Rule::new(Fault::Delay { ms: 1500 })
+        .on(Kind::Info)
+        .module(name(9));
+    let proxy = proxy_with([slow]);
+    let sandbox = in_one_block(sandbox(&proxy)).env("GOFIX_STALL_MS", "2000");
+    sandbox.go(&["mod", "download"]).output().expect_code(0);
+    let times = infos(&proxy).iter().filter(|module| **module == name(9)).count();
+    assert_eq!(times, 2);
 }
 
 #[test]
@@ -173,7 +221,7 @@ fn who_asks_for_fewer_requests_is_asked_for_none_ahead() {
         .iter()
         .filter(|module| module.contains("/tests"))
         .count();
-    assert!(vain <= 3, "{infos:?}");
+    assert!(vain < AT_ONCE, "{infos:?}");
 }
 
 #[test]
