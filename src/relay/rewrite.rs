@@ -18,6 +18,11 @@ use super::faults::{Ledger, STATUS, STATUS_WORDS};
 const READING: &[u8] = b"reading ";
 /// What `go -x` puts in front of the URL where it says a status.
 const TRACE: &[u8] = b"# get ";
+/// What a URL of the relay begins with.
+const SCHEME: &str = "http://";
+/// The same where go has put a URL together as a path: Go 1.21 does in
+/// `read "http:/HOST/@v/v1.0.0.zip": …` (modfetch/proxy.go).
+const SCHEME_JOINED: &str = "http:/";
 /// The longest URL that is waited for in whole.
 const URL_LIMIT: usize = 8 << 10;
 
@@ -106,17 +111,31 @@ impl Rewriter {
         out
     }
 
+    /// What stands behind the scheme in a URL of the relay.
+    fn host(&self) -> &str {
+        &self.names.prefix[SCHEME.len()..]
+    }
+
     /// Rewrites as much of `text` as is certain; says how much that is.
     fn scan(&self, text: &[u8], last: bool, out: &mut Vec<u8>) -> usize {
-        let prefix = self.names.prefix.as_bytes();
+        let host = self.host().as_bytes();
         let mut done = 0;
-        while let Some(at) = memmem::find(&text[done..], prefix).map(|at| at + done) {
+        while let Some(found) = memmem::find(&text[done..], host).map(|at| at + done) {
+            let scheme = [SCHEME, SCHEME_JOINED]
+                .into_iter()
+                .find(|scheme| text[done..found].ends_with(scheme.as_bytes()));
+            let Some(scheme) = scheme else {
+                out.extend_from_slice(&text[done..found + host.len()]);
+                done = found + host.len();
+                continue;
+            };
+            let at = found - scheme.len();
             let start = [READING, TRACE]
                 .iter()
                 .find(|lead| text[done..at].ends_with(lead))
                 .map_or(at, |lead| at - lead.len());
             out.extend_from_slice(&text[done..start]);
-            match self.place(text, start, at, last) {
+            match self.place(text, start, at, scheme, last) {
                 Some(place) => {
                     out.extend_from_slice(&place.text);
                     done = place.end;
@@ -133,7 +152,6 @@ impl Rewriter {
     /// The length of the longest end of `text` that may be the beginning of a
     /// text to replace.
     fn beginning(&self, text: &[u8]) -> usize {
-        let prefix = self.names.prefix.as_bytes();
         let longest = |needle: &[u8]| {
             (1..needle.len().min(text.len() + 1))
                 .rev()
@@ -142,23 +160,26 @@ impl Rewriter {
         };
         [READING, TRACE, b""]
             .iter()
-            .map(|lead| longest(&[lead, prefix].concat()))
+            .flat_map(|lead| {
+                [SCHEME, SCHEME_JOINED]
+                    .map(|scheme| [lead, scheme.as_bytes(), self.host().as_bytes()].concat())
+            })
+            .map(|needle| longest(&needle))
             .max()
             .unwrap_or(0)
     }
 
     /// What stands in place of the text from `start` on, whose URL begins at
     /// `at`. `None` where more of the stream is needed to say.
-    fn place(&self, text: &[u8], start: usize, at: usize, last: bool) -> Option<Place> {
-        let path = at + self.names.prefix.len();
+    fn place(&self, text: &[u8], start: usize, at: usize, scheme: &str, last: bool) -> Option<Place> {
+        let path = at + scheme.len() + self.host().len();
         let url_end = text[path..]
             .iter()
             .position(|b| ends_url(*b))
             .map(|len| path + len);
         let all = || (last || text.len() - at > URL_LIMIT).then_some(text.len());
         let url_end = url_end.or_else(all)?;
-        let own = &text[at..url_end];
-        let Some(url) = self.upstream(own) else {
+        let Some(url) = self.upstream(&text[path..url_end], scheme) else {
             // The token without an element: left as it is.
             return Some(Place {
                 text: text[start..url_end].to_vec(),
@@ -192,15 +213,18 @@ impl Rewriter {
         }
     }
 
-    /// The upstream's URL for one of the relay's.
-    fn upstream(&self, own: &[u8]) -> Option<String> {
-        let rest = std::str::from_utf8(own.get(self.names.prefix.len()..)?).ok()?;
+    /// The upstream's URL for one of the relay's: what follows the token.
+    fn upstream(&self, rest: &[u8], scheme: &str) -> Option<String> {
+        let rest = std::str::from_utf8(rest).ok()?;
         let (number, path) = match rest.find('/') {
             Some(slash) => rest.split_at(slash),
             None => (rest, ""),
         };
         let base = self.names.bases.get(number.parse::<usize>().ok()?)?;
-        Some(format!("{base}{path}"))
+        Some(match scheme {
+            SCHEME_JOINED => format!("{}{path}", base.replacen("://", ":/", 1)),
+            _ => format!("{base}{path}"),
+        })
     }
 
     /// Reads `: 599 relay fault N`.
@@ -339,6 +363,15 @@ mod tests {
 
     #[test]
     fn urls() {
+        // As Go 1.21 writes it.
+        check(
+            "read \"http:/127.0.0.1:4321/0123456789abcdef/0/@v/v1.0.0.zip\": unexpected EOF",
+            "read \"https:/proxy.example/go/@v/v1.0.0.zip\": unexpected EOF",
+        );
+        check(
+            "http:127.0.0.1:4321/0123456789abcdef/0",
+            "http:127.0.0.1:4321/0123456789abcdef/0",
+        );
         check("nothing here, reading on\n", "nothing here, reading on\n");
         check(
             "go: m@v1.0.0: reading OWN/0/m/@v/v1.0.0.mod: 503 Service Unavailable\n",

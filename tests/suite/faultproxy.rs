@@ -7,7 +7,7 @@ use gofix::faultproxy::{Catalogue, Door, Fault, FaultProxy, Framing, Kind, Modul
 use nix::sys::signal::Signal;
 
 use crate::support::pty::Pty;
-use crate::support::{Sandbox, certificate, tree, two_modules};
+use crate::support::{Sandbox, certificate, go_minor, tree, two_modules};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const A: (&str, &str) = ("example.com/a", "v1.0.0");
@@ -317,7 +317,9 @@ fn https_and_http2_serve_modules_and_faults() {
         (Some(Fault::EndlessHeaders), Some("PROTOCOL_ERROR")),
         (Some(status(503, None)), Some("503 Service Unavailable")),
     ];
-    for (fault, words) in cases {
+    // Go 1.21 asks again and again after a GOAWAY, without end.
+    let ends = |fault: &Option<Fault>| !matches!(fault, Some(Fault::Goaway { .. })) || go_minor() > 21;
+    for (fault, words) in cases.into_iter().filter(|(fault, _)| ends(fault)) {
         let rules = fault.clone().map(|fault| Rule::new(fault).on(Kind::Zip));
         let proxy = FaultProxy::builder(catalogue())
             .tls(tls.clone())

@@ -188,6 +188,15 @@ fn go_never_meets_the_fault() {
     }
 }
 
+/// Go 1.21 leaves the module out of the URL of a body that breaks, and a slash where it is a zip's. The relay has the
+/// words of later ones.
+fn with_whole_urls(text: &str, proxy: &FaultProxy) -> String {
+    let host = proxy.address();
+    let whole = format!("http://{host}/example.com/a/@v/");
+    text.replace(&format!("http://{host}/@v/"), &whole)
+        .replace(&format!("http:/{host}/@v/"), &whole)
+}
+
 /// The words of a fault that outlasts the tries are those that go has itself.
 #[test]
 fn the_words_are_those_of_go() {
@@ -234,10 +243,14 @@ fn the_words_are_those_of_go() {
                 let of_go = plain(proxy.url(), &requiring_a(), args);
                 let of_relay = through(&relay, &requiring_a(), args);
                 assert_eq!(of_relay.code(), of_go.code(), "{name} {kind:?}");
-                assert_eq!(of_relay.stderr, of_go.stderr, "{name} {kind:?} {args:?}");
+                assert_eq!(
+                    of_relay.stderr,
+                    with_whole_urls(&of_go.stderr, &proxy),
+                    "{name} {kind:?} {args:?}"
+                );
                 assert_eq!(
                     comparable(&of_relay.stdout),
-                    comparable(&of_go.stdout),
+                    comparable(&with_whole_urls(&of_go.stdout, &proxy)),
                     "{name} {kind:?} {args:?}"
                 );
             }

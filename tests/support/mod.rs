@@ -390,6 +390,21 @@ pub(crate) fn two_modules(ballast: usize) -> Catalogue {
         .with(Module::new("example.com/Upper/b", "v1.1.0").ballast(ballast))
 }
 
+/// The second number of the real go's version: 21 for go1.21.13.
+pub(crate) fn go_minor() -> u32 {
+    let version = Command::new(real_go())
+        .args(["env", "GOVERSION"])
+        .env("GOTOOLCHAIN", "local")
+        .output()
+        .expect("go runs");
+    let version = String::from_utf8_lossy(&version.stdout).into_owned();
+    let minor = version.split('.').nth(1).map(str::trim);
+    let digits = minor.map(|minor| minor.trim_end_matches(|c: char| !c.is_ascii_digit()));
+    digits
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or_else(|| panic!("a version of go: {version}"))
+}
+
 /// A toolchain go1.99.0 for this machine, as a module; its go says its version, whatever it is asked.
 pub(crate) fn toolchain() -> Module {
     let platform = match (std::env::consts::OS, std::env::consts::ARCH) {
