@@ -77,15 +77,8 @@ struct Module<F> {
     version: Version,
     /// The path of its `.info` on the wire.
     path: String,
-    state: State<F>,
-}
-
-#[derive(Debug)]
-enum State<F> {
-    Known,
-    Coming(Coming<F>),
-    /// Go has asked for it.
-    Done,
+    /// Asked for ahead, and go has not come for it.
+    coming: Option<Coming<F>>,
 }
 
 /// A file that was asked for ahead.
@@ -169,14 +162,13 @@ impl<F> Ahead<F> {
         if known.is_some_and(|known| known.version >= version) {
             return;
         }
-        let path = format!("{stem}.info");
-        let state = match element.seen.contains(&path) {
-            true => State::Done,
-            false => State::Known,
+        let next = Module {
+            version,
+            path: format!("{stem}.info"),
+            coming: None,
         };
-        let next = Module { version, path, state };
         let before = element.modules.insert(module.clone(), next);
-        if before.is_some_and(|before| matches!(before.state, State::Coming(_))) {
+        if before.is_some_and(|before| before.coming.is_some()) {
             element.spare -= 1;
         }
     }
@@ -196,14 +188,10 @@ impl<F> Ahead<F> {
         }
         element.at.clone_from(name);
         element.asked += 1;
-        match std::mem::replace(&mut module.state, State::Done) {
-            State::Coming(coming) => {
-                element.spare -= 1;
-                coming.claimed.store(true, Ordering::Relaxed);
-                Some(coming)
-            }
-            State::Known | State::Done => None,
-        }
+        let coming = module.coming.take()?;
+        element.spare -= 1;
+        coming.claimed.store(true, Ordering::Relaxed);
+        Some(coming)
     }
 
     /// The first file for one more that asks ahead, where there is room for
@@ -263,11 +251,11 @@ impl<F> Element<F> {
         let (_, module) = self
             .modules
             .range_mut::<str, _>(behind)
-            .find(|(_, module)| matches!(module.state, State::Known))?;
+            .find(|(_, module)| module.coming.is_none() && !self.seen.contains(&module.path))?;
         let wanted = Wanted::parse(&module.path)?;
         let (give, take) = oneshot::channel();
         let claimed = Arc::<AtomicBool>::default();
-        module.state = State::Coming(Coming {
+        module.coming = Some(Coming {
             claimed: Arc::clone(&claimed),
             what: take,
         });

@@ -189,6 +189,7 @@ struct Step {
 /// What came of asking a proxy once.
 #[derive(Debug)]
 struct Asking {
+    url: Url,
     since: Instant,
     took: Duration,
     /// Bytes of body.
@@ -385,7 +386,7 @@ impl Fetcher {
             self.ahead.stop(number);
         }
         if tried.result.is_ok() {
-            return self.settle(&mut step, pass, wanted, tried).ok().map(Ok);
+            return self.settle(&mut step, pass, tried).ok().map(Ok);
         }
         Some(Err(Box::new(Failed { step, tried })))
     }
@@ -396,7 +397,6 @@ impl Fetcher {
         &self,
         coming: Coming<Box<Failed>>,
         lane: &mut Tried,
-        wanted: &Wanted,
         may_wait: bool,
     ) -> Option<Result<Found, Trouble>> {
         let step = lane.steps.first_mut()?;
@@ -412,7 +412,7 @@ impl Fetcher {
                 let Failed { step: failed, tried } = *failed;
                 *step = failed;
                 let pass = upstream.breaker.entered(tried.since);
-                self.settle(step, pass, wanted, tried)
+                self.settle(step, pass, tried)
                     .map(|answer| (answer, Arc::clone(&upstream)))
             }
         })
@@ -444,7 +444,7 @@ impl Fetcher {
             let lane = lanes.get_mut(current)?;
             let mut elsewhere = true;
             let first = match coming.take() {
-                Some(coming) => self.came(coming, lane, wanted, !others).await,
+                Some(coming) => self.came(coming, lane, !others).await,
                 None => None,
             };
             let walked = match first {
@@ -562,7 +562,7 @@ impl Fetcher {
         let upstream = Arc::clone(&step.upstream);
         let pass = enter(&upstream.breaker, may_wait).await?;
         let tried = self.ask(step, wanted, agent, may_wait).await;
-        self.settle(step, pass, wanted, tried)
+        self.settle(step, pass, tried)
     }
 
     /// Asks a proxy once, and nothing but that.
@@ -610,6 +610,7 @@ impl Fetcher {
             }
         };
         Asking {
+            url,
             since,
             took: since.elapsed(),
             moved: step.held().saturating_sub(before),
@@ -619,15 +620,8 @@ impl Fetcher {
     }
 
     /// Tells what came of asking, and lets the proxy's breaker know.
-    fn settle(
-        &self,
-        step: &mut Step,
-        pass: Pass<'_>,
-        wanted: &Wanted,
-        tried: Asking,
-    ) -> Result<Answer, Trouble> {
-        let url = step.upstream.base.below(&wanted.path);
-        self.tell(&url, step.asked, tried.took, &tried.result, tried.moved);
+    fn settle(&self, step: &mut Step, pass: Pass<'_>, tried: Asking) -> Result<Answer, Trouble> {
+        self.tell(&tried.url, step.asked, tried.took, &tried.result, tried.moved);
         if tried.left {
             return tried.result;
         }

@@ -48,10 +48,19 @@ pub(crate) struct Names {
     pub(crate) ledger: Arc<Ledger>,
 }
 
+impl Names {
+    /// What stands behind the scheme in a URL of the relay.
+    fn host(&self) -> &str {
+        &self.prefix[SCHEME.len()..]
+    }
+}
+
 /// Rewrites one stream.
 #[derive(Debug, Clone)]
 pub struct Rewriter {
     names: Arc<Names>,
+    /// All that a text to replace may begin with.
+    beginnings: Arc<[Vec<u8>]>,
     quoting: Quoting,
     held: Vec<u8>,
     /// The first byte of the current line that is no blank, as far as the line
@@ -61,8 +70,14 @@ pub struct Rewriter {
 
 impl Rewriter {
     pub(crate) fn new(names: Arc<Names>, quoting: Quoting) -> Self {
+        let host = names.host().as_bytes();
+        let beginnings = [READING, TRACE, b""]
+            .iter()
+            .flat_map(|lead| [SCHEME, SCHEME_JOINED].map(|scheme| [lead, scheme.as_bytes(), host].concat()))
+            .collect();
         Self {
             names,
+            beginnings,
             quoting,
             held: Vec::new(),
             lead: None,
@@ -111,14 +126,9 @@ impl Rewriter {
         out
     }
 
-    /// What stands behind the scheme in a URL of the relay.
-    fn host(&self) -> &str {
-        &self.names.prefix[SCHEME.len()..]
-    }
-
     /// Rewrites as much of `text` as is certain; says how much that is.
     fn scan(&self, text: &[u8], last: bool, out: &mut Vec<u8>) -> usize {
-        let host = self.host().as_bytes();
+        let host = self.names.host().as_bytes();
         let mut done = 0;
         while let Some(found) = memmem::find(&text[done..], host).map(|at| at + done) {
             let scheme = [SCHEME, SCHEME_JOINED]
@@ -158,13 +168,9 @@ impl Rewriter {
                 .find(|len| text.ends_with(&needle[..*len]))
                 .unwrap_or(0)
         };
-        [READING, TRACE, b""]
+        self.beginnings
             .iter()
-            .flat_map(|lead| {
-                [SCHEME, SCHEME_JOINED]
-                    .map(|scheme| [lead, scheme.as_bytes(), self.host().as_bytes()].concat())
-            })
-            .map(|needle| longest(&needle))
+            .map(|needle| longest(needle))
             .max()
             .unwrap_or(0)
     }
@@ -172,7 +178,7 @@ impl Rewriter {
     /// What stands in place of the text from `start` on, whose URL begins at
     /// `at`. `None` where more of the stream is needed to say.
     fn place(&self, text: &[u8], start: usize, at: usize, scheme: &str, last: bool) -> Option<Place> {
-        let path = at + scheme.len() + self.host().len();
+        let path = at + scheme.len() + self.names.host().len();
         let url_end = text[path..]
             .iter()
             .position(|b| ends_url(*b))

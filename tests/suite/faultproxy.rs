@@ -7,9 +7,9 @@ use gofix::faultproxy::{Catalogue, Door, Fault, FaultProxy, Framing, Kind, Modul
 use nix::sys::signal::Signal;
 
 use crate::support::pty::Pty;
+use crate::support::wait::LIMIT;
 use crate::support::{Sandbox, certificate, go_minor, tree, two_modules};
 
-const LIMIT: Duration = Duration::from_secs(60);
 const A: (&str, &str) = ("example.com/a", "v1.0.0");
 
 fn catalogue() -> Catalogue {

@@ -48,13 +48,27 @@ fn sandbox(goproxy: &str) -> Sandbox {
 
 #[test]
 fn a_later_route_that_has_not_got_a_version_leaves_the_fault_a_fault() {
-    let own = gone();
+    // Nobody is there, and one who is there and says to wait longer than anybody does.
+    let busy = proxy_with([Rule::new(Fault::Status {
+        code: 503,
+        retry_after: Some("3600".into()),
+        body: None,
+    })]);
+    for (own, words) in [
+        (gone(), "connection refused"),
+        (busy.url().to_owned(), "503 Service Unavailable"),
+    ] {
+        a_later_route_leaves_the_fault(&own, words);
+    }
+}
+
+fn a_later_route_leaves_the_fault(own: &str, words: &str) {
     let later = empty();
-    let sandbox = sandbox(&own)
+    let sandbox = sandbox(own)
         .env("GOFIX_ROUTES", format!("{own};{}", later.url()))
         .env("GOFIX_BUDGET", "3s");
     let outcome = sandbox.go(&["mod", "download"]).output().expect_code(1);
-    assert!(outcome.stderr.contains("connection refused"), "{outcome}");
+    assert!(outcome.stderr.contains(words), "{outcome}");
     assert!(!outcome.stderr.contains("404"), "{outcome}");
     assert!(later.requests().iter().any(|request| request.kind() == Kind::Mod));
     // With -e go would drop what it cannot look up, and end with 0.

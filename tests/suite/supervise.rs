@@ -975,17 +975,15 @@ fn with_the_relay_a_healthy_command_is_exactly_go() {
         &["mod", "download", "-x"],
     ] {
         let (relayed, plain) = (with.go(args).output(), without.plain_go(args).output());
-        let place =
-            |text: &str, sandbox: &Sandbox| text.replace(sandbox.path("").to_str().unwrap(), "SANDBOX/");
         assert_eq!(relayed.status, plain.status, "{args:?}: {relayed}");
         assert_eq!(
-            place(&relayed.stdout, &with),
-            place(&plain.stdout, &without),
+            with.without_place(&relayed.stdout),
+            without.without_place(&plain.stdout),
             "{args:?}"
         );
         assert_eq!(
-            place(&relayed.stderr, &with),
-            place(&plain.stderr, &without),
+            with.without_place(&relayed.stderr),
+            without.without_place(&plain.stderr),
             "{args:?}"
         );
     }

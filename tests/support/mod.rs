@@ -182,6 +182,14 @@ impl Sandbox {
         self.root.path().join(relative)
     }
 
+    /// A text that names paths of this sandbox, as it would be in any other.
+    pub(crate) fn without_place(&self, text: &str) -> String {
+        text.replace(
+            self.path("").to_str().expect("a path of ours is text"),
+            "SANDBOX/",
+        )
+    }
+
     /// The module cache.
     pub(crate) fn modcache(&self) -> PathBuf {
         self.path("gopath/pkg/mod")
@@ -398,8 +406,8 @@ pub(crate) fn go_minor() -> u32 {
         .output()
         .expect("go runs");
     let version = String::from_utf8_lossy(&version.stdout).into_owned();
-    let minor = version.split('.').nth(1).map(str::trim);
-    let digits = minor.map(|minor| minor.trim_end_matches(|c: char| !c.is_ascii_digit()));
+    let minor = version.split('.').nth(1);
+    let digits = minor.and_then(|minor| minor.split(|c: char| !c.is_ascii_digit()).next());
     digits
         .and_then(|digits| digits.parse().ok())
         .unwrap_or_else(|| panic!("a version of go: {version}"))
