@@ -13,6 +13,7 @@
 //! system's resolver even where go would use its own.
 
 mod ahead;
+mod ask;
 mod breaker;
 mod budget;
 mod client;
@@ -30,6 +31,7 @@ mod server;
 mod spool;
 pub(crate) mod tls;
 mod trouble;
+mod upstream;
 pub(crate) mod url;
 mod wanted;
 
@@ -52,18 +54,20 @@ use crate::goenv::{GoEnv, Layer};
 use crate::policy::route::{Element, ProxyList, Sep};
 use crate::report::Event;
 
+use self::ask::Asker;
 use self::breaker::Limits;
 use self::budget::Budget;
 use self::client::Client;
 use self::credentials::{Credentials, GoAuth};
 use self::dial::Patience;
 use self::faults::Ledger;
-use self::fetch::{Behind, Fetcher, Lane, Rules, Upstream};
+use self::fetch::{Fetcher, Rules};
 use self::proxy_env::ProxyRules;
 use self::rewrite::Names;
 use self::server::Door;
 use self::spool::Folders;
 use self::tls::Tls;
+use self::upstream::{Behind, Lane, Upstream};
 use self::url::{Scheme, Url};
 
 pub use self::proxy_env::ProxyVars;
@@ -367,7 +371,7 @@ fn token() -> io::Result<String> {
     }))
 }
 
-fn fetcher(setup: Setup, spool: Folders, elements: Vec<fetch::Element>, ledger: Arc<Ledger>) -> Fetcher {
+fn fetcher(setup: Setup, spool: Folders, elements: Vec<upstream::Element>, ledger: Arc<Ledger>) -> Fetcher {
     let environment = setup.environment;
     let netrc = match GoAuth::parse(&environment.goauth) {
         GoAuth::Netrc => environment.netrc,
@@ -390,11 +394,15 @@ fn fetcher(setup: Setup, spool: Folders, elements: Vec<fetch::Element>, ledger: 
             quiet: setup.quiet.unwrap_or_else(|| quiet(setup.stall)),
         },
         tries: setup.tries,
-        spool,
     };
     let deadline = setup.deadline.map(tokio::time::Instant::from_std);
-    let budget = Budget::new(deadline, setup.stall);
-    Fetcher::new(client, elements, rules, budget, ledger, setup.listener)
+    let asker = Asker {
+        client,
+        spool,
+        budget: Budget::new(deadline, setup.stall),
+        listener: setup.listener,
+    };
+    Fetcher::new(asker, elements, rules, ledger)
 }
 
 /// The silence after which a second connection is asked; without end where the
@@ -413,7 +421,7 @@ const OWN: &str = "\0";
 
 /// What is relayed, and the list that says so.
 struct Plan {
-    elements: Vec<fetch::Element>,
+    elements: Vec<upstream::Element>,
     bases: Vec<String>,
     goproxy: String,
     upstreams: HashMap<String, Arc<Upstream>>,
@@ -472,7 +480,7 @@ impl Plan {
                     plan.goproxy.push_str(OWN);
                     plan.goproxy.push_str(&plan.elements.len().to_string());
                     plan.bases.push(shown(&upstream));
-                    plan.elements.push(fetch::Element {
+                    plan.elements.push(upstream::Element {
                         own: Lane {
                             steps: vec![(upstream, *sep)],
                         },
@@ -504,7 +512,7 @@ impl Plan {
             .collect();
         let base = shown(&steps.first()?.0);
         Some(Self {
-            elements: vec![fetch::Element {
+            elements: vec![upstream::Element {
                 own: Lane { steps },
                 behind: Behind::Nothing,
                 later,

@@ -1,0 +1,695 @@
+//! One proxy asked once for one file: the request, the body to its end, and
+//! what came of it. What a broken body brought is kept, so that the next try
+//! goes on where it broke off.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use hyper::header::{self, HeaderMap, HeaderValue};
+use tokio::time::Instant;
+
+use crate::diagnose::FaultKind;
+use crate::policy::route::Sep;
+use crate::report::Event;
+
+use super::breaker::{Breaker, Entry, Pass};
+use super::budget::Budget;
+use super::client::{Client, Exchange, Origin, Pace};
+use super::dial::Patience;
+use super::plausible;
+use super::schedule;
+use super::spool::{Body, Folders, Spool};
+use super::trouble::{Again, Answer, Phase, Trouble};
+use super::upstream::Upstream;
+use super::url::Url;
+use super::wanted::{Kind, Wanted};
+
+/// What an answer that is no 200 may bring along; go shows 8 lines of it.
+const ANSWER_TEXT: usize = 64 << 10;
+/// A broken body that brought this much, or a quarter of the whole, is no failed
+/// try: it is resumed.
+const PROGRESS: u64 = 64 << 10;
+/// A gzip body that unpacks to more than this, and to more than so many times
+/// its own size, is a bomb: a zip hardly shrinks, and text not that much.
+const BOMB: u64 = 1 << 20;
+const BOMB_RATIO: u64 = 100;
+/// A clock that struck is doubled for the next try, up to this often.
+const DOUBLINGS: u32 = 3;
+
+/// Where events go.
+pub(crate) type Listener = Option<Box<dyn Fn(Event) + Send + Sync>>;
+
+/// Asks proxies.
+pub(crate) struct Asker {
+    pub(crate) client: Client,
+    pub(crate) spool: Folders,
+    pub(crate) budget: Budget,
+    pub(crate) listener: Listener,
+}
+
+/// A proxy in a lane, and what asking it for one file has brought so far.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) sep: Sep,
+    partial: Option<Partial>,
+    /// The most that was ever held of the file: only what lies behind it is
+    /// progress.
+    best: u64,
+    /// The server cannot go on in the middle of this file.
+    no_ranges: bool,
+    /// The digest of a whole body whose end was not announced.
+    unannounced: Option<[u8; 32]>,
+    /// Such a body has come for the first time.
+    unconfirmed: bool,
+    patience: Patience,
+    doublings: u32,
+    asked: u32,
+    /// Go has not asked for it yet, and nobody is told of it.
+    pub(crate) unheard: bool,
+}
+
+/// What came of asking a proxy once.
+#[derive(Debug)]
+pub(crate) struct Asking {
+    url: Url,
+    pub(crate) since: Instant,
+    took: Duration,
+    /// Bytes of body.
+    moved: u64,
+    pub(crate) result: Result<Answer, Trouble>,
+    /// Left for another route before anything came of it.
+    left: bool,
+}
+
+/// The part of a body that has arrived.
+#[derive(Debug)]
+struct Partial {
+    spool: Spool,
+    etag: Option<String>,
+    total: Option<u64>,
+}
+
+/// What is asked of an upstream.
+struct Asked<'a> {
+    url: &'a Url,
+    agent: Option<&'a HeaderValue>,
+    wanted: &'a Wanted,
+}
+
+impl Asker {
+    /// Asks a proxy once, where its breaker lets it: `may_wait` for a probe, or
+    /// for an answer of one that is silent.
+    pub(crate) async fn try_step(
+        &self,
+        step: &mut Step,
+        wanted: &Wanted,
+        agent: Option<&HeaderValue>,
+        may_wait: bool,
+    ) -> Result<Answer, Trouble> {
+        let upstream = Arc::clone(&step.upstream);
+        let pass = enter(&upstream.breaker, may_wait).await?;
+        let tried = self.ask(step, wanted, agent, may_wait).await;
+        self.settle(step, pass, tried)
+    }
+
+    /// Asks a proxy once, and nothing but that.
+    pub(crate) async fn ask(
+        &self,
+        step: &mut Step,
+        wanted: &Wanted,
+        agent: Option<&HeaderValue>,
+        may_wait: bool,
+    ) -> Asking {
+        let upstream = Arc::clone(&step.upstream);
+        let url = upstream.base.below(&wanted.path);
+        step.asked += 1;
+        let since = Instant::now();
+        let before = step.held();
+        let asked = Asked {
+            url: &url,
+            agent,
+            wanted,
+        };
+        let mut left = false;
+        let result = loop {
+            let headers = request_headers(agent, step.partial.as_ref());
+            let header = tokio::select! {
+                biased;
+                header = self.client.get(&url, &headers, step.patience) => header,
+                trouble = upstream.breaker.silenced(), if !may_wait => {
+                    left = true;
+                    break Err(trouble.then(Again::Here));
+                }
+            };
+            let result = match header {
+                Ok(exchange) => {
+                    self.budget.moved();
+                    if let Some(silent) = exchange.instead_of {
+                        self.tell_silent(&url, step, silent, 0);
+                    }
+                    self.read(step, exchange, &asked).await
+                }
+                Err(trouble) => Err(trouble),
+            };
+            // A body whose end is not announced is asked for twice in one try.
+            if !std::mem::take(&mut step.unconfirmed) {
+                break result;
+            }
+        };
+        Asking {
+            url,
+            since,
+            took: since.elapsed(),
+            moved: step.held().saturating_sub(before),
+            result,
+            left,
+        }
+    }
+
+    /// Tells what came of asking, and lets the proxy's breaker know.
+    pub(crate) fn settle(&self, step: &mut Step, pass: Pass<'_>, tried: Asking) -> Result<Answer, Trouble> {
+        self.tell(&tried.url, step.asked, tried.took, &tried.result, tried.moved);
+        if tried.left {
+            return tried.result;
+        }
+        let progress = step.takes_progress();
+        match &tried.result {
+            Ok(_) => pass.answered(),
+            Err(trouble) => {
+                let counts = trouble.phase != Phase::Content && trouble.again != Again::Nowhere;
+                if counts && !progress {
+                    pass.failed(trouble);
+                } else {
+                    pass.answered();
+                }
+            }
+        }
+        tried.result.map_err(|mut trouble| {
+            if trouble.kind == FaultKind::Timeout && step.doublings < DOUBLINGS {
+                step.patience = step.patience.doubled();
+                step.doublings += 1;
+            }
+            if is_offline(&trouble) {
+                trouble.again = Again::Elsewhere;
+            }
+            if trouble.is_refused_tls() {
+                step.upstream.refuse();
+            }
+            trouble.progress = progress;
+            trouble
+        })
+    }
+
+    /// What an answer whose header is there comes to.
+    async fn read(
+        &self,
+        step: &mut Step,
+        mut exchange: Exchange,
+        asked: &Asked<'_>,
+    ) -> Result<Answer, Trouble> {
+        let wanted = asked.wanted;
+        let status = exchange.status.as_u16();
+        match status {
+            200 => {
+                step.partial = None;
+            }
+            206 if step.partial.is_some() => {
+                if !continues(&exchange, step.partial.as_ref()) {
+                    return Err(step.cannot_go_on());
+                }
+            }
+            416 if step.partial.is_some() => return Err(step.cannot_go_on()),
+            408 | 425 | 429 | 500.. => {
+                let retry_after = exchange
+                    .header(&header::RETRY_AFTER)
+                    .and_then(|value| schedule::retry_after(value, SystemTime::now()));
+                let kind = if status == 429 {
+                    FaultKind::RateLimit
+                } else {
+                    FaultKind::ServerError
+                };
+                let answer = short_answer(&mut exchange, step.patience).await;
+                let mut trouble = Trouble::new(kind, status_text(&answer));
+                self.client.give_back(exchange);
+                trouble.retry_after = retry_after;
+                trouble.answer = Some(Box::new(answer));
+                return Err(trouble);
+            }
+            _ => {
+                let answer = short_answer(&mut exchange, step.patience).await;
+                self.client.give_back(exchange);
+                return Ok(answer);
+            }
+        }
+        let encoding = exchange.header(&header::CONTENT_ENCODING).map(str::to_owned);
+        let content_type = content_type(&exchange);
+        let redirected = exchange.redirected.clone();
+        let announced = exchange.end_is_announced();
+        let spool = self.receive(step, exchange, asked).await?;
+        let body = decoded(spool, encoding.as_deref(), wanted, &self.spool)?;
+        if !announced && !shows_its_end(&wanted.kind) {
+            // Nobody can tell such a body's end from a broken connection: it is
+            // believed when it comes a second time.
+            let digest = digest(&body).map_err(|err| spool_trouble(&err))?;
+            let before = step.unannounced.replace(digest);
+            if before != Some(digest) {
+                step.unconfirmed = before.is_none();
+                return Err(cut_short());
+            }
+        }
+        let answer = Answer {
+            status: 200,
+            reason: None,
+            content_type,
+            body,
+        };
+        match plausible::complaint(wanted, &answer.body) {
+            None => Ok(answer),
+            Some(complaint) => Err(implausible(step, wanted, answer, &complaint, redirected)),
+        }
+    }
+
+    /// Reads a body to its end. What a broken one brought is kept in the step
+    /// where it can be gone on with.
+    async fn receive(
+        &self,
+        step: &mut Step,
+        mut exchange: Exchange,
+        asked: &Asked<'_>,
+    ) -> Result<Spool, Trouble> {
+        let wanted = asked.wanted;
+        let limit = plausible::limit(&wanted.kind);
+        let encoded = exchange
+            .header(&header::CONTENT_ENCODING)
+            .is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity"));
+        let mut partial = step.partial.take().unwrap_or_else(|| {
+            let announced = exchange.announced();
+            let mut spool = Spool::new(self.spool.clone());
+            spool.expect(announced.unwrap_or(0).min(limit));
+            Partial {
+                spool,
+                etag: strong_etag(&exchange),
+                total: announced,
+            }
+        });
+        let mut pace = Pace::new(step.patience.stall);
+        loop {
+            let piece = match exchange.piece_soon(&mut pace, step.patience.quiet).await {
+                Some(piece) => piece,
+                None if encoded => exchange.piece(&mut pace).await,
+                None => {
+                    let since = Instant::now();
+                    let silent = exchange.origin.clone();
+                    let rest = tokio::select! {
+                        biased;
+                        piece = exchange.piece(&mut pace) => Err(piece),
+                        rest = self.rest(&silent, &partial, step.patience, asked, since) => Ok(rest),
+                    };
+                    match rest {
+                        Err(piece) => piece,
+                        Ok(None) => exchange.piece(&mut pace).await,
+                        Ok(Some(rest)) => {
+                            self.client.went_on(&exchange, since);
+                            let silent = step.patience.quiet + since.elapsed();
+                            self.tell_silent(asked.url, step, silent, partial.spool.len());
+                            exchange = rest;
+                            pace = Pace::new(step.patience.stall);
+                            continue;
+                        }
+                    }
+                }
+            };
+            match piece {
+                Ok(Some(bytes)) => {
+                    self.budget.moved();
+                    let room = limit.saturating_sub(partial.spool.len());
+                    let part = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+                    partial
+                        .spool
+                        .push(&bytes[..part])
+                        .map_err(|err| spool_trouble(&err))?;
+                    if part < bytes.len() || partial.spool.len() == limit {
+                        return cut(partial.spool, wanted, limit);
+                    }
+                }
+                Ok(None) => break,
+                Err(trouble) => {
+                    self.client.body_failed(&exchange, &trouble);
+                    let known = partial.etag.is_some() || partial.total.is_some();
+                    if known && !encoded && !step.no_ranges && partial.spool.len() > 0 {
+                        step.partial = Some(partial);
+                    }
+                    return Err(trouble);
+                }
+            }
+        }
+        self.client.give_back(exchange);
+        match partial.total {
+            Some(total) if total != partial.spool.len() => Err(cut_short()),
+            _ => Ok(partial.spool),
+        }
+    }
+
+    /// What is left of a body that has gone silent, from another connection;
+    /// `None` where the server cannot go on in the middle, or is silent too.
+    async fn rest(
+        &self,
+        silent: &Origin,
+        partial: &Partial,
+        patience: Patience,
+        asked: &Asked<'_>,
+        since: Instant,
+    ) -> Option<Exchange> {
+        if partial.etag.is_none() && partial.total.is_none() {
+            return None;
+        }
+        let headers = request_headers(asked.agent, Some(partial));
+        let rest = self
+            .client
+            .beside(silent, asked.url, &headers, patience, since)
+            .await?;
+        let goes_on = rest.status.as_u16() == 206 && continues(&rest, Some(partial));
+        goes_on.then_some(rest)
+    }
+
+    /// Tells of a connection whose place another has taken.
+    fn tell_silent(&self, url: &Url, step: &mut Step, silent: Duration, moved: u64) {
+        if step.unheard {
+            return;
+        }
+        let trouble = Trouble::nobody(
+            FaultKind::Timeout,
+            format!(
+                "silent for {:.1} s; another connection went on",
+                silent.as_secs_f64()
+            ),
+        );
+        self.tell(url, step.asked, silent, &Err(trouble), moved);
+        step.asked += 1;
+    }
+
+    fn tell(&self, url: &Url, r#try: u32, took: Duration, result: &Result<Answer, Trouble>, moved: u64) {
+        let Some(listener) = &self.listener else {
+            return;
+        };
+        let (status, bytes, error) = match result {
+            Ok(answer) => (Some(answer.status), answer.body.len(), None),
+            Err(trouble) => (
+                trouble.answer.as_ref().map(|answer| answer.status),
+                moved,
+                Some(crate::report::safe(&trouble.text)),
+            ),
+        };
+        listener(Event::UpstreamRequest {
+            url: crate::report::safe(&url.redacted()),
+            status,
+            bytes,
+            took,
+            r#try,
+            error,
+        });
+    }
+}
+
+impl Step {
+    pub(crate) fn new(upstream: &Arc<Upstream>, sep: Sep, patience: Patience) -> Self {
+        Self {
+            upstream: Arc::clone(upstream),
+            sep,
+            partial: None,
+            best: 0,
+            no_ranges: false,
+            unannounced: None,
+            unconfirmed: false,
+            patience,
+            doublings: 0,
+            asked: 0,
+            unheard: false,
+        }
+    }
+
+    fn held(&self) -> u64 {
+        self.partial.as_ref().map_or(0, |partial| partial.spool.len())
+    }
+
+    /// True where a broken body brought so much more than was ever held of it
+    /// that going on with it is no further try: [`PROGRESS`], or a quarter of
+    /// the whole.
+    fn takes_progress(&mut self) -> bool {
+        let moved = self.held().saturating_sub(self.best);
+        self.best += moved;
+        let total = self.partial.as_ref().and_then(|partial| partial.total);
+        moved >= PROGRESS || (moved > 0 && total.is_some_and(|total| moved >= total / 4))
+    }
+
+    /// The server does not go on where a body broke off: what was held of it is
+    /// of no use, and it is not asked to again.
+    fn cannot_go_on(&mut self) -> Trouble {
+        self.partial = None;
+        self.no_ranges = true;
+        cut_short()
+    }
+}
+
+fn digest(body: &Body) -> std::io::Result<[u8; 32]> {
+    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+    let mut reader = body.reader();
+    let mut buffer = vec![0_u8; 32 << 10];
+    loop {
+        let read = reader.read(&mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        context.update(&buffer[..read]);
+    }
+    let mut digest = [0_u8; 32];
+    digest.copy_from_slice(context.finish().as_ref());
+    Ok(digest)
+}
+
+async fn enter(breaker: &Breaker, may_wait: bool) -> Result<Pass<'_>, Trouble> {
+    let dead = |last: Box<Trouble>| last.then(Again::Elsewhere);
+    if may_wait {
+        return breaker.enter().await.map_err(dead);
+    }
+    if let Some(trouble) = breaker.silence() {
+        return Err(trouble.then(Again::Here));
+    }
+    match breaker.try_enter() {
+        Entry::Open(pass) => Ok(pass),
+        Entry::Dead(last) => Err(dead(last)),
+        Entry::Busy => Err(Trouble::nobody(
+            FaultKind::Timeout,
+            "context deadline exceeded while waiting for a proxy that failed before",
+        )),
+    }
+}
+
+fn request_headers(agent: Option<&HeaderValue>, partial: Option<&Partial>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let default = HeaderValue::from_static("Go-http-client/1.1");
+    headers.insert(header::USER_AGENT, agent.cloned().unwrap_or(default));
+    if let Some(partial) = partial {
+        if let Ok(range) = HeaderValue::from_str(&format!("bytes={}-", partial.spool.len())) {
+            headers.insert(header::RANGE, range);
+        }
+        if let Some(etag) = partial
+            .etag
+            .as_deref()
+            .and_then(|etag| HeaderValue::from_str(etag).ok())
+        {
+            headers.insert(header::IF_RANGE, etag);
+        }
+    }
+    headers
+}
+
+/// A body that ended before its end.
+fn cut_short() -> Trouble {
+    Trouble::new(FaultKind::Eof, "unexpected EOF").in_body()
+}
+
+/// Whether a body of this kind that is cut off is found implausible.
+fn shows_its_end(kind: &Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Zip
+            | Kind::Info
+            | Kind::Latest
+            | Kind::SumdbLookup
+            | Kind::SumdbLatest
+            | Kind::SumdbTile(Some(_))
+    )
+}
+
+/// Whether a 206 goes on with the very body that broke.
+fn continues(exchange: &Exchange, partial: Option<&Partial>) -> bool {
+    let held = partial.map_or(0, |partial| partial.spool.len());
+    let (etag, total) = partial.map_or((None, None), |partial| (partial.etag.as_ref(), partial.total));
+    if let (Some(old), Some(new)) = (etag, strong_etag(exchange))
+        && *old != new
+    {
+        return false;
+    }
+    let range = exchange.header(&header::CONTENT_RANGE).and_then(content_range);
+    range.is_some_and(|(start, length)| {
+        start == held && (length.is_none() || total.is_none() || length == total)
+    })
+}
+
+/// Reads `bytes A-B/N`; the length is `None` for `*`.
+fn content_range(value: &str) -> Option<(u64, Option<u64>)> {
+    let rest = value.trim().strip_prefix("bytes ")?;
+    let (range, length) = rest.split_once('/')?;
+    let (start, end) = range.split_once('-')?;
+    let (start, end): (u64, u64) = (start.trim().parse().ok()?, end.trim().parse().ok()?);
+    let length = match length.trim() {
+        "*" => None,
+        length => Some(length.parse::<u64>().ok()?),
+    };
+    let whole = length.is_none_or(|length| length == end.saturating_add(1));
+    (start <= end && whole).then_some((start, length))
+}
+
+/// A weak ETag does not promise the same bytes.
+fn strong_etag(exchange: &Exchange) -> Option<String> {
+    exchange
+        .header(&header::ETAG)
+        .filter(|etag| etag.starts_with('"'))
+        .map(str::to_owned)
+}
+
+fn content_type(exchange: &Exchange) -> Option<Vec<u8>> {
+    exchange
+        .headers
+        .get(header::CONTENT_TYPE)
+        .map(|value| value.as_bytes().to_vec())
+}
+
+async fn short_answer(exchange: &mut Exchange, patience: Patience) -> Answer {
+    let text = exchange.head(ANSWER_TEXT, patience.stall).await;
+    Answer {
+        status: exchange.status.as_u16(),
+        reason: exchange.reason.take(),
+        content_type: content_type(exchange),
+        body: Body::from_bytes(text),
+    }
+}
+
+/// `503 Service Unavailable`, as it was sent.
+fn status_text(answer: &Answer) -> String {
+    let reason = answer.reason.as_ref().map(crate::report::safe);
+    let usual = hyper::StatusCode::from_u16(answer.status)
+        .ok()
+        .and_then(|status| status.canonical_reason());
+    match reason.as_deref().or(usual) {
+        Some(reason) if !reason.is_empty() => format!("{} {reason}", answer.status),
+        _ => answer.status.to_string(),
+    }
+}
+
+/// A body longer than anything of its kind. A zip goes on cut, one byte longer
+/// than go takes, and go says so in its own words.
+fn cut(spool: Spool, wanted: &Wanted, limit: u64) -> Result<Spool, Trouble> {
+    if matches!(wanted.kind, Kind::Zip | Kind::Other) {
+        return Ok(spool);
+    }
+    let mut trouble = Trouble::new(FaultKind::Garbage, format!("more than {limit} bytes")).in_body();
+    trouble.phase = Phase::Content;
+    Err(trouble)
+}
+
+fn spool_trouble(err: &std::io::Error) -> Trouble {
+    Trouble::new(
+        FaultKind::Disk,
+        format!("spool of the relay: {}", crate::errno::text(err)),
+    )
+    .then(Again::Nowhere)
+}
+
+/// Undoes a gzip encoding that nobody asked for, as go would; anything else is
+/// left as it is and found implausible.
+fn decoded(
+    spool: Spool,
+    encoding: Option<&str>,
+    wanted: &Wanted,
+    folders: &Folders,
+) -> Result<Body, Trouble> {
+    let body = spool.finish();
+    if !encoding.is_some_and(|encoding| encoding.eq_ignore_ascii_case("gzip")) {
+        return Ok(body);
+    }
+    let limit = plausible::limit(&wanted.kind);
+    let mut plain = Spool::new(folders.clone());
+    let mut decoder = flate2::read::GzDecoder::new(std::io::BufReader::new(body.reader()));
+    let mut buffer = vec![0_u8; 32 << 10];
+    loop {
+        let read = decoder
+            .read(&mut buffer)
+            .map_err(|_| Trouble::new(FaultKind::Garbage, "gzip: invalid data").in_body())?;
+        if read == 0 {
+            return Ok(plain.finish());
+        }
+        plain.push(&buffer[..read]).map_err(|err| spool_trouble(&err))?;
+        if plain.len() > BOMB && plain.len() / BOMB_RATIO > body.len() {
+            return Err(Trouble::new(FaultKind::Garbage, "gzip: more than a module unpacks to").in_body());
+        }
+        if plain.len() >= limit {
+            return cut(plain, wanted, limit).map(Spool::finish);
+        }
+    }
+}
+
+/// A bad `.info`, list or `@latest` goes to go as it came when the tries are
+/// spent, for go checks it and keeps nothing; so do the checksum database's
+/// files. A bad `.mod` or `.zip` never does.
+fn implausible(
+    step: &Step,
+    wanted: &Wanted,
+    answer: Answer,
+    complaint: &str,
+    redirected: Option<String>,
+) -> Trouble {
+    let mut trouble = Trouble::new(
+        FaultKind::Garbage,
+        format!(
+            "invalid response from proxy {:?}: {complaint}",
+            step.upstream.base.redacted()
+        ),
+    );
+    trouble.phase = Phase::Content;
+    trouble.url = redirected;
+    if !matches!(wanted.kind, Kind::Mod | Kind::Zip) {
+        trouble.answer = Some(Box::new(answer));
+    }
+    trouble
+}
+
+/// No way out of this machine at all: trying again is of no use.
+fn is_offline(trouble: &Trouble) -> bool {
+    let hopeless = trouble.text.ends_with("network is unreachable") || trouble.text.ends_with("no such host");
+    hopeless && !crate::offline::has_default_route()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges() {
+        assert_eq!(content_range("bytes 10-99/100"), Some((10, Some(100))));
+        assert_eq!(content_range("bytes 10-99/*"), Some((10, None)));
+        for bad in [
+            "bytes 10-98/100",
+            "bytes 99-10/100",
+            "10-99/100",
+            "bytes */100",
+            "bytes a-b/c",
+            "",
+        ] {
+            assert_eq!(content_range(bad), None, "{bad}");
+        }
+    }
+}
