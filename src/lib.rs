@@ -28,3 +28,4 @@ pub mod relay;
 pub mod repair;
 pub mod report;
 pub mod supervise;
+mod workspace;

@@ -18,6 +18,7 @@ use crate::goenv::GoEnv;
 use crate::repair::verify::{self, Problem, Progress, Selection, Verified};
 use crate::repair::{self, Cure, LockWait, ModCache, Outcome, RepairError, RunContext};
 use crate::report::{out, safe};
+use crate::workspace;
 
 /// How often the line of progress is written anew.
 const TICK: Duration = Duration::from_millis(100);
@@ -75,7 +76,10 @@ impl Here {
         let start = std::env::current_dir().unwrap_or_default();
         Self {
             settings: repair::Settings::from_env(&env, real_go.as_deref()),
-            go_sums: repair::go_sums(&start, &env.text("GOWORK")),
+            go_sums: workspace::go_sums(
+                workspace::above(&start, "go.mod"),
+                workspace::go_work(&start, &env.get("GOWORK").0),
+            ),
             can_fetch: env.text("GOPROXY").trim() != "off",
             budget: *config.budget,
             stall: *config.stall,

@@ -393,10 +393,7 @@ impl Snapshot {
 
 /// The go.mod of the working directory, as go looks for it.
 fn find_go_mod() -> Option<PathBuf> {
-    let here = std::env::current_dir().ok()?;
-    here.ancestors()
-        .map(|dir| dir.join("go.mod"))
-        .find(|path| path.is_file())
+    crate::workspace::above(&std::env::current_dir().ok()?, "go.mod")
 }
 
 fn unused_routes(plan: &Plan) -> Option<Row> {

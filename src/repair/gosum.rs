@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::dirhash;
 use super::module::ModuleVersion;
@@ -27,10 +27,14 @@ pub(crate) struct GoSum {
 }
 
 impl GoSum {
-    /// Reads some files; one that is not there or cannot be read counts as empty, as it does for go.
+    /// Reads some files; one that is not there, is no file or cannot be read counts as empty.
     pub(crate) fn read<'a>(files: impl IntoIterator<Item = &'a Path>) -> Self {
         let mut all = Self::default();
         for path in files {
+            // To open a pipe is to wait for whoever writes to it.
+            if !path.is_file() {
+                continue;
+            }
             let mut content = Vec::new();
             let read =
                 std::fs::File::open(path).and_then(|file| file.take(MAX_GO_SUM).read_to_end(&mut content));
@@ -81,69 +85,6 @@ impl GoSum {
     }
 }
 
-/// The go.sum files in force for a directory: the module's own, and in a
-/// workspace `go.work.sum` and those of its modules. `gowork` is GOWORK: empty
-/// to look upwards, `off`, or a path.
-#[must_use]
-pub fn go_sums(start: &Path, gowork: &str) -> Vec<PathBuf> {
-    let above = |name: &str| {
-        start
-            .ancestors()
-            .map(|dir| dir.join(name))
-            .find(|file| file.is_file())
-    };
-    let mut found: Vec<PathBuf> = above("go.mod")
-        .map(|file| file.with_extension("sum"))
-        .into_iter()
-        .collect();
-    let work = match gowork {
-        "off" => None,
-        "" => above("go.work"),
-        path => Some(PathBuf::from(path)),
-    };
-    if let Some(work) = work {
-        found.push(with_suffix(&work, ".sum"));
-        let text = std::fs::read_to_string(&work).unwrap_or_default();
-        let dir = work.parent().unwrap_or_else(|| Path::new("/"));
-        found.extend(used(&text).iter().map(|module| dir.join(module).join("go.sum")));
-    }
-    found.sort();
-    found.dedup();
-    found
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-/// The directories on the `use` lines of a go.work.
-fn used(text: &str) -> Vec<String> {
-    let mut block = false;
-    let mut found = Vec::new();
-    for line in text.lines() {
-        let line = line.split("//").next().unwrap_or("").trim();
-        let dir = match (block, line.strip_prefix("use")) {
-            (true, _) if line == ")" => {
-                block = false;
-                continue;
-            }
-            (true, _) => line,
-            (false, Some(rest)) if rest.trim() == "(" => {
-                block = true;
-                continue;
-            }
-            (false, Some(rest)) if rest.starts_with([' ', '\t', '"']) => rest.trim(),
-            _ => continue,
-        };
-        if !dir.is_empty() {
-            found.push(dir.trim_matches(['"', '`']).to_owned());
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,18 +110,5 @@ mod tests {
             }
         );
         assert_eq!(sum.modules(), [a]);
-    }
-
-    #[test]
-    fn a_workspace_brings_the_sums_of_its_modules() {
-        let text = "go 1.21\n\nuse ./one // first\nuse (\n\t./two\n\t\"./thr ee\"\n)\nreplace a => b\n";
-        assert_eq!(used(text), ["./one", "./two", "./thr ee"]);
-        let top = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(top.path().join("one/deep")).unwrap();
-        std::fs::write(top.path().join("go.work"), text).unwrap();
-        std::fs::write(top.path().join("one/go.mod"), "module example.com/one\n").unwrap();
-        let deep = top.path().join("one/deep");
-        assert!(go_sums(&deep, "").contains(&top.path().join("go.work.sum")));
-        assert_eq!(go_sums(&deep, "off"), [top.path().join("one/go.sum")]);
     }
 }

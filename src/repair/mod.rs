@@ -49,7 +49,6 @@ mod vcs;
 pub mod verify;
 
 pub use examine::{Cure, Finding, Part};
-pub use gosum::go_sums;
 pub use lock::LockWait;
 pub use mend::mend_module;
 pub(crate) use module::escape;

@@ -1,8 +1,6 @@
 //! Hands what a diagnosis suspects to `repair`, each piece once.
 
 use std::{
-    ffi::OsStr,
-    fs,
     path::{Path, PathBuf},
     sync::mpsc,
     time::SystemTime,
@@ -14,6 +12,7 @@ use crate::{
     diagnose::{Diagnosis, Mend},
     repair::{self, LockWait, ModCache, Outcome, RunContext},
     report::Event,
+    workspace,
 };
 
 /// What one look at the disk needs; owned, since it goes to another thread.
@@ -163,56 +162,8 @@ impl Session<'_> {
 
     /// The go.sum files in force.
     fn go_sums(&self) -> Vec<PathBuf> {
-        let own = tidy::main_module(self.invocation, &self.env).map(|go_mod| go_mod.with_extension("sum"));
-        own.into_iter()
-            .chain(self.workspace_sums())
-            .filter(|path| path.is_file())
-            .collect()
-    }
-
-    fn workspace_sums(&self) -> Vec<PathBuf> {
-        let value = self.env.get("GOWORK").0;
-        let file = if value.is_empty() {
-            let dir = tidy::working_dir(self.invocation);
-            dir.and_then(|dir| {
-                dir.ancestors()
-                    .map(|dir| dir.join("go.work"))
-                    .find(|path| path.is_file())
-            })
-        } else {
-            (value != "off").then(|| PathBuf::from(&value))
-        };
-        let Some(file) = file else { return Vec::new() };
-        let text = fs::read_to_string(&file).unwrap_or_default();
-        let root = file.parent().unwrap_or_else(|| Path::new("/"));
-        let mut sums = vec![file.with_extension("work.sum")];
-        sums.extend(used_dirs(&text).map(|dir| root.join(dir).join("go.sum")));
-        sums
-    }
-}
-
-/// The directories that a go.work uses.
-fn used_dirs(text: &str) -> impl Iterator<Item = &OsStr> {
-    text.lines().filter_map(|line| {
-        let line = line.split("//").next().unwrap_or_default().trim();
-        let dir = line
-            .strip_prefix("use ")
-            .unwrap_or(line)
-            .trim()
-            .trim_matches(['"', '`']);
-        (dir == "." || dir.starts_with("./") || dir.starts_with("../") || dir.starts_with('/'))
-            .then(|| OsStr::new(dir))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_workspace_names_its_modules() {
-        let text = "go 1.24\nuse ./a // first\nuse (\n\t.\n\t\"../b c\"\n)\nreplace x => ./no\n";
-        let dirs: Vec<_> = used_dirs(text).collect();
-        assert_eq!(dirs, ["./a", ".", "../b c"]);
+        let go_work = tidy::working_dir(self.invocation)
+            .and_then(|dir| workspace::go_work(&dir, &self.env.get("GOWORK").0));
+        workspace::go_sums(tidy::main_module(self.invocation, &self.env), go_work)
     }
 }

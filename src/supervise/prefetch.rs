@@ -9,14 +9,7 @@
 //! hand since, or a package be imported of a module whose zip was not needed so
 //! far; then go fetches it as it does without gofix.
 
-use std::{
-    ffi::{OsStr, OsString},
-    fmt::Write as _,
-    fs, io,
-    ops::Not as _,
-    os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
-};
+use std::{ffi::OsString, fmt::Write as _, fs, io, ops::Not as _, os::unix::ffi::OsStrExt, path::Path};
 
 use gofix_shim::Invocation;
 use ring::digest::{Context, SHA256};
@@ -28,6 +21,7 @@ use crate::{
     goenv::GoEnv,
     repair::{self, ModCache},
     report::{Event, GaveUp},
+    workspace,
 };
 
 /// Whether something may be missing for a carried command, and the digest of
@@ -69,8 +63,12 @@ fn inputs(invocation: &Invocation, env: &GoEnv) -> Inputs {
     };
     let mode = tidy::flag(invocation, env, "mod");
     let go_mod = tidy::main_module(invocation, env);
-    let files = match workspace(&dir, env) {
-        Some(go_work) => workspace_files(&go_work),
+    let files = match workspace::go_work(&dir, &env.get("GOWORK").0) {
+        Some(go_work) => {
+            let mut files = workspace::go_mods(&go_work);
+            files.push(go_work);
+            files
+        }
         None => go_mod.iter().cloned().collect(),
     };
     if files.len() <= 1 && mode.is_none() && has_nothing(go_mod.as_deref(), env) {
@@ -89,12 +87,7 @@ fn inputs(invocation: &Invocation, env: &GoEnv) -> Inputs {
         add(file.as_os_str().as_bytes());
         add(&text);
         // Each has its own, and none of them need be there.
-        let sum = if file.extension() == Some(OsStr::new("work")) {
-            "work.sum"
-        } else {
-            "sum"
-        };
-        let text = fs::read(file.with_extension(sum)).unwrap_or_default();
+        let text = fs::read(workspace::sums_of(file)).unwrap_or_default();
         add(&text);
         sums.push(text);
     }
@@ -231,45 +224,6 @@ fn version(text: &str) -> Vec<u32> {
         part[..end].parse().ok()
     };
     text.split('.').map_while(digits).collect()
-}
-
-/// The go.work in force.
-fn workspace(dir: &Path, env: &GoEnv) -> Option<PathBuf> {
-    let named = env.get("GOWORK").0;
-    match named.as_bytes() {
-        b"off" => None,
-        b"" => dir
-            .ancestors()
-            .map(|dir| dir.join("go.work"))
-            .find(|path| path.is_file()),
-        _ => Some(named.into()),
-    }
-}
-
-/// A go.work and the go.mod files of the modules that it uses.
-fn workspace_files(go_work: &Path) -> Vec<PathBuf> {
-    let text = fs::read_to_string(go_work).unwrap_or_default();
-    let root = go_work.parent().unwrap_or_else(|| Path::new("/"));
-    let mut files = vec![go_work.to_owned()];
-    let mut in_block = false;
-    for line in text.lines() {
-        let line = line.split("//").next().unwrap_or_default().trim();
-        let used = match line.strip_prefix("use") {
-            Some(rest) if rest.trim() == "(" => {
-                in_block = true;
-                None
-            }
-            Some(rest) if rest.starts_with([' ', '\t']) => Some(rest.trim()),
-            _ if line == ")" => {
-                in_block = false;
-                None
-            }
-            _ => Some(line).filter(|line| in_block && !line.is_empty()),
-        };
-        let unquoted = used.map(|used| used.trim_matches(['"', '`']));
-        files.extend(unquoted.map(|used| root.join(used).join("go.mod")));
-    }
-    files
 }
 
 fn settings(env: &GoEnv) -> repair::Settings {
@@ -444,6 +398,8 @@ impl Session<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
 
     #[test]

@@ -23,6 +23,7 @@ use gofix_shim::{Invocation, split_goflags};
 use crate::{
     diagnose::{Input, Verdict, diagnose},
     goenv::GoEnv,
+    workspace,
 };
 
 /// The packages that were looked for and not found, in order, without those of which go itself says why: with
@@ -192,9 +193,7 @@ pub(super) fn main_module(invocation: &Invocation, env: &GoEnv) -> Option<PathBu
     if let Some(file) = flag(invocation, env, "modfile").filter(|file| !file.is_empty()) {
         return Some(dir.join(file));
     }
-    dir.ancestors()
-        .map(|dir| dir.join("go.mod"))
-        .find(|path| path.is_file())
+    workspace::above(&dir, "go.mod")
 }
 
 /// The value of a flag: of the command line, else of GOFLAGS.
