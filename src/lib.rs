@@ -19,6 +19,7 @@ pub mod doctor;
 pub mod entry;
 pub mod env_vars;
 mod errno;
+mod escape;
 pub mod faultproxy;
 pub mod goenv;
 mod offline;

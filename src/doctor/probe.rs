@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::escape::escape;
 use crate::relay::credentials::{Credentials, basic};
 use crate::relay::proxy_env::{Proxy, ProxyRules, ProxyScheme};
 use crate::relay::url::{Scheme, Url};
@@ -635,18 +636,6 @@ fn plausible_mod(body: &[u8]) -> Result<(), String> {
     }
 }
 
-/// Module paths and versions as the protocol writes them: `!x` for a capital.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_ascii_uppercase() {
-            escaped.push('!');
-        }
-        escaped.push(c.to_ascii_lowercase());
-    }
-    escaped
-}
-
 /// A Date header.
 pub(super) fn http_date(text: &str) -> Option<Timestamp> {
     jiff::fmt::rfc2822::parse(text)
@@ -663,14 +652,6 @@ mod tests {
         let parsed = http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
         assert_eq!(parsed.to_string(), "1994-11-06T08:49:37Z");
         assert_eq!(http_date("yesterday"), None);
-    }
-
-    #[test]
-    fn module_paths_are_escaped() {
-        assert_eq!(
-            escape("github.com/BurntSushi/toml"),
-            "github.com/!burnt!sushi/toml"
-        );
     }
 
     #[test]

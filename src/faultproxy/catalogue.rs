@@ -267,38 +267,6 @@ impl Catalogue {
     }
 }
 
-/// Escapes a module path or version as the proxy protocol does: `A` becomes `!a`.
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if letter.is_ascii_uppercase() {
-            escaped.push('!');
-        }
-        escaped.push(letter.to_ascii_lowercase());
-    }
-    escaped
-}
-
-/// Undoes [`escape`]; `None` where a capital letter or a stray `!` shows that the
-/// text was not escaped.
-pub fn unescape(text: &str) -> Option<String> {
-    let mut plain = String::with_capacity(text.len());
-    let mut letters = text.chars();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '!' => plain.push(
-                letters
-                    .next()
-                    .filter(char::is_ascii_lowercase)?
-                    .to_ascii_uppercase(),
-            ),
-            'A'..='Z' => return None,
-            other => plain.push(other),
-        }
-    }
-    Some(plain)
-}
-
 /// The last element of a module path that is no major version, made a package name.
 fn package_name(path: &str) -> String {
     let is_major = |name: &&str| name.strip_prefix('v').is_some_and(|n| n.parse::<u32>().is_ok());
@@ -352,21 +320,6 @@ fn version_key(version: &str) -> (bool, Vec<u64>, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn escapes_as_the_protocol_does() {
-        assert_eq!(
-            escape("github.com/BurntSushi/toml"),
-            "github.com/!burnt!sushi/toml"
-        );
-        assert_eq!(
-            unescape("github.com/!burnt!sushi/toml").as_deref(),
-            Some("github.com/BurntSushi/toml")
-        );
-        assert_eq!(unescape("github.com/BurntSushi"), None);
-        assert_eq!(unescape("a!"), None);
-        assert_eq!(unescape("a!1"), None);
-    }
 
     #[test]
     fn latest_is_the_highest_release() {

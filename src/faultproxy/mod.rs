@@ -37,7 +37,7 @@ mod server;
 mod sumdb;
 mod wire;
 
-pub use catalogue::{Catalogue, Module, Packed, escape, unescape};
+pub use catalogue::{Catalogue, Module, Packed};
 pub use fault::{Asked, Fault, Framing, Kind, Rule, When};
 pub use log::Request;
 pub use server::{Builder, Door, FaultProxy, Tls};

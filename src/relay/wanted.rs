@@ -1,6 +1,7 @@
 //! What go asks for: the paths of Go's module proxy protocol.
 
 use super::url::decode;
+use crate::escape::unescape;
 
 /// One file of the protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,25 +132,6 @@ fn tile_bytes(tile: &str) -> Option<u64> {
         None => 1_u64.checked_shl(height)?,
     };
     (height <= 30).then_some(width.checked_mul(32)?)
-}
-
-/// Undoes Go's escaping of upper case letters (`!a` for `A`).
-fn unescape(text: &str) -> Option<String> {
-    let mut plain = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '!' => plain.push(
-                chars
-                    .next()
-                    .filter(char::is_ascii_lowercase)?
-                    .to_ascii_uppercase(),
-            ),
-            c if c.is_ascii_uppercase() => return None,
-            c => plain.push(c),
-        }
-    }
-    Some(plain)
 }
 
 /// True for a version in Go's canonical form: `vX.Y.Z`, with a pre-release and

@@ -229,6 +229,12 @@ pub(crate) fn by_others(cache: &Dir, since: SystemTime) -> Vec<Manifest> {
         .collect()
 }
 
+/// The folder of one day: its date.
+fn name_of(day: &Dir) -> String {
+    let name = day.path().file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
 /// Every set in the cache, oldest first. Sets without a readable manifest are not listed.
 pub(crate) fn list(cache: &Dir) -> Result<Vec<Kept>, RepairError> {
     let mut all = Vec::new();
@@ -241,12 +247,7 @@ pub(crate) fn list(cache: &Dir) -> Result<Vec<Kept>, RepairError> {
         if manifest.items.is_empty() {
             continue;
         }
-        let date = day
-            .path()
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let date = name_of(&day);
         all.push(Kept {
             id: format!("{date}/{name}"),
             manifest,
@@ -389,13 +390,7 @@ pub(crate) fn prune(cache: &Dir, now: SystemTime) -> Result<(), RepairError> {
         if (kept > MAX_BYTES && (mine || age > Duration::from_secs(60))) || age > MAX_AGE {
             kept -= bytes;
             day.remove_tree(&name)?;
-            let date = day
-                .path()
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            remove_if_empty(cache, &date)?;
+            remove_if_empty(cache, &name_of(&day))?;
         }
     }
     Ok(())

@@ -307,6 +307,27 @@ fn report(module: &ModuleVersion, seen: &Examined) -> RepairReport {
     }
 }
 
+/// Of a piece of the cache that is no module version.
+fn report_of(what: String, fetches: bool) -> RepairReport {
+    RepairReport {
+        what,
+        module: None,
+        findings: Vec::new(),
+        moved: Vec::new(),
+        kept_in: None,
+        fetches,
+    }
+}
+
+fn manifest_of(report: &RepairReport, items: &[Item]) -> Manifest {
+    Manifest {
+        what: report.what.clone(),
+        module: None,
+        at: String::new(),
+        items: items.to_vec(),
+    }
+}
+
 /// `example.com/a@v1.0.0: bad zip (it is …), bad ziphash; go fetches it again`.
 fn words(module: &ModuleVersion, seen: &Examined) -> String {
     let taken = seen
@@ -379,14 +400,7 @@ pub(crate) fn mend_repository(
     let what = crate::report::safe(&format!(
         "cache/vcs/{hash}{of}: bad repository ({why}); go fetches it again"
     ));
-    let mut report = RepairReport {
-        what: what.clone(),
-        module: None,
-        findings: Vec::new(),
-        moved: Vec::new(),
-        kept_in: None,
-        fetches: true,
-    };
+    let mut report = report_of(what, true);
     if ctx.dry_run {
         return Ok(Some(report));
     }
@@ -415,13 +429,7 @@ pub(crate) fn mend_repository(
         bytes: dir.size_of(&name),
         name: String::new(),
     });
-    let manifest = Manifest {
-        what,
-        module: None,
-        at: String::new(),
-        items: items.to_vec(),
-    };
-    let set = Aside::make(&owned, manifest)?;
+    let set = Aside::make(&owned, manifest_of(&report, &items))?;
     report.kept_in = Some(set.path().to_owned());
     move_all(&set, &items, &mut report, |_| dir.walk(""))?;
     let _ = aside::prune(&owned, SystemTime::now());
@@ -473,14 +481,7 @@ fn sumdb_files(
         first.path,
         first.why
     );
-    let mut report = RepairReport {
-        what: crate::report::safe(&what),
-        module: None,
-        findings: Vec::new(),
-        moved: Vec::new(),
-        kept_in: None,
-        fetches: true,
-    };
+    let mut report = report_of(crate::report::safe(&what), true);
     if ctx.dry_run {
         return Ok(Some(report));
     }
@@ -497,13 +498,7 @@ fn sumdb_files(
         bytes: 0,
     });
     let items: Vec<Item> = items.collect();
-    let manifest = Manifest {
-        what: report.what.clone(),
-        module: None,
-        at: String::new(),
-        items: items.clone(),
-    };
-    let set = Aside::make(&owned, manifest)?;
+    let set = Aside::make(&owned, manifest_of(&report, &items))?;
     report.kept_in = Some(set.path().to_owned());
     // go writes these files anew under their names; one that writes into the renamed one loses nothing.
     move_all(&set, &items, &mut report, |item| owned.walk(parent(&item.path)))?;
@@ -561,17 +556,13 @@ fn one_latest(
     };
     let dir = top.sub(name)?;
     let path = dir.path().join("latest");
-    let mut report = RepairReport {
-        what: crate::report::safe(&format!(
+    let mut report = report_of(
+        crate::report::safe(&format!(
             "{}: bad tree head ({why}); go fetches it again",
             super::shown(&path)
         )),
-        module: None,
-        findings: Vec::new(),
-        moved: Vec::new(),
-        kept_in: None,
-        fetches: true,
-    };
+        true,
+    );
     if ctx.dry_run {
         return Ok(Some(report));
     }
@@ -581,18 +572,13 @@ fn one_latest(
     if latest_trouble(cache, top, name)?.is_none() {
         return Ok(None);
     }
-    let manifest = Manifest {
-        what: report.what.clone(),
-        module: None,
-        at: String::new(),
-        items: vec![Item {
-            root: Root::Sumdb,
-            path: format!("{name}/latest"),
-            name: String::new(),
-            bytes: dir.size_of("latest"),
-        }],
-    };
-    let set = Aside::make(&owned, manifest)?;
+    let items = [Item {
+        root: Root::Sumdb,
+        path: format!("{name}/latest"),
+        name: String::new(),
+        bytes: dir.size_of("latest"),
+    }];
+    let set = Aside::make(&owned, manifest_of(&report, &items))?;
     set.take_copy(0, &dir)?;
     checkpoint("latest-copied");
     file.set_len(0).map_err(|e| RepairError::io(&path, e))?;
@@ -628,14 +614,7 @@ pub(crate) fn in_the_way(
         super::shown(&place),
         kind.words()
     );
-    let mut report = RepairReport {
-        what: crate::report::safe(&what),
-        module: None,
-        findings: Vec::new(),
-        moved: Vec::new(),
-        kept_in: None,
-        fetches: false,
-    };
+    let mut report = report_of(crate::report::safe(&what), false);
     if ctx.dry_run {
         return Ok(Some(report));
     }
@@ -646,13 +625,7 @@ pub(crate) fn in_the_way(
         name: String::new(),
         bytes: above.size_of(&name),
     }];
-    let manifest = Manifest {
-        what: report.what.clone(),
-        module: None,
-        at: String::new(),
-        items: items.to_vec(),
-    };
-    let set = Aside::make(&owned, manifest)?;
+    let set = Aside::make(&owned, manifest_of(&report, &items))?;
     report.kept_in = Some(set.path().to_owned());
     move_all(&set, &items, &mut report, |_| above.walk(""))?;
     Ok(Some(report))

@@ -51,7 +51,6 @@ pub mod verify;
 pub use examine::{Cure, Finding, Part};
 pub use lock::LockWait;
 pub use mend::mend_module;
-pub(crate) use module::escape;
 pub use module::{InvalidModule, ModuleVersion, check_module_path};
 
 use crate::diagnose::Mend;

@@ -27,7 +27,8 @@ use super::RepairError;
 use super::dir::{Dir, Kind};
 use super::dirhash::{is_h1, sha256};
 use super::gosum::Sums;
-use super::module::{ModuleVersion, escape};
+use super::module::ModuleVersion;
+use crate::escape::escape;
 
 /// Where the cached pieces are, relative to GOMODCACHE.
 pub(crate) const CACHED: &str = "cache/download/sumdb";

@@ -18,9 +18,10 @@ use std::time::{Duration, SystemTime};
 use super::dir::{Dir, Kind};
 use super::examine::{Cure, Known, Part, Scope, examine, versions};
 use super::gosum::GoSum;
-use super::module::{ModuleVersion, check_module_path, unescape};
+use super::module::{ModuleVersion, check_module_path};
 use super::vcs::Repository;
 use super::{ModCache, Outcome, RepairError, RunContext, known, mend, sumdb, vcs};
+use crate::escape::unescape;
 
 /// Temporary files younger than this may have a living writer.
 const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 60 * 60);

@@ -18,6 +18,7 @@ use super::{End, Session, Step, attempt::Outcome, child, relaying::Relaying, tid
 use crate::{
     config,
     diagnose::{Input, diagnose},
+    escape::escape,
     goenv::GoEnv,
     repair::{self, ModCache},
     report::{Event, GaveUp},
@@ -172,11 +173,7 @@ fn has_all(sums: &[Vec<u8>], env: &GoEnv) -> bool {
                 Some(version) => (version, "mod"),
                 None => (version, "zip"),
             };
-            let file = format!(
-                "{}/@v/{}.{ending}",
-                repair::escape(module),
-                repair::escape(version)
-            );
+            let file = format!("{}/@v/{}.{ending}", escape(module), escape(version));
             downloads.join(file).is_file()
         })
 }
