@@ -6,13 +6,16 @@
 //!
 //! Known to be imperfect: a toolchain that go switches to may carry another
 //! `go.env`; and a version manager's shim may set variables that are not seen
-//! here. Both only make gofix more careful, since route 1 is never rewritten.
+//! here. The relay pins the list that is read here.
 
 use std::{
     collections::HashMap,
     ffi::{OsStr, OsString},
     fmt,
-    os::unix::ffi::{OsStrExt, OsStringExt},
+    os::unix::{
+        ffi::{OsStrExt, OsStringExt},
+        fs::MetadataExt,
+    },
     path::{Path, PathBuf},
 };
 
@@ -49,6 +52,7 @@ pub struct GoEnv {
     environment: HashMap<&'static str, OsString>,
     user_file: HashMap<Vec<u8>, OsString>,
     user_file_path: Option<PathBuf>,
+    is_unread: bool,
     goroot_file: HashMap<Vec<u8>, OsString>,
     goroot: Option<PathBuf>,
     home: Option<OsString>,
@@ -71,6 +75,7 @@ const NAMES: &[&str] = &[
     "GOMODCACHE",
     "GOPATH",
     "GOCACHE",
+    "GOCACHEPROG",
     "GO111MODULE",
     "GOOS",
     "GOARCH",
@@ -108,18 +113,31 @@ impl GoEnv {
             ..Self::default()
         };
         values.user_file_path = user_file_path(env);
-        values.user_file = values
-            .user_file_path
-            .as_deref()
-            .map(read_file)
-            .unwrap_or_default();
+        let read = |path: &Path, values: &mut Self| match read_file(path) {
+            Ok(text) => text,
+            Err(Unread) => {
+                values.is_unread = true;
+                Vec::new()
+            }
+        };
+        if let Some(path) = values.user_file_path.clone() {
+            values.user_file = lines(&read(&path, &mut values)).collect();
+        }
         values.goroot = values.find_goroot(real_go);
-        values.goroot_file = values
-            .goroot
-            .as_deref()
-            .map(|root| read_file(&root.join("go.env")))
-            .unwrap_or_default();
+        if let Some(root) = &values.goroot {
+            let text = read(&root.join("go.env"), &mut values);
+            // Of two lines with one key go takes the first here, and the last in the user's file (cmd/go/internal/cfg).
+            let all: Vec<_> = lines(&text).collect();
+            values.goroot_file = all.into_iter().rev().collect();
+        }
         values
+    }
+
+    /// True where a file that go reads was not read here: a pipe, which only
+    /// one can read, or one that is too large. Then nobody but go knows.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        self.is_unread
     }
 
     /// The effective value of `name` and where it stands.
@@ -145,6 +163,14 @@ impl GoEnv {
             }
         }
         (self.builtin(name), Layer::Default)
+    }
+
+    /// The value in the user's file, whatever the environment says.
+    #[must_use]
+    pub(crate) fn in_user_file(&self, name: &str) -> &OsStr {
+        self.user_file
+            .get(name.as_bytes())
+            .map_or_else(|| OsStr::new(""), OsString::as_os_str)
     }
 
     /// The effective value as text; bytes that are no UTF-8 are replaced.
@@ -273,19 +299,29 @@ fn user_config_dir(env: Lookup<'_>) -> Option<PathBuf> {
     }
 }
 
-/// Reads a file as go does: lines `KEY=value`, the value verbatim, later lines
-/// win, what is no such line and what cannot be read is ignored.
-fn read_file(path: &Path) -> HashMap<Vec<u8>, OsString> {
-    let small = std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() <= FILE_LIMIT);
-    let text = if small {
-        std::fs::read(path).unwrap_or_default()
-    } else {
-        Vec::new()
+/// A file that go may read and gofix does not.
+struct Unread;
+
+/// What cannot be read is empty, as it is for go.
+fn read_file(path: &Path) -> Result<Vec<u8>, Unread> {
+    let Ok(meta) = std::fs::metadata(path) else {
+        return Ok(Vec::new());
     };
-    parse(&text)
+    let is_null = |meta: &std::fs::Metadata| {
+        std::fs::metadata("/dev/null")
+            .is_ok_and(|null| null.rdev() == meta.rdev() && null.ino() == meta.ino())
+    };
+    if meta.is_dir() || is_null(&meta) {
+        return Ok(Vec::new());
+    }
+    if !meta.is_file() || meta.len() > FILE_LIMIT {
+        return Err(Unread);
+    }
+    Ok(std::fs::read(path).unwrap_or_default())
 }
 
-fn parse(text: &[u8]) -> HashMap<Vec<u8>, OsString> {
+/// Lines `KEY=value`, the value verbatim; what is no such line is ignored.
+fn lines(text: &[u8]) -> impl Iterator<Item = (Vec<u8>, OsString)> {
     text.split(|byte| *byte == b'\n')
         .filter(|line| line.first().is_some_and(u8::is_ascii_uppercase))
         .filter_map(|line| {
@@ -293,7 +329,6 @@ fn parse(text: &[u8]) -> HashMap<Vec<u8>, OsString> {
             let (key, value) = line.split_at(equals);
             Some((key.to_vec(), OsString::from_vec(value.get(1..)?.to_vec())))
         })
-        .collect()
 }
 
 #[cfg(test)]
@@ -312,7 +347,8 @@ mod tests {
 
     #[test]
     fn lines_are_taken_verbatim_and_later_ones_win() {
-        let values = parse(b"# no\nlower=1\nGOPROXY=a\nGOPROXY=\"b,c\"\r\nNOEQUALS\nGOFLAGS==x=y");
+        let text = b"# no\nlower=1\nGOPROXY=a\nGOPROXY=\"b,c\"\r\nNOEQUALS\nGOFLAGS==x=y";
+        let values: HashMap<_, _> = lines(text).collect();
         assert_eq!(values.len(), 2);
         assert_eq!(values[b"GOPROXY".as_slice()], "\"b,c\"\r");
         assert_eq!(values[b"GOFLAGS".as_slice()], "=x=y");
@@ -325,7 +361,7 @@ mod tests {
         std::fs::create_dir_all(root.join("bin")).unwrap();
         std::fs::write(
             root.join("go.env"),
-            "GOPROXY=https://root\nGOSUMDB=sum.golang.org\n",
+            "GOPROXY=https://root\nGOSUMDB=sum.golang.org\nGOPROXY=https://not.me\n",
         )
         .unwrap();
         let file = dir.path().join("env");
@@ -342,6 +378,20 @@ mod tests {
         let values = load(&[("GOENV", "off")], Some(&go));
         assert_eq!(values.get("GOPROXY"), ("https://root".into(), Layer::Goroot));
         assert_eq!(values.get("GOSUMDB"), ("sum.golang.org".into(), Layer::Goroot));
+    }
+
+    #[test]
+    fn what_only_go_can_read_is_not_guessed() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let unread = |path: &Path| load(&[("GOENV", path.to_str().unwrap())], None).is_unread();
+        std::fs::write(at("file"), "GOPROXY=off\n").unwrap();
+        std::fs::write(at("large"), "#".repeat(2 << 20)).unwrap();
+        nix::unistd::mkfifo(&at("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(unread(&at("pipe")) && unread(&at("large")));
+        for known in [at("file"), at("missing"), at(""), "/dev/null".into()] {
+            assert!(!unread(&known), "{}", known.display());
+        }
     }
 
     #[test]

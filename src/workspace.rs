@@ -5,7 +5,24 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+/// The directory that go works in, as `os.Getwd` names it behind `-C`: `$PWD`
+/// where that is the directory, and its links not resolved then.
+pub(crate) fn working_dir(chdir: Option<&OsStr>) -> Option<PathBuf> {
+    let here = std::env::current_dir().ok()?;
+    let there = match chdir {
+        Some(dir) => fs::canonicalize(here.join(dir)).ok()?,
+        None => here,
+    };
+    let named = std::env::var_os("PWD").map(PathBuf::from);
+    let is_there = |named: &PathBuf| {
+        let both = (fs::metadata(named), fs::metadata(&there));
+        named.is_absolute() && matches!(both, (Ok(a), Ok(b)) if (a.dev(), a.ino()) == (b.dev(), b.ino()))
+    };
+    Some(named.filter(is_there).unwrap_or(there))
+}
 
 /// The nearest file of this name, from a directory upwards.
 pub(crate) fn above(dir: &Path, name: &str) -> Option<PathBuf> {

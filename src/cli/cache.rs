@@ -73,7 +73,7 @@ impl Here {
     fn find(config: &Config) -> Self {
         let real_go = super::real_go();
         let env = GoEnv::load(&|name| std::env::var_os(name), real_go.as_deref());
-        let start = std::env::current_dir().unwrap_or_default();
+        let start = workspace::working_dir(None).unwrap_or_default();
         Self {
             settings: repair::Settings::from_env(&env, real_go.as_deref()),
             go_sums: workspace::go_sums(
@@ -140,7 +140,10 @@ fn problem_line(problem: &Problem) -> String {
     format!(
         "{subject}bad {what}: {}; {} ({path})",
         safe(&problem.why),
-        cure_words(problem.cure)
+        problem.module.as_ref().filter(|_| problem.disputed).map_or_else(
+            || cure_words(problem.cure).to_owned(),
+            |module| format!("if go.sum is right, `gofix cache repair {module}` lets go fetch it again")
+        )
     )
 }
 
@@ -222,6 +225,7 @@ fn problem_json(problem: &Problem) -> Json {
         "why": problem.why,
         "cure": cure_word(problem.cure),
         "bad": problem.is_bad(),
+        "disputed": problem.disputed,
     })
 }
 
@@ -243,6 +247,8 @@ fn repair(here: &Here, selection: &Selection, dry_run: bool, as_json: bool) -> R
             waiting: &waiting,
         },
         dry_run,
+        // Whoever names it has decided between it and go.sum.
+        disputed: selection.module.is_some(),
     };
     let outcome = match here.open()? {
         Some(cache) => {
@@ -273,7 +279,7 @@ fn outcome_json(outcome: &Outcome, dry_run: bool) -> Json {
             "what": report.what,
             "module": report.module.as_ref().map(ToString::to_string),
             "findings": report.findings.iter().map(|f| {
-                json!({ "part": f.part.words(), "why": f.why, "cure": cure_word(f.cure) })
+                json!({ "part": f.part.words(), "why": f.why, "cure": cure_word(f.cure), "disputed": f.disputed })
             }).collect::<Vec<_>>(),
             "moved": report.moved.iter().map(|p| p.to_string_lossy()).collect::<Vec<_>>(),
             "kept_in": report.kept_in.as_ref().map(|p| p.to_string_lossy()),

@@ -40,6 +40,7 @@ use crate::relay::credentials::{Credentials, GoAuth};
 use crate::relay::proxy_env::{ProxyRules, ProxyVars};
 use crate::report::safe;
 use crate::report::text::bytes;
+use crate::workspace;
 
 use local::Local;
 use probe::{Answer, Measured, Probe, Tools};
@@ -393,7 +394,7 @@ impl Snapshot {
 
 /// The go.mod of the working directory, as go looks for it.
 fn find_go_mod() -> Option<PathBuf> {
-    crate::workspace::above(&std::env::current_dir().ok()?, "go.mod")
+    workspace::above(&workspace::working_dir(None)?, "go.mod")
 }
 
 fn unused_routes(plan: &Plan) -> Option<Row> {

@@ -195,8 +195,20 @@ pub fn redact_url(url: &str) -> String {
     let (authority, path) = rest.split_at(authority_end);
     match authority.rsplit_once('@') {
         Some((_, host)) => format!("{scheme}://xxxxx@{host}{path}"),
+        None if is_half_a_password(authority) => match path.rsplit_once('@') {
+            Some((_, host)) => format!("{scheme}://xxxxx@{host}"),
+            None => format!("{scheme}://xxxxx"),
+        },
         None => url.to_owned(),
     }
+}
+
+/// True where what should be `HOST:PORT` has no port: `USER:PASS`, cut off at a
+/// `/`, `?` or `#` of the password that nobody escaped.
+#[must_use]
+pub(crate) fn is_half_a_password(authority: &str) -> bool {
+    let behind = authority.rsplit_once(':').filter(|_| !authority.starts_with('['));
+    behind.is_some_and(|(_, port)| !port.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// A public module proxy: everybody may ask it, and everybody's module names
@@ -369,6 +381,13 @@ mod tests {
         assert_eq!(redact_url("https://u:p@h/x@v"), "https://xxxxx@h/x@v");
         assert_eq!(redact_url("https://h/a@b"), "https://h/a@b");
         assert_eq!(redact_url("u:p@h"), "xxxxx@h");
+        for odd in ["https://u:p/w@h/x", "https://u:p?w@h/x", "https://u:p#w@b@h/x"] {
+            assert_eq!(redact_url(odd), "https://xxxxx@h/x", "{odd}");
+        }
+        // What a comma in a password leaves of its URL.
+        assert_eq!(redact_url("https://u:p"), "https://xxxxx");
+        assert_eq!(redact_url("https://h:80/x@v"), "https://h:80/x@v");
+        assert_eq!(redact_url("https://[::1]/x@v"), "https://[::1]/x@v");
         assert_eq!(list("https://u:p@h,direct").redacted(), "https://xxxxx@h,direct");
         assert_eq!(list("https://u:p@h,direct").to_string(), "https://u:p@h,direct");
     }

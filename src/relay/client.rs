@@ -40,6 +40,8 @@ const IDLE_LIMIT: Duration = Duration::from_secs(90);
 const REDIRECTS: usize = 10;
 /// The longest header of an answer.
 const HEADER_LIMIT: usize = 128 << 10;
+/// Its lines at most.
+const HEADER_LINES: usize = 1000;
 /// HTTP/2 flow control: what may lie unread of one body, and of all.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 2 << 20;
@@ -589,8 +591,11 @@ async fn http1_connection(
     let ends = connected.ends;
     let (sender, driver) = http1::Builder::new()
         .max_buf_size(HEADER_LIMIT)
-        // Go takes folded header lines, too.
+        // Go takes folded header lines, too, steps over lines that are none, and counts bytes, not lines.
         .allow_obsolete_multiline_headers_in_responses(true)
+        .allow_spaces_after_header_name_in_responses(true)
+        .ignore_invalid_headers_in_responses(true)
+        .max_headers(HEADER_LINES)
         .handshake(TokioIo::new(connected.stream))
         .await
         .map_err(|err| http_trouble(&err, ends, 0, false))?;
@@ -771,8 +776,12 @@ impl Exchange {
             || hyper::body::Body::is_end_stream(&self.body)
     }
 
-    /// The length that the header announces for the body.
+    /// The length that the header announces for the body; of chunks it says
+    /// nothing (RFC 9112, 6.3).
     pub(crate) fn announced(&self) -> Option<u64> {
+        if self.headers.contains_key(header::TRANSFER_ENCODING) {
+            return None;
+        }
         self.header(&header::CONTENT_LENGTH)?.parse().ok()
     }
 

@@ -38,6 +38,14 @@ pub struct ProxyVars {
     pub cgi: bool,
 }
 
+impl ProxyVars {
+    /// True where go refuses every URL with http, whatever its host.
+    #[must_use]
+    pub(crate) fn refuses_http(&self) -> bool {
+        self.cgi && !self.http.is_empty()
+    }
+}
+
 /// The rules, read once.
 #[derive(Debug, Default)]
 pub(crate) struct ProxyRules {

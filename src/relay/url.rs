@@ -246,6 +246,11 @@ fn split_port(authority: &str) -> Result<(String, Option<u16>), UrlError> {
 }
 
 fn parse_user(text: &str) -> Result<UserInfo, UrlError> {
+    // What `net/url` takes; an `@` belongs to whoever forgot to escape it.
+    let takes = |b: u8| b.is_ascii_alphanumeric() || b"-._:~!$&'()*+,;=%@".contains(&b);
+    if !text.bytes().all(takes) {
+        return Err(UrlError::Malformed);
+    }
     let (name, password) = match text.split_once(':') {
         Some((name, password)) => (name, Some(password)),
         None => (text, None),

@@ -291,6 +291,45 @@ pub(crate) trait Roots {
     fn root(&self, root: Root) -> Result<Option<Dir>, RepairError>;
 }
 
+/// What [`restore`] calls the set in this directory.
+pub(crate) fn id_of(set: &Path) -> String {
+    let mut names = set.iter().rev().map(|name| name.to_string_lossy());
+    let (name, date) = (names.next().unwrap_or_default(), names.next().unwrap_or_default());
+    format!("{date}/{name}")
+}
+
+/// True where nothing stands in the place of any file of a set.
+pub(crate) fn is_free(cache: &Dir, id: &str) -> Result<bool, RepairError> {
+    let (_, _, manifest) = open(cache, id)?;
+    let of_the_cache = manifest.items.iter().filter(|item| item.root == Root::ModCache);
+    for item in of_the_cache {
+        let path = Path::new(&item.path);
+        let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+            continue;
+        };
+        if let Some(above) = cache.find(above)?
+            && above.meta(name)?.is_some()
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The day, the set and its manifest.
+fn open(cache: &Dir, id: &str) -> Result<(Dir, Dir, Manifest), RepairError> {
+    let unknown = || RepairError::NoSuchSet { id: id.to_owned() };
+    let (date, name) = id.split_once('/').ok_or_else(unknown)?;
+    let day = cache
+        .find(KEPT)?
+        .ok_or_else(unknown)?
+        .find(date)?
+        .ok_or_else(unknown)?;
+    let set = day.find(name)?.ok_or_else(unknown)?;
+    let manifest = read(&set)?;
+    Ok((day, set, manifest))
+}
+
 /// What became of one item of a restored set.
 #[derive(Debug, Clone, Serialize)]
 pub struct Restored {
@@ -303,15 +342,8 @@ pub struct Restored {
 
 /// Puts the items of a set back where nothing is now. A set that is empty afterwards is removed.
 pub(crate) fn restore(cache: &Dir, id: &str, roots: &dyn Roots) -> Result<Vec<Restored>, RepairError> {
-    let unknown = || RepairError::NoSuchSet { id: id.to_owned() };
-    let (date, name) = id.split_once('/').ok_or_else(unknown)?;
-    let day = cache
-        .find(KEPT)?
-        .ok_or_else(unknown)?
-        .find(date)?
-        .ok_or_else(unknown)?;
-    let set = day.find(name)?.ok_or_else(unknown)?;
-    let manifest = read(&set)?;
+    let (day, set, manifest) = open(cache, id)?;
+    let (date, name) = id.split_once('/').unwrap_or_default();
     let mut done = Vec::new();
     let mut left = false;
     for item in &manifest.items {

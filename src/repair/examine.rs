@@ -5,6 +5,10 @@
 //! the cache, `.ziphash`, the zip, the extracted directory. Where nothing
 //! vouches for a file, only its structure can be bad.
 //!
+//! What two files of the cache agree on, only a record that a checksum database
+//! signed proves bad. A line of go.sum alone may be what is wrong, and comes
+//! from whoever wrote the repository: such a finding is disputed.
+//!
 //! Links are neither followed nor judged: some packagers build a cache out of
 //! them.
 //!
@@ -95,6 +99,8 @@ pub struct Finding {
     pub why: String,
     /// What it takes.
     pub cure: Cure,
+    /// Nothing but a line of go.sum speaks against it.
+    pub disputed: bool,
 }
 
 /// How far to look.
@@ -111,6 +117,8 @@ pub(crate) struct Scope {
 pub(crate) struct Known {
     /// Hashes it must have; empty lists where nobody says.
     pub(crate) sums: Sums,
+    /// A checksum database signed them.
+    pub(crate) signed: bool,
     /// Who says so, for messages: `go.sum`, `the checksum database`.
     pub(crate) by: &'static str,
 }
@@ -134,6 +142,17 @@ impl Examined {
     pub(crate) fn curable(&self) -> bool {
         let by_repair = |f: &Finding| matches!(f.cure, Cure::Recompute | Cure::Fetch);
         self.findings.iter().any(by_repair)
+    }
+
+    /// True where a repair takes something away that may be good.
+    pub(crate) fn disputed(&self) -> bool {
+        self.findings.iter().any(|f| f.disputed)
+    }
+
+    /// True where this piece is bad beyond dispute.
+    fn is_proven(&self, part: Part) -> bool {
+        let proven = |f: &Finding| f.part == part && !f.disputed;
+        self.findings.iter().any(proven)
     }
 
     /// True where a repair takes this piece away.
@@ -198,8 +217,18 @@ impl Look<'_> {
     }
 
     fn add(&mut self, part: Part, cure: Cure, why: impl Into<String>) {
-        let why = why.into();
-        self.found.findings.push(Finding { part, why, cure });
+        self.add_if(false, part, cure, why);
+    }
+
+    /// `agrees`: what else is in the cache says that it is good. What is known
+    /// then decides where it is signed.
+    fn add_if(&mut self, agrees: bool, part: Part, cure: Cure, why: impl Into<String>) {
+        self.found.findings.push(Finding {
+            part,
+            why: why.into(),
+            cure,
+            disputed: agrees && !self.known.signed,
+        });
     }
 
     /// `None` where the file is not there, is a link, or came after the time that counts.
@@ -355,7 +384,8 @@ impl Look<'_> {
         match zip {
             State::Absent => {
                 if text_is_wrong {
-                    self.add(
+                    self.add_if(
+                        tree_h1.as_deref().is_none_or(|tree| text == Some(tree)),
                         Part::ZipHash,
                         Cure::Fetch,
                         format!("it differs from {}", self.known.by),
@@ -372,8 +402,10 @@ impl Look<'_> {
             }
             State::Good(zip) if !expected.is_empty() => {
                 let good = hash_is_expected(&zip.h1);
+                let agrees = !good && text.is_none_or(|text| text == zip.h1);
                 if !good {
-                    self.add(
+                    self.add_if(
+                        agrees,
                         Part::Zip,
                         Cure::Fetch,
                         format!("its hash is not the one in {}", self.known.by),
@@ -381,7 +413,8 @@ impl Look<'_> {
                 }
                 if text_is_wrong {
                     let cure = if good { Cure::Recompute } else { Cure::Fetch };
-                    self.add(Part::ZipHash, cure, format!("it differs from {}", self.known.by));
+                    let why = format!("it differs from {}", self.known.by);
+                    self.add_if(agrees, Part::ZipHash, cure, why);
                 }
             }
             State::Good(zip) => match text {
@@ -439,7 +472,8 @@ impl Look<'_> {
             }
         };
         if let Some(why) = why {
-            self.add(Part::Extracted, Cure::Fetch, why);
+            let agrees = tree.odd.is_empty() && matches!(ziphash, ZipHash::Text(text) if *text == h1);
+            self.add_if(agrees, Part::Extracted, Cure::Fetch, why);
         }
     }
 
@@ -453,26 +487,20 @@ impl Look<'_> {
             State::Good(content) => content,
         };
         let expected = &self.known.sums.go_mod;
-        if !expected.is_empty() {
-            if !expected.contains(&dirhash::go_mod_h1(&content)) {
-                let why = format!("its hash is not the one in {}", self.known.by);
-                self.add(Part::GoMod, Cure::Fetch, why);
-            }
-            return Ok(());
-        }
-        if let Some(why) = modfile::trouble(&content) {
-            self.add(Part::GoMod, Cure::Fetch, why);
-            return Ok(());
-        }
+        let form = modfile::trouble(&content);
         // What go makes for a module without a go.mod, or for +incompatible, stands in no zip.
-        if let State::Good(ZipSum {
-            go_mod: Some(inside), ..
-        }) = zip
-            && !self.found.takes(Part::Zip)
-            && !self.module.version().ends_with("+incompatible")
-            && *inside != content
-        {
-            self.add(Part::GoMod, Cure::Fetch, "it differs from the go.mod in its zip");
+        let differs = !self.module.version().ends_with("+incompatible")
+            && !self.found.is_proven(Part::Zip)
+            && matches!(zip, State::Good(ZipSum { go_mod: Some(inside), .. }) if *inside != content);
+        if expected.is_empty() {
+            if let Some(why) = form {
+                self.add(Part::GoMod, Cure::Fetch, why);
+            } else if differs {
+                self.add(Part::GoMod, Cure::Fetch, "it differs from the go.mod in its zip");
+            }
+        } else if !expected.contains(&dirhash::go_mod_h1(&content)) {
+            let why = format!("its hash is not the one in {}", self.known.by);
+            self.add_if(form.is_none() && !differs, Part::GoMod, Cure::Fetch, why);
         }
         Ok(())
     }

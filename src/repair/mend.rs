@@ -125,7 +125,20 @@ fn one(
     ctx: &RunContext<'_>,
 ) -> Result<Option<RepairReport>, RepairError> {
     let index = cache.index();
-    let seen = examine(&cache.dir, module, known, scope, index.as_ref())?;
+    let look = |dir: &Dir| {
+        let mut seen = examine(dir, module, known, scope, index.as_ref())?;
+        let disputed = !ctx.disputed && seen.disputed();
+        if disputed {
+            seen.findings.retain(|finding| !finding.disputed);
+        }
+        if disputed && !seen.curable() {
+            return Err(RepairError::Disputed {
+                module: module.to_string(),
+            });
+        }
+        Ok(seen)
+    };
+    let seen = look(&cache.dir)?;
     if !seen.curable() {
         return Ok(None);
     }
@@ -145,7 +158,7 @@ fn one(
     }
     let _held = lock::take(&download, Part::Lock.file(&stem).as_ref(), &ctx.lock)?;
     // A neighbour may have mended it while we waited.
-    let seen = examine(&owned, module, known, scope, index.as_ref())?;
+    let seen = look(&owned)?;
     if !seen.curable() {
         return Ok(None);
     }
@@ -304,6 +317,7 @@ fn report(module: &ModuleVersion, seen: &Examined) -> RepairReport {
         moved: Vec::new(),
         kept_in: None,
         fetches: needs_fetch(seen),
+        disputed: seen.disputed(),
     }
 }
 
@@ -316,6 +330,7 @@ fn report_of(what: String, fetches: bool) -> RepairReport {
         moved: Vec::new(),
         kept_in: None,
         fetches,
+        disputed: false,
     }
 }
 

@@ -122,6 +122,14 @@ pub enum RepairError {
         /// What is bad.
         what: String,
     },
+    /// go.sum and the cache say different things, and neither is proven.
+    #[error(
+        "{module} in the cache is not what go.sum says; if go.sum is right, `gofix cache repair {module}` lets go fetch it again"
+    )]
+    Disputed {
+        /// The module version.
+        module: String,
+    },
     /// A directory tree deeper than any module.
     #[error("{} is nested too deeply", shown(.path))]
     TooDeep {
@@ -291,6 +299,28 @@ impl ModCache {
     pub fn restore(&self, id: &str) -> Result<Vec<aside::Restored>, RepairError> {
         aside::restore(&self.dir.owned()?, id, self)
     }
+
+    /// Puts a set back as a whole, if nothing has come in its place. False
+    /// where something has.
+    ///
+    /// # Errors
+    /// No such set, a lock that cannot be had, or a cache that cannot be changed.
+    pub fn give_back(
+        &self,
+        set: &Path,
+        module: &ModuleVersion,
+        wait: &LockWait<'_>,
+    ) -> Result<bool, RepairError> {
+        let owned = self.dir.owned()?;
+        let id = aside::id_of(set);
+        let download = owned.make(module.download_dir())?;
+        let _held = lock::take(&download, Part::Lock.file(&module.stem()).as_ref(), wait)?;
+        let is_free = aside::is_free(&owned, &id)?;
+        if is_free {
+            aside::restore(&owned, &id, self)?;
+        }
+        Ok(is_free)
+    }
 }
 
 impl aside::Roots for ModCache {
@@ -333,6 +363,8 @@ pub struct RunContext<'a> {
     pub lock: LockWait<'a>,
     /// Look and say, change nothing.
     pub dry_run: bool,
+    /// Set aside also what nothing but go.sum speaks against.
+    pub disputed: bool,
 }
 
 /// One piece of local state that was mended (or would be, in a dry run).
@@ -350,6 +382,9 @@ pub struct RepairReport {
     pub kept_in: Option<PathBuf>,
     /// True where go has to fetch something for it.
     pub fetches: bool,
+    /// True where nothing but go.sum speaks against a part of it: it has to go
+    /// back where nothing better comes.
+    pub disputed: bool,
 }
 
 /// What a look at the disk came to.
@@ -488,16 +523,33 @@ fn module_of_zip(cache: &ModCache, path: &str) -> Option<ModuleVersion> {
     ModuleVersion::from_escaped(module, file.strip_suffix(".zip")?)
 }
 
-/// What should hold for a module version, by go.sum or by the checksum database.
+/// What should hold for a module version. What a checksum database has signed
+/// holds whatever a go.sum says.
 fn known(go_sum: &GoSum, databases: &[sumdb::Database], module: &ModuleVersion) -> examine::Known {
-    let sums = go_sum.sums(module);
-    if !sums.zip.is_empty() || !sums.go_mod.is_empty() {
-        return examine::Known { sums, by: "go.sum" };
-    }
-    let by_database = databases.iter().find_map(|database| database.sums(module));
-    examine::Known {
-        sums: by_database.unwrap_or_default(),
-        by: "the checksum database",
+    let lines = go_sum.sums(module);
+    let has_lines = !lines.zip.is_empty() || !lines.go_mod.is_empty();
+    let record = databases.iter().find_map(|database| database.sums(module));
+    let says_the_same = |signed: &gosum::Sums| {
+        let same = |signed: &[String], lines: &[String]| {
+            lines.is_empty() || signed.iter().any(|sum| lines.contains(sum))
+        };
+        same(&signed.zip, &lines.zip) && same(&signed.go_mod, &lines.go_mod)
+    };
+    match record {
+        Some(sums) => examine::Known {
+            by: if has_lines && says_the_same(&sums) {
+                "go.sum"
+            } else {
+                "the checksum database"
+            },
+            sums,
+            signed: true,
+        },
+        None => examine::Known {
+            by: "go.sum",
+            sums: lines,
+            signed: false,
+        },
     }
 }
 

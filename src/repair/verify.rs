@@ -95,6 +95,8 @@ pub struct Problem {
     pub why: String,
     /// How it becomes good again.
     pub cure: Cure,
+    /// Nothing but a line of go.sum speaks against it.
+    pub disputed: bool,
 }
 
 impl Problem {
@@ -240,6 +242,7 @@ impl Shared<'_> {
             path: self.dir.path().join(place(module, finding.part)),
             why: finding.why,
             cure: finding.cure,
+            disputed: finding.disputed,
         });
         Ok(Some(problems.collect()))
     }
@@ -319,6 +322,7 @@ fn in_the_way(path: PathBuf, kind: Kind) -> Problem {
         path,
         why: format!("it is {} where go wants a directory", kind.words()),
         cure: Cure::Recompute,
+        disputed: false,
     }
 }
 
@@ -367,6 +371,7 @@ fn one_database(
             path: cache.path().join(sumdb::CACHED).join(bad.path),
             why: bad.why,
             cure: Cure::Fetch,
+            disputed: false,
         });
     }
     Ok(())
@@ -391,6 +396,7 @@ fn tree_heads(cache: &ModCache, found: &mut Verified) -> Result<(), RepairError>
                 path: path.join(name).join("latest"),
                 why: why.to_owned(),
                 cure: Cure::Fetch,
+                disputed: false,
             });
         }
     }
@@ -419,6 +425,7 @@ fn repositories(cache: &ModCache, found: &mut Verified) -> Result<(), RepairErro
                 path,
                 why,
                 cure: Cure::Fetch,
+                disputed: false,
             }),
             Err(e) => found.unreadable.push(e.to_string()),
         }

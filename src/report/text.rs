@@ -11,6 +11,8 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::policy::route::is_half_a_password;
+
 /// Most bytes of outside text that one message shows.
 pub const MAX_BYTES: usize = 300;
 
@@ -71,11 +73,12 @@ fn hide_userinfo(text: &str) -> Cow<'_, str> {
         let authority = at + 3;
         out.push_str(&rest[..authority]);
         rest = &rest[authority..];
-        let end = rest
-            .find(|c: char| {
-                c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\'' | '<' | '>' | '`' | '\\')
-            })
-            .unwrap_or(rest.len());
+        let is_quote = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '`' | '\\');
+        let whole = rest.find(is_quote).unwrap_or(rest.len());
+        let mut end = rest[..whole].find(['/', '?', '#']).unwrap_or(whole);
+        if !rest[..end].contains('@') && is_half_a_password(&rest[..end]) && rest[..whole].contains('@') {
+            end = whole;
+        }
         if let Some(sign) = rest[..end].rfind('@') {
             out.push_str(HIDDEN);
             rest = &rest[sign..];
@@ -233,6 +236,16 @@ mod tests {
             "https://xxxxx@c/ https://d/e@f"
         );
         assert_eq!(safe("https://h/m@v1.0.0"), "https://h/m@v1.0.0");
+        for odd in ["a/b", "a?b", "a#b", "a/b@c"] {
+            let text = format!("parse \"https://bob:{odd}@h.example/x\": invalid port");
+            let shown = safe(&text);
+            assert_eq!(
+                shown, "parse \"https://xxxxx@h.example/x\": invalid port",
+                "{odd}"
+            );
+        }
+        assert_eq!(safe("https://h:8080/m@v1.0.0"), "https://h:8080/m@v1.0.0");
+        assert_eq!(safe("https://[::1]:80/m@v1.0.0"), "https://[::1]:80/m@v1.0.0");
     }
 
     #[test]

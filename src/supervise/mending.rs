@@ -48,6 +48,7 @@ impl Job {
                 waiting: &waiting,
             },
             dry_run: false,
+            disputed: true,
         };
         let mut all = Outcome::default();
         for suspect in &self.suspects {
@@ -119,6 +120,9 @@ impl Session<'_> {
                 attempt: self.attempts,
                 what: report.what.clone(),
             });
+            if let (true, Some(module), Some(set)) = (report.disputed, &report.module, &report.kept_in) {
+                self.disputed.push((module.clone(), set.clone()));
+            }
         }
         for error in &outcome.failed {
             self.reporter.event(&Event::RepairFailed {
@@ -127,6 +131,45 @@ impl Session<'_> {
             });
         }
         outcome.mended()
+    }
+
+    /// Puts back what was set aside on the word of a go.sum alone, where go has
+    /// fetched nothing in its place: then the go.sum may be what is wrong. True
+    /// where something went back.
+    pub(super) fn give_back(&mut self) -> bool {
+        if self.disputed.is_empty() {
+            return false;
+        }
+        let Ok(cache) = ModCache::open(repair::Settings::from_env(&self.env, Some(&self.go.path))) else {
+            return false;
+        };
+        let mut went_back = false;
+        for (module, set) in std::mem::take(&mut self.disputed) {
+            let wait = LockWait {
+                deadline: std::time::Instant::now() + super::LOCK_TIME,
+                stall: super::LOCK_TIME,
+                waiting: &|_, _| {},
+            };
+            let event = match cache.give_back(&set, &module, &wait) {
+                Ok(false) => continue,
+                Ok(true) => {
+                    went_back = true;
+                    Event::Repair {
+                        attempt: self.attempts,
+                        what: format!("{module}: put back, since go fetched nothing better"),
+                    }
+                }
+                Err(error) => Event::RepairFailed {
+                    attempt: self.attempts,
+                    why: format!(
+                        "{module} is kept in {}: {error}",
+                        crate::report::safe(set.as_os_str().as_encoded_bytes())
+                    ),
+                },
+            };
+            self.reporter.event(&event);
+        }
+        went_back
     }
 
     /// `go clean -modcache`, as the user asked for.

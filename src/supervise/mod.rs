@@ -34,6 +34,7 @@ use std::{
     io,
     os::fd::AsFd,
     os::unix::process::ExitStatusExt,
+    path::PathBuf,
     process::ExitStatus,
     time::{Duration, Instant, SystemTime},
 };
@@ -55,6 +56,7 @@ use crate::{
     diagnose::{Diagnosis, Fault, FaultKind, Input, Verdict, diagnose},
     goenv::GoEnv,
     policy::{Next, Policy, Seen, route::ProxyList},
+    repair::ModuleVersion,
     report::{Event, GaveUp, Reporter, Settings},
 };
 
@@ -80,6 +82,10 @@ pub fn run(invocation: &Invocation, go: &RealGo, flags: &Flags, start: &StartSta
         return go.exec(&invocation.args, start);
     }
     let env = GoEnv::load(&|name| std::env::var_os(name), Some(&go.path));
+    // What gofix cannot read as go does it cannot write down for go either.
+    if env.is_unread() || env.get("GOPROXY").0.to_str().is_none() {
+        return go.exec(&invocation.args, start);
+    }
     let (mut config, warnings) = Config::load(&|name| std::env::var_os(name));
     if let Err(wrong) = config.apply(flags) {
         crate::report::out::message(&wrong);
@@ -171,6 +177,8 @@ struct Session<'a> {
     files: Option<Snapshot>,
     doubted: Option<Snapshot>,
     mended: Vec<crate::diagnose::Mend>,
+    /// What was set aside though only go.sum speaks against it, and where it is.
+    disputed: Vec<(ModuleVersion, PathBuf)>,
     /// The signal that ended a repair.
     interrupted: Option<Signal>,
     relaying: Option<Relaying>,
@@ -217,9 +225,6 @@ impl<'a> Session<'a> {
             });
         }
         let policy = Policy::new(routes.lists.len(), *config.retry_count, budget);
-        let files = (invocation.is(&["mod", "tidy"]) && !tidy::switch(invocation, &env, "diff"))
-            .then(|| Snapshot::take(invocation, &env))
-            .flatten();
         Ok(Self {
             invocation,
             go,
@@ -235,9 +240,10 @@ impl<'a> Session<'a> {
             began_at: SystemTime::now(),
             budget,
             attempts: 0,
-            files,
+            files: None,
             doubted: None,
             mended: Vec::new(),
+            disputed: Vec::new(),
             interrupted: None,
             relaying: None,
             left_to_go: Vec::new(),
@@ -255,6 +261,7 @@ impl<'a> Session<'a> {
             Treatment::Carried => runtime.block_on(self.carry()),
             Treatment::Supervised | Treatment::Pass => runtime.block_on(self.attempts_to_the_end()),
         };
+        self.give_back();
         self.reporter.finish();
         // A repair that waits for a lock is left where it stands.
         runtime.shutdown_background();
@@ -311,6 +318,7 @@ impl<'a> Session<'a> {
     async fn attempts_to_the_end(&mut self) -> io::Result<End> {
         let mut route = 0;
         loop {
+            self.take_snapshot();
             let plan = self.plan(route, self.invocation.args.clone());
             let mut outcome = match self.attempt(&plan, route, None).await {
                 Ok(outcome) => outcome,
@@ -356,6 +364,8 @@ impl<'a> Session<'a> {
             };
             match step {
                 Step::Run(next) => route = next,
+                // go's own last words are those about the cache as it was.
+                Step::GiveUp(_) if self.began.elapsed() < self.budget && self.give_back() => {}
                 Step::GiveUp(why) => return self.give_up(outcome, &diagnosis, why),
                 Step::Signal(signal) => {
                     self.give_up(outcome, &diagnosis, GaveUp::Interrupted)?;
@@ -433,11 +443,12 @@ impl<'a> Session<'a> {
     fn accept(&mut self, mut outcome: Outcome) -> Accepted {
         if self.files.is_some() && outcome.interrupted.is_none() && !outcome.committed {
             let faults = self.relay_faults();
-            if !faults.is_empty() && self.take_back() {
-                return match self.leave_to_go() {
-                    true => Accepted::Again,
-                    false => Accepted::Done(self.refuse(outcome, faults)),
-                };
+            if !faults.is_empty() {
+                let taken_back = self.take_back();
+                if taken_back.is_ok() && self.leave_to_go() {
+                    return Accepted::Again;
+                }
+                return Accepted::Done(self.refuse(outcome, faults, taken_back));
             }
             if let Some(accepted) = self.doubt(&outcome) {
                 return accepted;
@@ -458,7 +469,7 @@ impl<'a> Session<'a> {
         }
         let written = self.files.as_ref().and_then(Snapshot::again);
         let same = self.doubted.is_some() && self.doubted == written;
-        if !same && self.began.elapsed() < self.budget && self.take_back() {
+        if !same && self.began.elapsed() < self.budget && self.take_back().is_ok() {
             self.doubted = written;
             return Some(Accepted::Doubted);
         }
@@ -480,25 +491,46 @@ impl<'a> Session<'a> {
         self.relaying.is_some() && relayed && self.env.text("GOSUMDB") == "off"
     }
 
-    /// Puts the files back as they stood before the first run. False where
-    /// that cannot be done; then they stay as go wrote them.
-    fn take_back(&self) -> bool {
-        let Some(before) = &self.files else { return false };
-        let deadline = Instant::now() + LOCK_TIME;
-        before
-            .again()
-            .is_some_and(|written| before.put_back(&written, &self.env, deadline).is_ok())
+    /// Takes note of the files that this run of tidy may write. What somebody
+    /// wrote since the last one is the user's.
+    fn take_snapshot(&mut self) {
+        if !self.invocation.is(&["mod", "tidy"]) || self.switch("diff") {
+            return;
+        }
+        let now = Snapshot::take(self.invocation, &self.env);
+        if now != self.files {
+            self.doubted = None;
+        }
+        self.files = now;
+    }
+
+    /// Puts the files back as they stood before the run. Where that cannot be
+    /// done they stay as go wrote them.
+    fn take_back(&self) -> io::Result<()> {
+        let (Some(before), Some(written)) = (&self.files, self.files.as_ref().and_then(Snapshot::again))
+        else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        before.put_back(&written, &self.env, Instant::now() + LOCK_TIME)
     }
 
     /// Lookups ended in faults that outlast every try, so what tidy wrote is
     /// not what it would write in a good network.
-    fn refuse(&mut self, mut outcome: Outcome, faults: Vec<Fault>) -> End {
-        let advice =
-            "go.mod and go.sum are as they were; `GOFIX_RELAY=off gofix tidy` takes the result as it is";
+    fn refuse(&mut self, mut outcome: Outcome, faults: Vec<Fault>, taken_back: io::Result<()>) -> End {
+        let advice = match taken_back {
+            Ok(()) => {
+                "go.mod and go.sum are as they were; `GOFIX_RELAY=off gofix tidy` takes the result as it is"
+                    .to_owned()
+            }
+            Err(error) => format!(
+                "go.mod and go.sum could not be put back ({}) and hold what go made of it: run it again",
+                crate::errno::text(&error)
+            ),
+        };
         let diagnosis = Diagnosis {
             verdict: Verdict::Retry,
             faults,
-            advice: advice.to_owned(),
+            advice,
             needs: None,
         };
         self.deliver(&mut outcome);

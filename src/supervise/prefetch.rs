@@ -25,11 +25,18 @@ use crate::{
     workspace,
 };
 
+/// The user's own build cache: loading packages needs none.
+const CACHE_PROGRAM: &str = "GOCACHEPROG";
+
 /// Whether something may be missing for a carried command, and the digest of
 /// its inputs where a prefetch that ends well may be remembered.
 pub(super) fn is_needed(invocation: &Invocation, env: &GoEnv) -> bool {
     // What the flag names may run under `-n`, too.
     if invocation.program_flag.is_some() {
+        return false;
+    }
+    // A program that go starts with every command, and that nothing but its file could keep out of the prefetch.
+    if !env.in_user_file(CACHE_PROGRAM).is_empty() {
         return false;
     }
     match inputs(invocation, env) {
@@ -315,7 +322,10 @@ impl Session<'_> {
         };
         let mut route = 0;
         loop {
-            let plan = self.plan(route, args.clone());
+            let mut plan = self.plan(route, args.clone());
+            if !self.env.get(CACHE_PROGRAM).0.is_empty() {
+                plan.changes.push((CACHE_PROGRAM, OsString::new()));
+            }
             let Ok(mut outcome) = self.attempt(&plan, route, Some(enough)).await else {
                 return Ok(End::Exec);
             };

@@ -36,6 +36,10 @@ impl Session<'_> {
         let (tell, events) = unbounded_channel();
         let all = self.reporter.wants_requests();
         let mut setup = Setup::new(self.routes.lists.clone(), Environment::from_go(&self.env));
+        // There go refuses every http URL, the relay's as well.
+        if setup.environment.proxies.refuses_http() {
+            return None;
+        }
         setup.in_front = in_front;
         setup.left_to_go = left_to_go;
         // Where the folder for temporary files takes none, what is spooled goes

@@ -13,7 +13,6 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -98,12 +97,13 @@ impl Snapshot {
         Self::of(self.files.iter().map(|(path, _)| path.clone()))
     }
 
-    /// Puts these contents back, under go's own locks, wherever a file still
-    /// holds what stands in `written`.
+    /// Puts these contents back, under go's own locks: all of them, or none
+    /// where one no longer holds what stands in `written`. Links are followed,
+    /// as go does when it writes.
     ///
     /// # Errors
-    /// Where a lock cannot be had before `deadline`, or a file cannot be
-    /// written; a file that somebody else has changed is left as it is.
+    /// Where a lock cannot be had before `deadline`, a file cannot be written,
+    /// or somebody else has changed one.
     pub(super) fn put_back(&self, written: &Self, env: &GoEnv, deadline: Instant) -> io::Result<()> {
         let side = env.gomodcache().and_then(|cache| {
             File::options()
@@ -116,37 +116,91 @@ impl Snapshot {
         if let Some(side) = &side {
             lock(side, deadline)?;
         }
+        let mut changes = Vec::new();
         for ((path, before), (_, after)) in self.files.iter().zip(&written.files) {
             if before != after {
-                put_back(path, before.as_deref(), after.as_deref(), deadline)?;
+                let (before, after) = (before.as_deref(), after.as_deref());
+                changes.push(Change::hold(path, before, after, deadline)?);
+            }
+        }
+        for (at, change) in changes.iter().enumerate() {
+            if let Err(error) = change.make() {
+                // Halves of two states are worse than either.
+                for made in &changes[..=at] {
+                    made.undo();
+                }
+                return Err(error);
             }
         }
         Ok(())
     }
 }
 
-fn put_back(path: &Path, before: Option<&[u8]>, after: Option<&[u8]>, deadline: Instant) -> io::Result<()> {
-    let Some(before) = before else {
-        // It was not there before the run that wrote it.
-        return crate::repair::remove_written(path, after.unwrap_or_default());
-    };
-    let mut file = File::options()
-        .read(true)
-        .write(true)
-        .create(after.is_none())
-        .truncate(false)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path)?;
-    lock(&file, deadline)?;
-    let mut now = Vec::new();
-    file.read_to_end(&mut now)?;
-    if now != after.unwrap_or_default() {
-        return Ok(());
+/// One file that goes back to what it was.
+struct Change<'a> {
+    /// Behind every link.
+    path: PathBuf,
+    before: Option<&'a [u8]>,
+    after: Option<&'a [u8]>,
+    /// Open and locked, where it is there.
+    file: Option<File>,
+}
+
+impl<'a> Change<'a> {
+    fn hold(
+        path: &Path,
+        before: Option<&'a [u8]>,
+        after: Option<&'a [u8]>,
+        deadline: Instant,
+    ) -> io::Result<Self> {
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let file = match File::options().read(true).write(true).open(&path) {
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let mut now = None;
+        if let Some(mut file) = file.as_ref() {
+            lock(file, deadline)?;
+            let mut content = Vec::new();
+            file.read_to_end(&mut content)?;
+            now = Some(content);
+        }
+        if now.as_deref() != after {
+            return Err(io::Error::other("it was changed meanwhile"));
+        }
+        Ok(Self {
+            path,
+            before,
+            after,
+            file,
+        })
     }
-    // As go writes it: in place, under the lock, so that a link to it stays one.
+
+    fn make(&self) -> io::Result<()> {
+        match (self.before, &self.file) {
+            (Some(before), Some(file)) => overwrite(file, before),
+            (Some(before), None) => fs::write(&self.path, before),
+            // It was not there before the run that wrote it.
+            (None, _) => crate::repair::remove_written(&self.path, self.after.unwrap_or_default()),
+        }
+    }
+
+    fn undo(&self) {
+        // What fails here failed before, and is told.
+        let _ = match (self.after, &self.file) {
+            (Some(after), Some(file)) if self.before.is_some() => overwrite(file, after),
+            (Some(after), _) => fs::write(&self.path, after),
+            (None, _) => crate::repair::remove_written(&self.path, self.before.unwrap_or_default()),
+        };
+    }
+}
+
+/// As go writes it: in place, under the lock.
+fn overwrite(mut file: &File, content: &[u8]) -> io::Result<()> {
     io::Seek::seek(&mut file, io::SeekFrom::Start(0))?;
-    file.write_all(before)?;
-    file.set_len(before.len() as u64)?;
+    file.write_all(content)?;
+    file.set_len(content.len() as u64)?;
     file.sync_data()
 }
 
@@ -180,11 +234,7 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 
 /// The directory that go works in.
 pub(super) fn working_dir(invocation: &Invocation) -> Option<PathBuf> {
-    let here = std::env::current_dir().ok()?;
-    Some(match &invocation.chdir {
-        Some(dir) => here.join(dir),
-        None => here,
-    })
+    workspace::working_dir(invocation.chdir.as_deref())
 }
 
 /// The go.mod of the main module: `-modfile`, or the nearest one upwards.
@@ -274,8 +324,31 @@ mod tests {
         assert_eq!(fs::read_to_string(&go_mod).unwrap(), "before\n");
         assert!(!go_sum.exists());
 
-        fs::write(&go_mod, "somebody else\n").unwrap();
+        // Both or none, whichever was changed.
+        fs::write(&go_mod, "after, longer\n").unwrap();
+        fs::write(&go_sum, "somebody else\n").unwrap();
+        before.put_back(&after, &env, deadline).unwrap_err();
+        assert_eq!(fs::read_to_string(&go_mod).unwrap(), "after, longer\n");
+        assert_eq!(fs::read_to_string(&go_sum).unwrap(), "somebody else\n");
+        fs::remove_file(&go_sum).unwrap();
+        before.put_back(&after, &env, deadline).unwrap_err();
+        assert!(!go_sum.exists());
+        assert_eq!(fs::read_to_string(&go_mod).unwrap(), "after, longer\n");
+
+        // Links stay links, and what they lead to is put back.
+        let real = dir.path().join("real.sum");
+        for (link, to) in [(&go_mod, dir.path().join("real.mod")), (&go_sum, real.clone())] {
+            let _ = fs::remove_file(link);
+            std::os::unix::fs::symlink(to, link).unwrap();
+        }
+        fs::write(&go_mod, "after, longer\n").unwrap();
+        fs::write(&go_sum, "sum\n").unwrap();
         before.put_back(&after, &env, deadline).unwrap();
+        assert_eq!(fs::read_to_string(&go_mod).unwrap(), "before\n");
+        assert!(go_sum.is_symlink() && go_mod.is_symlink() && !real.exists());
+
+        fs::write(&go_mod, "somebody else\n").unwrap();
+        before.put_back(&after, &env, deadline).unwrap_err();
         assert_eq!(fs::read_to_string(&go_mod).unwrap(), "somebody else\n");
     }
 }

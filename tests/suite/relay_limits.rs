@@ -3,6 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::ffi::OsStringExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,7 +11,7 @@ use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Kind, Rule};
 use gofix::policy::route::ProxyList;
 use gofix::relay::{Environment, Relay, Setup};
 
-use crate::support::{Sandbox, two_modules};
+use crate::support::{Sandbox, certificate, two_modules};
 
 const A: (&str, &str) = ("example.com/a", "v1.0.0");
 /// The larger of the two modules; a needs it.
@@ -269,6 +270,86 @@ fn a_body_without_an_announced_end_is_no_trouble() {
     });
     let sandbox = sandbox(&url);
     let outcome = sandbox.go(&["mod", "download"]).output().expect_code(0);
+    assert_eq!(outcome.stderr, "", "{outcome}");
+}
+
+/// Another answer out of a header and a body.
+type Header = fn(head: &str, body: &[u8]) -> Vec<u8>;
+
+/// Header lines as servers write them that nobody should, and go reads them all the same.
+#[test]
+fn a_header_that_go_reads_is_read() {
+    let odd: [Header; 4] = [
+        // Both lengths: the chunks count (RFC 9112, 6.3).
+        |head, body| {
+            let both = head.trim_end().to_owned() + "\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let both = both.replace("Content-Length: ", "Content-Length: 1");
+            assert_ne!(head, both);
+            let size = format!("{:x}\r\n", body.len());
+            [both.as_bytes(), size.as_bytes(), body, b"\r\n0\r\n\r\n"].concat()
+        },
+        |head, body| {
+            let many: String = (0..300).map(|n| format!("\r\nX-{n}: {n}")).collect();
+            [head.trim_end().as_bytes(), many.as_bytes(), b"\r\n\r\n", body].concat()
+        },
+        |head, body| [head.trim_end().as_bytes(), b"\r\nX-Blank : 1\r\n\r\n", body].concat(),
+        |head, body| [head.trim_end().as_bytes(), b"\r\nX Odd: 1\r\n\r\n", body].concat(),
+    ];
+    for (number, make) in odd.into_iter().enumerate() {
+        let url = in_front_of_a_proxy(move |_, answer| {
+            let (head, body) = parts(&answer);
+            make(head, body)
+        });
+        let sandbox = sandbox(&url);
+        let plain = sandbox.plain_go(&["mod", "download"]).output();
+        assert_eq!(plain.code(), Some(0), "{number}, plain: {plain}");
+        sandbox.plain_go(&["clean", "-modcache"]).output().expect_code(0);
+        let outcome = sandbox.go(&["mod", "download"]).output();
+        assert_eq!(
+            (outcome.code(), outcome.stderr.as_str()),
+            (Some(0), ""),
+            "{number}: {outcome}"
+        );
+    }
+}
+
+/// What go is told in a way that only go can read, or that nobody can write down again: gofix is not there.
+#[test]
+fn what_only_go_can_read_is_left_to_go() {
+    let proxy = proxy_with([]);
+    let pipe = sandbox("").env("GOENV", "pipe");
+    let path = pipe.project().join("pipe");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let line = format!("GOPROXY={}\n", proxy.url());
+    let writer = std::thread::spawn(move || std::fs::write(path, line).unwrap());
+    let run = pipe
+        .go(&["mod", "download"])
+        .env("GOENV", pipe.project().join("pipe"));
+    run.output().expect_code(0);
+    writer.join().unwrap();
+
+    let files = proxy_with([]);
+    let odd = std::ffi::OsString::from_vec([files.url().as_bytes(), b",file:///nowhere/caf\xe9"].concat());
+    let text = sandbox("").env("GOPROXY", odd);
+    text.go(&["mod", "download"]).output().expect_code(0);
+}
+
+/// Below a web server go refuses each URL with http, before it looks at the host.
+#[test]
+fn there_is_no_relay_where_go_refuses_http() {
+    let (tls, roots) = certificate();
+    let proxy = FaultProxy::builder(two_modules(400_000))
+        .tls(tls)
+        .start()
+        .unwrap();
+    let sandbox = sandbox(proxy.url())
+        .env("REQUEST_METHOD", "POST")
+        .env("HTTP_PROXY", gone())
+        .env("GOFIX_RELAY", "on");
+    sandbox.write("roots.pem", roots);
+    let run = sandbox.go(&["mod", "download"]);
+    let roots = sandbox.project().join("roots.pem");
+    let outcome = run.env("SSL_CERT_FILE", roots).output().expect_code(0);
     assert_eq!(outcome.stderr, "", "{outcome}");
 }
 

@@ -12,8 +12,8 @@ use std::time::Duration;
 use gofix::faultproxy::{Catalogue, Door, Fault, FaultProxy, Framing, Kind, Module, Rule, SumDb};
 use nix::sys::signal::Signal;
 
-use crate::support::wait::wait_until;
-use crate::support::{Outcome, Run, Sandbox, gofix_exe, real_go, shim_exe, toolchain, tree};
+use crate::support::wait::{wait_for_request, wait_until};
+use crate::support::{Outcome, Run, Sandbox, go_minor, gofix_exe, real_go, shim_exe, toolchain, tree};
 
 const A: &str = "example.com/a";
 const B: &str = "example.com/b";
@@ -378,6 +378,31 @@ fn an_older_version_is_not_taken_for_the_answer() {
     assert!(lines.iter().any(|line| line.contains(B)), "{outcome}");
 }
 
+/// What the user saved between two runs of go is the user's, whatever is put back.
+#[test]
+fn what_is_saved_between_two_runs_is_kept() {
+    let fault = Fault::Status {
+        code: 503,
+        retry_after: None,
+        body: None,
+    };
+    let proxy = proxy_with([
+        Rule::new(Fault::StallHeader).first(1),
+        Rule::new(fault).on(Kind::List).module(B),
+    ]);
+    let sandbox = to_tidy(&proxy);
+    let edited = sandbox.read("go.mod") + "\n// saved meanwhile\nretract v0.0.1\n";
+    let run = sandbox.go(&["mod", "tidy"]).spawn();
+    wait_for_request(&proxy);
+    sandbox.write("go.mod", &edited);
+    let outcome = run.wait().expect_code(0);
+    // One that stalled, one that was doubted, and one that came to the same.
+    assert_eq!(attempts(&sandbox), 3, "{outcome}");
+    let go_mod = sandbox.read("go.mod");
+    assert!(go_mod.contains("// saved meanwhile"), "{go_mod}{outcome}");
+    assert!(go_mod.contains("example.com/b v1.0.0"), "{go_mod}{outcome}");
+}
+
 #[test]
 fn an_answer_is_never_asked_for_again() {
     for (fault, kind) in [
@@ -711,6 +736,42 @@ fn carried_commands_fetch_first_and_run_once() {
     assert!(outcome.stderr.contains("connection refused"), "{outcome}");
 }
 
+/// A program of the user's that go starts by itself with each command (from Go 1.24 on).
+#[test]
+fn a_program_for_the_build_cache_is_started_as_often_as_by_go() {
+    let proxy = proxy_with([]);
+    for in_file in [false, true] {
+        let starts = |is_gofix: bool| {
+            let mut sandbox = to_download(&proxy);
+            let program = sandbox.script("program", "echo started >>started\nexit 1\n");
+            let started = sandbox.project().join("started");
+            fs::write(&started, "").unwrap();
+            sandbox = if in_file {
+                sandbox.write("env", format!("GOCACHEPROG={}\n", program.display()));
+                let file = sandbox.project().join("env");
+                sandbox.env("GOENV", file)
+            } else {
+                sandbox.env("GOCACHEPROG", program)
+            };
+            sandbox.write("go.sum", catalogue().go_sum());
+            let args = &["test", "./..."];
+            let run = if is_gofix {
+                sandbox.go(args)
+            } else {
+                sandbox.plain_go(args)
+            };
+            let code = run.output().code();
+            let fetches = sandbox.project().join(REPORT).exists();
+            (code, sandbox.read("started"), fetches)
+        };
+        let (plain, with) = (starts(false), starts(true));
+        assert_eq!((&with.0, &with.1), (&plain.0, &plain.1), "in a file: {in_file}");
+        assert!(go_minor() < 24 || plain.1 == "started\n", "{plain:?}");
+        // What can be kept out of the prefetch is, and the prefetch is made.
+        assert_eq!(with.2, !in_file);
+    }
+}
+
 #[test]
 fn what_go_test_could_not_set_up_is_fetched_again() {
     let fault = Fault::Status {
@@ -1021,6 +1082,47 @@ fn faults_that_outlast_the_relay_are_not_taken_for_an_answer_of_tidy() {
     assert_eq!(sandbox.read("go.mod"), before, "{outcome}");
     assert!(!sandbox.project().join("go.sum").exists());
     assert!(outcome.stderr.contains("takes the result as it is"), "{outcome}");
+}
+
+/// go writes through links, and goes by the name that the shell gives the directory.
+#[test]
+fn files_behind_links_are_put_back_as_well() {
+    let fault = Fault::Status {
+        code: 503,
+        retry_after: Some("3600".into()),
+        body: None,
+    };
+    let proxy = proxy_with([Rule::new(fault).on(Kind::List).module(B)]);
+    for link in ["go.mod", "go.sum"] {
+        let sandbox = relayed(to_tidy(&proxy));
+        let real = sandbox.path(format!("real-{link}"));
+        if link == "go.mod" {
+            fs::rename(sandbox.project().join(link), &real).unwrap();
+        }
+        std::os::unix::fs::symlink(&real, sandbox.project().join(link)).unwrap();
+        let before = sandbox.read("go.mod");
+        let outcome = sandbox.go(&["mod", "tidy"]).output().expect_code(1);
+        assert_eq!(sandbox.read("go.mod"), before, "{link}: {outcome}");
+        assert!(outcome.stderr.contains("takes the result as it is"), "{outcome}");
+        assert!(sandbox.project().join(link).is_symlink(), "{link}");
+        let sums = fs::read_to_string(sandbox.project().join("go.sum")).ok();
+        assert_eq!(sums, None, "{link}: {outcome}");
+    }
+
+    // p/s leads to another module's folder, and its name is below this one.
+    let sandbox = relayed(to_tidy(&proxy));
+    let other = sandbox.path("other/sub");
+    fs::create_dir_all(&other).unwrap();
+    fs::write(sandbox.path("other/go.mod"), "module example.com/other\n").unwrap();
+    fs::copy(sandbox.project().join("main.go"), other.join("main.go")).unwrap();
+    fs::remove_file(sandbox.project().join("main.go")).unwrap();
+    let named = sandbox.project().join("s");
+    std::os::unix::fs::symlink(&other, &named).unwrap();
+    let before = sandbox.read("go.mod");
+    let run = sandbox.go(&["mod", "tidy"]).dir(&named).env("PWD", &named);
+    let outcome = run.output();
+    assert_eq!(sandbox.read("go.mod"), before, "{outcome}");
+    assert!(!sandbox.project().join("go.sum").exists(), "{outcome}");
 }
 
 #[test]
