@@ -3,7 +3,7 @@
 CARGO ?= cargo
 WITH_GO := scripts/with-go
 
-.PHONY: build rehearse test lint deny bench bench-cache bench-relay fault-proof soak test-real conformance conformance-quick check-others
+.PHONY: build rehearse test lint deny bench bench-cache bench-relay fault-proof soak test-real conformance conformance-quick check-others fuzz
 
 # Both executables, go and gofix, into target/debug.
 build:
@@ -62,3 +62,7 @@ test-real: build
 # Thousands of go commands at once on one cache, faults at random, gofix and plain go mixed.
 soak: build
 	__GOFIX_TEST_SOAK=$(or $(COMMANDS),2000) $(WITH_GO) $(CARGO) test --locked --test suite soak:: -- --nocapture
+
+# Any bytes for the diagnosis, FUZZ_SECONDS (60) long. Needs a nightly compiler.
+fuzz:
+	scripts/fuzz
