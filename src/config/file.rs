@@ -121,7 +121,7 @@ fn read_text(path: &Path, layer: Layer) -> Result<Option<String>, String> {
         .open(path)
     {
         Ok(file) => file,
-        Err(error) if !named && is_absent(&error) => return Ok(None),
+        Err(error) if !named && (is_absent(&error) || !is_known(path)) => return Ok(None),
         Err(error) => return Err(format!("cannot be read: {}", os_words(&error))),
     };
     let about = file
@@ -162,6 +162,13 @@ fn read_text(path: &Path, layer: Layer) -> Result<Option<String>, String> {
 /// No file, or nothing that could hold one.
 fn is_absent(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR))
+}
+
+/// False where nobody can tell whether there is such a file: a HOME that may
+/// not be searched (`sudo -u`), or that is a loop. Nobody named it, so that there
+/// is nothing to complain of.
+fn is_known(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok()
 }
 
 /// Whoever may write the file chooses which servers learn module names, so it has to be the user's or root's.

@@ -93,6 +93,9 @@ pub fn run(invocation: &Invocation, go: &RealGo, flags: &Flags, start: &StartSta
     }
     // The shim knows GOFLAGS of the environment only.
     let invocation = &classify(&invocation.args, Some(&env.get("GOFLAGS").0));
+    if builds_onto_stdout(invocation, &env) {
+        return go.exec(&invocation.args, start);
+    }
     let Ok(routes) = Routes::allowed(&env, &config) else {
         // go refuses the value in its own words.
         return go.exec(&invocation.args, start);
@@ -118,6 +121,17 @@ pub fn run(invocation: &Invocation, go: &RealGo, flags: &Flags, start: &StartSta
         }
         End::Exec => go.exec(&invocation.args, start),
     }
+}
+
+/// True for a build that is to write over the very file on descriptor 1: go looks at what it holds before.
+fn builds_onto_stdout(invocation: &Invocation, env: &GoEnv) -> bool {
+    let output = invocation
+        .is(&["build"])
+        .then(|| tidy::flag(invocation, env, "o"))
+        .flatten();
+    let names = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+    output.is_some_and(|output| names.iter().any(|name| output == *name))
+        && std::fs::metadata("/dev/fd/1").is_ok_and(|meta| meta.is_file())
 }
 
 /// The exit status of a process that no signal of its own ends: Go's runtime
@@ -170,6 +184,7 @@ struct Session<'a> {
     reporter: Reporter,
     runtime: Option<tokio::runtime::Runtime>,
     signals: Signals,
+    was_subreaper: bool,
     began: Instant,
     began_at: SystemTime,
     budget: Duration,
@@ -209,7 +224,7 @@ impl<'a> Session<'a> {
             let _inside = runtime.enter();
             Signals::catch()?
         };
-        become_supervisor();
+        let was_subreaper = become_supervisor();
         let command = format!("go {}", invocation.words.join(" "));
         let settings = Settings::detect(&config, &command, &|name| std::env::var_os(name));
         let is_editor = invocation.is(&["list"]) && settings.ci == crate::report::Ci::None && !at_terminal();
@@ -236,6 +251,7 @@ impl<'a> Session<'a> {
             reporter,
             runtime: Some(runtime),
             signals,
+            was_subreaper,
             began,
             began_at: SystemTime::now(),
             budget,
@@ -275,7 +291,7 @@ impl<'a> Session<'a> {
         if ended != End::Exec {
             return ended;
         }
-        leave_the_place();
+        leave_the_place(self.was_subreaper);
         self.signals.release().map_or(End::Exec, End::asked)
     }
 
@@ -719,12 +735,14 @@ impl<'a> Session<'a> {
         }
         let live = ["x", "v", "n"].iter().any(|flag| self.switch(flag));
         let one_file = same_file() && self.writes_stdout();
-        let mode = match (one_file, live) {
-            (true, _) => Mode::HoldToEnd,
-            (false, true) => Mode::Live,
-            (false, false) => Mode::Hold,
-        };
-        (mode, one_file)
+        // Whoever asks what go does wants to see it while it does it. These write to stdout last of all.
+        let answers_last = matches!(self.invocation.words.as_slice(), ["list"] | ["mod", ..]);
+        match (one_file, live) {
+            (false, true) => (Mode::Live, false),
+            (true, true) if answers_last => (Mode::Live, false),
+            (true, _) => (Mode::HoldToEnd, true),
+            (false, false) => (Mode::Hold, false),
+        }
     }
 
     /// Commands that have something to say on stdout.
@@ -811,23 +829,30 @@ const LOCK_TIME: Duration = Duration::from_secs(10);
 /// How much of a `-json` stdout is read for errors, in bytes.
 const STDOUT_READ: u64 = 4 << 20;
 
-/// Names this process, so that a gofix below it knows where it stands.
-fn become_supervisor() {
+/// Names this process, so that a gofix below it knows where it stands. Returns
+/// whether it was a subreaper before.
+fn become_supervisor() -> bool {
     #[cfg(target_os = "linux")]
     {
         let _ = nix::sys::prctl::set_name(watch::SUPERVISOR);
         watch::note_own_children();
+        let was_subreaper = nix::sys::prctl::get_child_subreaper().unwrap_or(false);
         // What go leaves behind comes to this process and can be ended.
         let _ = nix::sys::prctl::set_child_subreaper(true);
+        was_subreaper
     }
+    #[cfg(not(target_os = "linux"))]
+    false
 }
 
 /// Takes back what exec would keep of a supervisor.
-fn leave_the_place() {
+fn leave_the_place(was_subreaper: bool) {
     #[cfg(target_os = "linux")]
     {
-        let _ = nix::sys::prctl::set_child_subreaper(false);
+        let _ = nix::sys::prctl::set_child_subreaper(was_subreaper);
     }
+    #[cfg(not(target_os = "linux"))]
+    let _ = was_subreaper;
 }
 
 fn at_terminal() -> bool {

@@ -8,11 +8,15 @@
 //! blocked when gofix started is so for go as well. Of the ignored ones go
 //! leaves only INT and HUP alone, and those that stop a process; the others end
 //! it all the same (`runtime/signal_unix.go`), and so they are passed on, too.
+//! Of the blocked ones its runtime frees those that end it ([`is_freed`]), and
+//! so does gofix for itself.
 //!
 //! Known to be imperfect: where the system does not say who sent a signal
 //! (macOS gives no SI_KERNEL for the terminal's), it is taken for a process's
-//! and passed on; a second INT makes no difference to go while it fetches. TTIN
-//! and TTOU that a process sends to gofix alone stop gofix alone.
+//! and passed on; a second INT makes no difference to go while it fetches. TTIN,
+//! TTOU and STOP that a process sends to gofix alone stop gofix alone. Where go
+//! dumped core, the status of gofix does not say so: that would take a second
+//! core file.
 
 use std::{
     io,
@@ -25,7 +29,7 @@ use std::{
 use libc::c_int;
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
-    sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask},
+    sys::signal::Signal,
 };
 use tokio::net::unix::pipe::Receiver;
 
@@ -236,6 +240,33 @@ fn stays_ignored(signal: c_int) -> bool {
     )
 }
 
+/// What go's runtime unblocks in every thread although its parent blocked it
+/// (`blockableSig`): what ends it. SIGCHLD is of them, without which nobody
+/// would learn that go has ended.
+fn is_freed(signal: c_int) -> bool {
+    #[cfg(target_os = "linux")]
+    if matches!(signal, libc::SIGSTKFLT | 34) {
+        return true;
+    }
+    matches!(
+        signal,
+        libc::SIGHUP
+            | libc::SIGINT
+            | libc::SIGQUIT
+            | libc::SIGTERM
+            | libc::SIGCHLD
+            | libc::SIGILL
+            | libc::SIGTRAP
+            | libc::SIGABRT
+            | libc::SIGBUS
+            | libc::SIGFPE
+            | libc::SIGSEGV
+            | libc::SIGSYS
+            | libc::SIGPROF
+            | libc::SIGXFSZ
+    )
+}
+
 impl Signals {
     /// Catches the signals.
     pub(super) fn catch() -> io::Result<Self> {
@@ -258,10 +289,8 @@ impl Signals {
             install(signal)?;
             caught.push((signal, old));
         }
-        // Without SIGCHLD nobody would learn that go has ended.
-        let mut chld = SigSet::empty();
-        chld.add(Signal::SIGCHLD);
-        pthread_sigmask(SigmaskHow::SIG_UNBLOCK, Some(&chld), None)?;
+        let freed = caught.iter().map(|(signal, _)| *signal);
+        unblock(freed.filter(|signal| is_freed(*signal)))?;
         Ok(Self {
             notes,
             _write_end: write_end,
@@ -378,7 +407,7 @@ pub(super) fn stop_with_go() -> io::Result<()> {
 /// system would not have it (pid 1 of a namespace, a signal that stops).
 pub(super) fn die_of(signal: i32) {
     set(signal, libc::SIG_DFL);
-    #[expect(unsafe_code, reason = "no safe way to limit core files and raise a number")]
+    #[expect(unsafe_code, reason = "setrlimit(2)")]
     // SAFETY: plain system calls with valid arguments.
     unsafe {
         // The child has dumped what there was to dump.
@@ -387,11 +416,28 @@ pub(super) fn die_of(signal: i32) {
             rlim_max: 0,
         };
         libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
-        let mut only = MaybeUninit::<libc::sigset_t>::uninit();
-        libc::sigemptyset(only.as_mut_ptr());
-        libc::sigaddset(only.as_mut_ptr(), signal);
-        libc::pthread_sigmask(libc::SIG_UNBLOCK, only.as_ptr(), ptr::null_mut());
+    }
+    let _ = unblock([signal]);
+    #[expect(unsafe_code, reason = "no safe way to raise a number")]
+    // SAFETY: a plain system call.
+    unsafe {
         libc::raise(signal);
+    }
+}
+
+fn unblock(signals: impl IntoIterator<Item = c_int>) -> io::Result<()> {
+    #[expect(unsafe_code, reason = "nix has no names for the real-time signals")]
+    // SAFETY: the set is filled in before it is used.
+    unsafe {
+        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(set.as_mut_ptr());
+        for signal in signals {
+            libc::sigaddset(set.as_mut_ptr(), signal);
+        }
+        match libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), ptr::null_mut()) {
+            0 => Ok(()),
+            error => Err(io::Error::from_raw_os_error(error)),
+        }
     }
 }
 

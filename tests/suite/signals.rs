@@ -100,6 +100,17 @@ enum To {
 /// Starts `go mod download`, waits until it stands in a download that stalls, sends the
 /// signals in order, and says how it ended. Nothing is left then.
 fn status_after(plain: bool, relay: &str, to: To, numbers: impl IntoIterator<Item = i32>) -> ExitStatus {
+    status_of(plain, relay, to, numbers, |_| {})
+}
+
+/// The same with something set up for the process.
+fn status_of(
+    plain: bool,
+    relay: &str,
+    to: To,
+    numbers: impl IntoIterator<Item = i32>,
+    set_up: impl Fn(&mut Run),
+) -> ExitStatus {
     let proxy = stalling();
     let sandbox = sandbox(&proxy).env("GOFIX_RELAY", relay);
     let args = &["mod", "download"];
@@ -109,6 +120,7 @@ fn status_after(plain: bool, relay: &str, to: To, numbers: impl IntoIterator<Ite
         sandbox.go(args)
     };
     run.command.process_group(0);
+    set_up(&mut run);
     let running = run.spawn();
     wait_for_request(&proxy);
     let pid = running.pid();
@@ -184,6 +196,60 @@ fn what_go_does_not_mind_does_not_end_gofix() {
             "{to:?}"
         );
     }
+}
+
+/// A parent that waits for signals by itself blocks them: go's runtime unblocks what ends it.
+#[test]
+fn what_was_blocked_ends_gofix_as_it_ends_go() {
+    let block = |run: &mut Run| {
+        #[expect(unsafe_code, reason = "a mask is set between fork and exec")]
+        // SAFETY: plain system calls.
+        unsafe {
+            run.command.pre_exec(|| {
+                let mut all = std::mem::zeroed();
+                libc::sigfillset(&raw mut all);
+                libc::sigprocmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut());
+                Ok(())
+            });
+        }
+    };
+    for number in DEADLY {
+        // What go does not unblock comes first, and is no end of anything.
+        let numbers = || [libc::SIGUSR1, number];
+        let plain = status_of(true, "off", To::Gofix, numbers(), block);
+        for relay in ["off", "on"] {
+            let with = status_of(false, relay, To::Gofix, numbers(), block);
+            assert_eq!(with, plain, "{number}, relay {relay}");
+        }
+    }
+}
+
+/// go could make something of them, so they reach it.
+#[test]
+fn what_does_not_end_go_reaches_it() {
+    let proxy = proxy_with([]);
+    let sandbox = sandbox(&proxy);
+    let (says, hangs, got) = (sandbox.path("says"), sandbox.path("hangs"), sandbox.path("got"));
+    let mut said = BufReader::new(fifo(&sandbox, "says"));
+    nix::unistd::mkfifo(&hangs, Mode::S_IRWXU).unwrap();
+    let _hangs = File::options().read(true).write(true).open(&hangs).unwrap();
+    let sandbox = sandbox.scripted(&format!(
+        "for name in USR1 USR2 CONT ALRM; do trap \"echo $name >>{got}\" $name; done; trap 'exit 7' TERM\n\
+        echo started >{says}; while :; do read line <{hangs}; done",
+        got = got.display(),
+        says = says.display(),
+        hangs = hangs.display(),
+    ));
+    let running = sandbox.go(&["mod", "download"]).spawn();
+    assert_eq!(first_line(&mut said), "started\n");
+    let mut expected = String::new();
+    for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGCONT, Signal::SIGALRM] {
+        running.signal(signal);
+        expected += &format!("{}\n", signal.as_str().trim_start_matches("SIG"));
+        wait_until(|| fs::read_to_string(&got).is_ok_and(|got| got == expected));
+    }
+    running.signal(Signal::SIGTERM);
+    running.wait().expect_code(7);
 }
 
 #[test]
@@ -662,24 +728,29 @@ fn as_pid_1_it_reaps() {
     if !can_be_pid_1() {
         return;
     }
-    // What go leaves behind is reaped while it runs.
+    // What go leaves behind is reaped while it runs: until then there is a folder of it.
     let proxy = proxy_with([]);
-    let leaves =
-        "sh -c 'true & true & true &'; while grep -qs ') Z' /proc/[0-9]*/stat; do :; done; echo clean";
+    let leaves = "left=$(sh -c 'true & echo $!'); while [ -d /proc/$left ]; do :; done; echo $$ of $PPID";
     let sandbox = sandbox(&proxy).scripted(leaves);
     let go = sandbox.path("shims/go");
     let run = sandbox
-        .run("unshare")
-        .args(["-pfm", "--mount-proc", "timeout", "60"]);
+        .run("timeout")
+        .args(["60", "unshare", "-pfm", "--mount-proc"]);
     let outcome = run.args([&go]).args(["list"]).output().expect_code(0);
-    assert_eq!(outcome.stdout, "clean\n");
+    assert!(outcome.stdout.ends_with(" of 1\n"), "{outcome}");
 }
 
 #[test]
 fn an_editor_that_cancels_one_of_many_gets_the_others() {
+    for relay in ["off", "on"] {
+        an_editor_cancels_one_of_many(relay);
+    }
+}
+
+fn an_editor_cancels_one_of_many(relay: &str) {
     let slow = Rule::new(Fault::Delay { ms: 20 }).when(When::Always);
     let proxy = proxy_with([slow]);
-    let sandbox = sandbox(&proxy).shared_build_cache();
+    let sandbox = sandbox(&proxy).shared_build_cache().env("GOFIX_RELAY", relay);
     sandbox.write("go.sum", Catalogue::new().with(Module::new(A, "v1.0.0")).go_sum());
     let list = || sandbox.go(&["list", "-m", "-json", "all"]);
     // The one that is cancelled stands in a download that never ends.
@@ -690,9 +761,13 @@ fn an_editor_that_cancels_one_of_many_gets_the_others() {
     cancelled.signal(Signal::SIGKILL);
     let others: Vec<_> = all.into_iter().map(Running::wait).collect();
     assert_eq!(cancelled.wait().signal(), Some(9));
+    let plain = sandbox
+        .plain_go(&["list", "-m", "-json", "all"])
+        .output()
+        .expect_code(0);
     for outcome in &others {
-        assert_eq!(outcome.code(), others[0].code(), "{outcome}");
-        assert_eq!(outcome.stdout, others[0].stdout, "{outcome}");
+        assert_eq!(outcome.code(), Some(0), "{outcome}");
+        assert_eq!(outcome.stdout, plain.stdout, "{outcome}");
     }
     sandbox.expect_nobody();
 }

@@ -205,6 +205,11 @@ fn in_the_background_it_runs_and_is_waited_for() {
     let mut terminal = shell(&sandbox);
     terminal.type_text("stty tostop; go mod download & wait $!; echo gave=$?\n");
     terminal.expect("gave=0");
+    // Whoever writes stops there, as go does.
+    terminal.type_text("go list -m &\n");
+    wait_until(|| states(&sandbox) == ['T']);
+    terminal.type_text("fg; echo went=$?\n");
+    terminal.expect("went=0");
     // Job control by hand, in the foreground again.
     terminal.type_text("go list -m & fg; echo listed=$?\n");
     terminal.expect("listed=0");
@@ -212,6 +217,25 @@ fn in_the_background_it_runs_and_is_waited_for() {
     let (_, shown) = terminal.wait();
     assert!(shown.contains("example.com/main"), "{shown}");
     sandbox.expect_nobody();
+}
+
+/// Whoever asks with -x what go waits for sees it while it waits.
+#[test]
+fn a_trace_is_seen_while_go_waits() {
+    for relay in ["off", "on"] {
+        let proxy = stalling();
+        let sandbox = sandbox(&proxy).env("GOFIX_RELAY", relay);
+        for args in [
+            &["list", "-m", "-x", "all"][..],
+            &["mod", "download", "-json", "-x"],
+        ] {
+            let mut terminal = Pty::spawn(sandbox.go(args));
+            terminal.expect("# get http");
+            terminal.type_text("\x03");
+            assert_eq!(terminal.wait().0.signal(), Some(libc::SIGINT), "{relay} {args:?}");
+        }
+        sandbox.expect_nobody();
+    }
 }
 
 /// Says what it stands on, then waits for the terminal to change its size.
