@@ -731,7 +731,7 @@ impl<'a> Session<'a> {
     /// stderr are one file.
     fn stream_mode(&self, prefetch: bool) -> (Mode, bool) {
         if prefetch {
-            return (Mode::Hold, false);
+            return (Mode::Ahead, false);
         }
         let live = ["x", "v", "n"].iter().any(|flag| self.switch(flag));
         let one_file = same_file() && self.writes_stdout();

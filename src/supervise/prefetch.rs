@@ -9,12 +9,19 @@
 //! hand since, or a package be imported of a module whose zip was not needed so
 //! far; then go fetches it as it does without gofix.
 
-use std::{ffi::OsString, fmt::Write as _, fs, io, ops::Not as _, os::unix::ffi::OsStrExt, path::Path};
+use std::{
+    ffi::OsString,
+    fmt::Write as _,
+    fs, io,
+    ops::Not as _,
+    os::{fd::AsFd as _, unix::ffi::OsStrExt as _},
+    path::Path,
+};
 
 use gofix_shim::Invocation;
 use ring::digest::{Context, SHA256};
 
-use super::{End, Session, Step, attempt::Outcome, child, relaying::Relaying, tidy};
+use super::{End, Session, Step, attempt::Outcome, child, relaying::Relaying, streams::write_all, tidy};
 use crate::{
     config,
     diagnose::{Input, diagnose},
@@ -330,6 +337,7 @@ impl Session<'_> {
                 return Ok(End::Exec);
             };
             if let Some(signal) = outcome.interrupted {
+                self.show_progress(&outcome);
                 return Ok(match End::of(outcome.status) {
                     _ if outcome.ended_early => End::asked(signal),
                     End::Code(0) => End::asked(signal),
@@ -340,6 +348,7 @@ impl Session<'_> {
                 return Ok(End::of(outcome.status));
             }
             if outcome.ok() || outcome.ended_early && self.went_well(&outcome) {
+                self.show_progress(&outcome);
                 self.finished(outcome.status, true);
                 if let Inputs::Digest(digest) = inputs(self.invocation, &self.env) {
                     let cache = ModCache::open(settings(&self.env));
@@ -354,7 +363,10 @@ impl Session<'_> {
                 return Ok(End::asked(signal));
             }
             match self.wait_for_next(&diagnosis, seen).await {
-                Step::Run(next) => route = next,
+                Step::Run(next) => {
+                    self.show_progress(&outcome);
+                    route = next;
+                }
                 Step::Signal(signal) => return Ok(End::asked(signal)),
                 // go would hang where the clock has just ended it.
                 Step::GiveUp(why) if outcome.stalled.is_some() => {
@@ -371,6 +383,13 @@ impl Session<'_> {
                 }
             }
         }
+    }
+
+    /// Shows the progress that is not shown yet, since what was fetched stays.
+    fn show_progress(&mut self, outcome: &Outcome) {
+        self.reporter.clear();
+        // Where nobody reads, the real command finds out.
+        let _ = write_all(io::stderr().as_fd(), &outcome.held);
     }
 
     /// A prefetch that was ended at the first line of the plan, and nothing

@@ -53,6 +53,9 @@ pub(super) enum Mode {
     Hold,
     /// Held to the end of the attempt: stdout is in it.
     HoldToEnd,
+    /// Only progress up to the first other line, from [`HELD_FOR`] on, and the rest
+    /// never: a prefetch that fails sooner leaves every word to the real command.
+    Ahead,
 }
 
 /// Decides which bytes of stderr may be shown, and when.
@@ -62,6 +65,8 @@ pub(super) struct Gate {
     partial: Vec<u8>,
     held: Vec<u8>,
     since: Option<Instant>,
+    /// In [`Mode::Ahead`], that something else than progress has come.
+    is_over: bool,
 }
 
 impl Gate {
@@ -71,6 +76,7 @@ impl Gate {
             partial: Vec::new(),
             held: Vec::new(),
             since: None,
+            is_over: false,
         }
     }
 
@@ -85,7 +91,16 @@ impl Gate {
             let (line, behind) = rest.split_at(newline + 1);
             rest = behind;
             self.partial.extend_from_slice(line);
-            if self.since.is_none() && is_progress(&self.partial) {
+            if self.mode == Mode::Ahead {
+                self.is_over |= !is_progress(&self.partial);
+                let line = std::mem::take(&mut self.partial);
+                if !self.is_over && self.since.is_some_and(|since| now >= since + HELD_FOR) {
+                    show.extend_from_slice(&line);
+                } else if !self.is_over {
+                    self.since.get_or_insert(now);
+                    self.held.extend_from_slice(&line);
+                }
+            } else if self.since.is_none() && is_progress(&self.partial) {
                 show.append(&mut self.partial);
             } else {
                 self.since.get_or_insert(now);
@@ -93,6 +108,10 @@ impl Gate {
             }
         }
         self.partial.extend_from_slice(rest);
+        if self.mode == Mode::Ahead && self.partial.len() > HELD_LIMIT {
+            self.is_over = true;
+            self.partial.clear();
+        }
         if self.held.len() + self.partial.len() > HELD_LIMIT && self.mode == Mode::Hold {
             // More than anybody would hold: from here on it is streamed.
             self.mode = Mode::Live;
@@ -104,9 +123,12 @@ impl Gate {
 
     /// When held lines are to be shown although go still runs.
     pub(super) fn due(&self) -> Option<Instant> {
-        (self.mode == Mode::Hold)
-            .then_some(self.since?)
-            .map(|since| since + HELD_FOR)
+        let waits = match self.mode {
+            Mode::Hold => true,
+            Mode::Ahead => !self.held.is_empty(),
+            Mode::Live | Mode::HoldToEnd => false,
+        };
+        waits.then_some(self.since?).map(|since| since + HELD_FOR)
     }
 
     /// Returns the whole lines that have been held too long.
@@ -114,13 +136,17 @@ impl Gate {
         if self.due().is_none_or(|due| now < due) {
             return Vec::new();
         }
-        self.since = None;
+        if self.mode == Mode::Hold {
+            self.since = None;
+        }
         std::mem::take(&mut self.held)
     }
 
     /// All that has not been shown.
     pub(super) fn into_rest(mut self) -> Vec<u8> {
-        self.held.append(&mut self.partial);
+        if self.mode != Mode::Ahead {
+            self.held.append(&mut self.partial);
+        }
         self.held
     }
 
@@ -369,6 +395,31 @@ mod tests {
             assert!(gate.held() <= HELD_LIMIT);
         }
         assert_eq!(shown, 1_000_000);
+    }
+
+    #[test]
+    fn of_a_prefetch_only_progress_is_seen_and_not_at_once() {
+        let now = Instant::now();
+        let mut gate = Gate::new(Mode::Ahead);
+        assert_eq!(text(&gate.push(b"go: downloading a v1\ngo: down", now)), "");
+        assert_eq!(text(&gate.expire(now + HELD_FOR / 2)), "");
+        assert_eq!(text(&gate.expire(now + HELD_FOR)), "go: downloading a v1\n");
+        assert_eq!(gate.due(), None);
+        let later = now + HELD_FOR * 2;
+        assert_eq!(
+            text(&gate.push(b"loading b v1\n", later)),
+            "go: downloading b v1\n"
+        );
+        assert_eq!(text(&gate.push(b"x: EOF\ngo: downloading c v1\n", later)), "");
+        assert_eq!(gate.due(), None);
+        assert_eq!(text(&gate.into_rest()), "");
+        // One that ends sooner.
+        let mut gate = Gate::new(Mode::Ahead);
+        gate.push(b"go: downloading a v1\nmkdir -p $WORK/b001/\nmore", now);
+        assert_eq!(text(&gate.into_rest()), "go: downloading a v1\n");
+        let mut gate = Gate::new(Mode::Ahead);
+        gate.push(&vec![b'x'; 3 * HELD_LIMIT], now);
+        assert!(gate.partial.is_empty());
     }
 
     #[test]

@@ -76,6 +76,14 @@ const ODD: &[Odd] = &[
     odd("HOME is not set", r#"unset HOME; exec "$@""#),
     odd("HOME is empty", r#"HOME= exec "$@""#),
     odd("HOME is relative", r#"HOME=home exec "$@""#),
+    odd(
+        "HOME may not be searched",
+        r#"mkdir "$TMPDIR/locked"; chmod 0 "$TMPDIR/locked"; HOME=$TMPDIR/locked exec "$@""#,
+    ),
+    odd(
+        "HOME is a loop",
+        r#"ln -s loop "$TMPDIR/loop"; HOME=$TMPDIR/loop exec "$@""#,
+    ),
     odd("HOME is a file", r#"HOME=$PWD/go.mod exec "$@""#),
     mounted("no /proc", r#"mount -t tmpfs none /proc; exec "$@""#),
     mounted(

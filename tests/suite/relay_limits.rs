@@ -317,16 +317,19 @@ fn a_header_that_go_reads_is_read() {
 #[test]
 fn what_only_go_can_read_is_left_to_go() {
     let proxy = proxy_with([]);
-    let pipe = sandbox("").env("GOENV", "pipe");
-    let path = pipe.project().join("pipe");
-    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let line = format!("GOPROXY={}\n", proxy.url());
-    let writer = std::thread::spawn(move || std::fs::write(path, line).unwrap());
-    let run = pipe
-        .go(&["mod", "download"])
-        .env("GOENV", pipe.project().join("pipe"));
-    run.output().expect_code(0);
-    writer.join().unwrap();
+    for args in [
+        &["mod", "download"][..],
+        &["vet", "-mod=mod", "./..."],
+        &["test", "-mod=mod", "./..."],
+    ] {
+        let sandbox = sandbox("").shared_build_cache();
+        let pipe = sandbox.project().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let (line, path) = (format!("GOPROXY={}\n", proxy.url()), pipe.clone());
+        let writer = std::thread::spawn(move || std::fs::write(path, line).unwrap());
+        sandbox.go(args).env("GOENV", pipe).output().expect_code(0);
+        writer.join().unwrap();
+    }
 
     let files = proxy_with([]);
     let odd = std::ffi::OsString::from_vec([files.url().as_bytes(), b",file:///nowhere/caf\xe9"].concat());

@@ -591,6 +591,90 @@ fn one_file_keeps_the_order_of_json_and_text() {
     }
 }
 
+/// A go that the user's own programs start below a go: below a test and below a generator.
+#[test]
+fn a_go_below_the_users_program_is_the_same() {
+    let proxy = proxy_with([]);
+    let sandbox = to_download(&proxy).shared_build_cache();
+    sandbox.write("go.sum", catalogue().go_sum());
+    sandbox.write(
+        "main.go",
+        "package main\n\n//go:generate sh nested.sh\n\nimport _ \"example.com/a\"\n\nfunc main() {}\n",
+    );
+    sandbox.write(
+        "nested.sh",
+        "go env GOMOD GOPROXY GOFLAGS && go list -m all && go vet ./... && go list -deps . | tail -1; echo ended with $?\n",
+    );
+    sandbox.write(
+        "main_test.go",
+        "package main\n\nimport (\n\t\"os\"\n\t\"os/exec\"\n\t\"testing\"\n)\n\nfunc TestNested(t *testing.T) {\n\
+        \tout, err := exec.Command(\"sh\", \"nested.sh\").CombinedOutput()\n\
+        \tif err != nil {\n\t\tt.Fatal(err)\n\t}\n\tos.WriteFile(\"out\", out, 0o600)\n}\n",
+    );
+    let real = format!("{}:/usr/bin:/bin", real_go().parent().unwrap().display());
+    for relay in ["off", "on", "auto"] {
+        for args in [&["test", "-count=1", "."][..], &["generate", "./..."]] {
+            let seen = |run: Run| {
+                sandbox.write("out", "");
+                let stdout = run.env("GOFIX_RELAY", relay).output().expect_code(0).stdout;
+                let said = if args[0] == "test" {
+                    sandbox.read("out")
+                } else {
+                    stdout
+                };
+                // With the relay on a carried command sees it in front of the list, as the documentation says.
+                said.lines()
+                    .map(|line| line.rsplit('|').next().unwrap_or(line).to_owned())
+                    .collect::<Vec<_>>()
+            };
+            let plain = seen(sandbox.plain_go(args).env("PATH", &real));
+            assert_eq!(seen(sandbox.go(args)), plain, "{relay} {args:?}");
+            assert_eq!(plain.last().map(String::as_str), Some("ended with 0"));
+        }
+    }
+    sandbox.expect_nobody();
+}
+
+#[test]
+fn the_toolchain_is_chosen_as_without_gofix() {
+    let proxy = proxy_with([]);
+    for choice in [
+        "local",
+        "path",
+        "auto",
+        "go1.99.9",
+        "go1.99.9+path",
+        "go1.21.0+auto",
+        "no",
+    ] {
+        for args in [
+            &["list", "-m"][..],
+            &["version"],
+            &["test", "-n", "."],
+            &["mod", "download"],
+        ] {
+            let ended = |is_gofix: bool, relay: &str| {
+                let sandbox = to_download(&proxy).env("GOTOOLCHAIN", choice);
+                let run = if is_gofix {
+                    sandbox.go(args)
+                } else {
+                    sandbox.plain_go(args)
+                };
+                let outcome = run.env("GOFIX_RELAY", relay).output();
+                let said = |text: &str| {
+                    let own = text.lines().filter(|line| !line.starts_with("gofix: "));
+                    sandbox.without_place(&own.collect::<Vec<_>>().join("\n"))
+                };
+                (outcome.code(), said(&outcome.stdout), said(&outcome.stderr))
+            };
+            let plain = ended(false, "off");
+            for relay in ["off", "on"] {
+                assert_eq!(ended(true, relay), plain, "{choice} {args:?} {relay}");
+            }
+        }
+    }
+}
+
 /// What stands in stdin is for whoever reads it next.
 #[test]
 fn stdin_is_left_as_it_is() {
