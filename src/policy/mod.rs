@@ -145,17 +145,17 @@ impl Policy {
             .iter()
             .filter(|fault| matches!(fault.verdict, Verdict::Retry | Verdict::Switch))
             .collect();
-        if seen.spent_by_relay {
-            return Next::GiveUp(match now >= self.budget {
-                true => GaveUp::BudgetSpent,
-                false => GaveUp::TriesSpent,
-            });
-        }
         if seen.no_default_route
             && !faults.is_empty()
             && faults.iter().all(|fault| speaks_of_no_network(fault))
         {
             return Next::GiveUp(GaveUp::Offline);
+        }
+        if seen.spent_by_relay {
+            return Next::GiveUp(match now >= self.budget {
+                true => GaveUp::BudgetSpent,
+                false => GaveUp::TriesSpent,
+            });
         }
         if faults.iter().any(|fault| fault.kind == FaultKind::Http2) {
             self.http1 = true;
@@ -214,7 +214,7 @@ impl Policy {
     }
 
     fn run_within_budget(&self, route: usize, wait: Duration, now: Duration) -> Next {
-        if now + wait >= self.budget {
+        if wait >= self.budget.saturating_sub(now) {
             Next::GiveUp(GaveUp::BudgetSpent)
         } else {
             Next::Run { route, wait }

@@ -109,9 +109,31 @@ impl Asker {
         may_wait: bool,
     ) -> Result<Answer, Trouble> {
         let upstream = Arc::clone(&step.upstream);
-        let pass = enter(&upstream.breaker, may_wait).await?;
+        if !may_wait
+            && wanted.kind == Kind::Zip
+            && let Some(trouble) = upstream.stuck()
+        {
+            return Err(trouble);
+        }
+        let pass = tokio::select! {
+            biased;
+            pass = enter(&upstream.breaker, may_wait) => pass?,
+            // Nothing is under way here that could be waited for.
+            () = self.budget.over(), if may_wait => return Err(paused()),
+        };
         let tried = self.ask(step, wanted, agent, may_wait).await;
-        self.settle(step, pass, tried)
+        let since = tried.since;
+        let settled = self.settle(step, pass, tried);
+        match &settled {
+            Ok(answer) if wanted.kind == Kind::Zip && answer.status == 200 => upstream.zip_came(),
+            Err(trouble)
+                if wanted.kind == Kind::Zip && trouble.is_in_vain() && trouble.phase == Phase::Read =>
+            {
+                upstream.zip_stopped(since, trouble);
+            }
+            _ => {}
+        }
+        settled
     }
 
     /// Asks a proxy once, and nothing but that.
@@ -145,7 +167,10 @@ impl Asker {
             };
             let result = match header {
                 Ok(exchange) => {
-                    self.budget.moved();
+                    // A server that only says that it has nothing moves nothing.
+                    if matches!(exchange.status.as_u16(), 200 | 206) {
+                        self.budget.moved();
+                    }
                     if let Some(silent) = exchange.instead_of {
                         self.tell_silent(&url, step, silent, 0);
                     }
@@ -178,8 +203,7 @@ impl Asker {
         match &tried.result {
             Ok(_) => pass.answered(),
             Err(trouble) => {
-                let counts = trouble.phase != Phase::Content && trouble.again != Again::Nowhere;
-                if counts && !progress {
+                if trouble.again != Again::Nowhere && !progress {
                     pass.failed(trouble);
                 } else {
                     pass.answered();
@@ -237,10 +261,19 @@ impl Asker {
                 trouble.answer = Some(Box::new(answer));
                 return Err(trouble);
             }
-            _ => {
+            400.. => {
                 let answer = short_answer(&mut exchange, step.patience).await;
                 self.client.give_back(exchange);
                 return Ok(answer);
+            }
+            // Go asks nobody for half a file, and follows what can be followed: a page that a firewall or a portal put in between.
+            _ => {
+                let answer = short_answer(&mut exchange, step.patience).await;
+                let mut trouble = Trouble::new(FaultKind::Garbage, status_text(&answer));
+                self.client.give_back(exchange);
+                trouble.phase = Phase::Content;
+                trouble.answer = Some(Box::new(answer));
+                return Err(trouble);
             }
         }
         let encoding = exchange.header(&header::CONTENT_ENCODING).map(str::to_owned);
@@ -480,11 +513,15 @@ async fn enter(breaker: &Breaker, may_wait: bool) -> Result<Pass<'_>, Trouble> {
     match breaker.try_enter() {
         Entry::Open(pass) => Ok(pass),
         Entry::Dead(last) => Err(dead(last)),
-        Entry::Busy => Err(Trouble::nobody(
-            FaultKind::Timeout,
-            "context deadline exceeded while waiting for a proxy that failed before",
-        )),
+        Entry::Busy => Err(paused()),
     }
+}
+
+fn paused() -> Trouble {
+    Trouble::nobody(
+        FaultKind::Timeout,
+        "context deadline exceeded while waiting for a proxy that failed before",
+    )
 }
 
 fn request_headers(agent: Option<&HeaderValue>, partial: Option<&Partial>) -> HeaderMap {
@@ -669,7 +706,7 @@ fn implausible(
 
 /// No way out of this machine at all: trying again is of no use.
 fn is_offline(trouble: &Trouble) -> bool {
-    let hopeless = trouble.text.ends_with("network is unreachable") || trouble.text.ends_with("no such host");
+    let hopeless = trouble.kind == FaultKind::Dns || trouble.text.ends_with("network is unreachable");
     hopeless && !crate::offline::has_default_route()
 }
 

@@ -51,7 +51,7 @@ impl Budget {
     /// True where a wait would outlast the budget.
     pub(crate) fn is_too_late(&self, wait: Duration) -> bool {
         self.deadline
-            .is_some_and(|deadline| Instant::now() + wait >= deadline)
+            .is_some_and(|deadline| wait >= deadline.saturating_duration_since(Instant::now()))
     }
 
     /// Ends with the budget.
@@ -115,6 +115,15 @@ mod tests {
             let start = Instant::now();
             assert_eq!(budget.hold(sleep(60 * SECOND)).await, None);
             assert_eq!(start.elapsed(), 10 * SECOND);
+        });
+    }
+
+    #[test]
+    fn no_wait_is_too_long_to_be_compared() {
+        paused(async {
+            assert!(budget(10 * SECOND).is_too_late(Duration::MAX));
+            assert!(!budget(10 * SECOND).is_too_late(9 * SECOND));
+            assert!(!Budget::new(None, SECOND).is_too_late(Duration::MAX));
         });
     }
 

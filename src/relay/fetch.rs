@@ -284,11 +284,11 @@ impl Fetcher {
         let mut current = 0;
         loop {
             let own = current == 0;
-            let others = own && element.behind != Behind::Nothing
-                || lanes
-                    .iter()
-                    .enumerate()
-                    .any(|(at, lane)| at != current && !lane.done && lane.tries == 0);
+            let untried = lanes
+                .iter()
+                .enumerate()
+                .any(|(at, lane)| at != current && !lane.done && lane.tries == 0);
+            let others = own && element.behind != Behind::Nothing || untried;
             let lane = lanes.get_mut(current)?;
             let mut elsewhere = true;
             let first = match coming.take() {
@@ -312,9 +312,9 @@ impl Fetcher {
                     if own && trouble.again == Again::Nowhere {
                         return None;
                     }
-                    elsewhere = trouble.nobody;
+                    elsewhere = trouble.nobody || trouble.is_in_vain();
                     let takes_over = own && element.behind.takes_over(&trouble, lane.tries + 1);
-                    lane.note(trouble, self.rules.tries);
+                    lane.note(trouble, self.rules.tries, untried);
                     // Drawn once, so that the wait and the look at the budget agree.
                     lane.wait = lane.delay(fastrand::f64());
                     lane.done |= self.asker.budget.is_too_late(lane.wait);
@@ -459,7 +459,7 @@ impl Tried {
     }
 
     /// Takes note of a fault and decides whether the lane is asked again.
-    fn note(&mut self, trouble: Trouble, tries: u32) {
+    fn note(&mut self, trouble: Trouble, tries: u32, others: bool) {
         if trouble.progress {
             self.tries = 0;
         }
@@ -476,7 +476,7 @@ impl Tried {
         };
         self.done = trouble.again != Again::Here
             || self.tries > tries
-            || self.content > schedule::CONTENT_TRIES.min(tries)
+            || self.content > if others { 1 } else { schedule::CONTENT_TRIES }.min(tries)
             || trouble
                 .retry_after
                 .is_some_and(|after| after > schedule::RETRY_AFTER_LIMIT);
@@ -555,7 +555,7 @@ mod tests {
         let mut lane = tried();
         let mut waits = Vec::new();
         while !lane.done {
-            lane.note(Trouble::new(FaultKind::Reset, "reset"), schedule::TRIES);
+            lane.note(Trouble::new(FaultKind::Reset, "reset"), schedule::TRIES, false);
             waits.push(lane.delay(1.0).as_millis());
         }
         assert_eq!(waits, [0, 100, 300, 900, 2700, 8100, 10_000, 10_000, 10_000]);
@@ -570,7 +570,7 @@ mod tests {
             let mut lane = tried();
             let asked = (0..9)
                 .take_while(|_| {
-                    lane.note(garbage.clone(), schedule::TRIES);
+                    lane.note(garbage.clone(), schedule::TRIES, false);
                     !lane.done
                 })
                 .count();
@@ -579,10 +579,20 @@ mod tests {
     }
 
     #[test]
+    fn what_makes_no_sense_is_asked_for_twice_where_another_has_not_been_asked() {
+        let mut lane = tried();
+        let portal = Trouble::new(FaultKind::Garbage, "a web page instead of a zip");
+        lane.note(portal.clone(), schedule::TRIES, true);
+        assert!(!lane.done);
+        lane.note(portal, schedule::TRIES, true);
+        assert!(lane.done);
+    }
+
+    #[test]
     fn what_ends_a_lane_at_once() {
         let ends = |trouble: Trouble| {
             let mut lane = tried();
-            lane.note(trouble, schedule::TRIES);
+            lane.note(trouble, schedule::TRIES, false);
             lane.done
         };
         assert!(ends(
@@ -600,7 +610,7 @@ mod tests {
         let mut lane = tried();
         let mut waits = Vec::new();
         for _ in 0..7 {
-            lane.note(Trouble::new(FaultKind::RateLimit, "429"), schedule::TRIES);
+            lane.note(Trouble::new(FaultKind::RateLimit, "429"), schedule::TRIES, false);
             waits.push(lane.delay(0.0).as_secs());
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
@@ -612,7 +622,7 @@ mod tests {
         for _ in 0..40 {
             let mut broken = Trouble::new(FaultKind::Reset, "reset").in_body();
             broken.progress = true;
-            lane.note(broken, schedule::TRIES);
+            lane.note(broken, schedule::TRIES, false);
             assert!(!lane.done);
             assert_eq!(lane.delay(1.0), Duration::ZERO);
         }

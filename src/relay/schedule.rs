@@ -16,6 +16,9 @@ pub(crate) const BEFORE_OTHER: u32 = 3;
 /// The longest `Retry-After` that is waited for.
 pub(crate) const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(60);
 
+/// Longer than anybody names in earnest, and small enough to be added to a time.
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
 const FIRST: Duration = Duration::from_millis(100);
 const CAP: Duration = Duration::from_secs(10);
 const RATE_LIMIT_CAP: Duration = Duration::from_secs(30);
@@ -43,13 +46,13 @@ pub(crate) fn rate_limit_delay(count: u32) -> Duration {
 pub(crate) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
-        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)).min(FOR_EVER));
     }
     let date = jiff::fmt::rfc2822::DateTimeParser::new()
         .parse_timestamp(value)
         .ok()?;
     let date = SystemTime::from(date);
-    Some(date.duration_since(now).unwrap_or(Duration::ZERO))
+    Some(date.duration_since(now).unwrap_or(Duration::ZERO).min(FOR_EVER))
 }
 
 #[cfg(test)]
@@ -83,10 +86,7 @@ mod tests {
             retry_after("Sun, 06 Nov 1994 08:49:07 GMT", now),
             Some(Duration::ZERO)
         );
-        assert_eq!(
-            retry_after("99999999999999999999999", now),
-            Some(Duration::from_secs(u64::MAX))
-        );
+        assert_eq!(retry_after("99999999999999999999999", now), Some(FOR_EVER));
         assert_eq!(retry_after("soon", now), None);
         assert_eq!(retry_after("", now), None);
     }

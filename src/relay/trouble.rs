@@ -118,9 +118,10 @@ impl Trouble {
         self
     }
 
-    /// A clock struck before anybody had said anything.
+    /// A clock struck: before anybody had said anything, or over a body of which
+    /// next to nothing came. Who else can be asked is asked.
     pub(crate) fn is_in_vain(&self) -> bool {
-        self.nobody && self.kind == FaultKind::Timeout
+        self.kind == FaultKind::Timeout && !self.progress
     }
 
     /// The TLS library does not speak what the server does. Go's own may.

@@ -1,7 +1,9 @@
 //! Who can be asked for a file: module proxies, and the order of them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
 
 use crate::policy::route::Sep;
 
@@ -19,6 +21,15 @@ pub(crate) struct Upstream {
     pub(crate) breaker: Breaker,
     /// Its TLS is none that the relay speaks or trusts.
     refused: AtomicBool,
+    zips: Mutex<Zips>,
+}
+
+/// Whether large bodies come through. Small ones may while these do not: a
+/// path that loses every full packet, a middlebox that has to scan them first.
+#[derive(Debug, Default)]
+struct Zips {
+    whole_at: Option<Instant>,
+    stuck: Option<Trouble>,
 }
 
 impl Upstream {
@@ -27,12 +38,40 @@ impl Upstream {
             base,
             breaker: Breaker::new(limits),
             refused: AtomicBool::new(false),
+            zips: Mutex::default(),
         }
+    }
+
+    fn zips(&self) -> MutexGuard<'_, Zips> {
+        self.zips.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A zip has come whole.
+    pub(crate) fn zip_came(&self) {
+        *self.zips() = Zips {
+            whole_at: Some(Instant::now()),
+            stuck: None,
+        };
+    }
+
+    /// A zip that was asked for at `since` has stopped in its body.
+    pub(crate) fn zip_stopped(&self, since: Instant, trouble: &Trouble) {
+        let mut zips = self.zips();
+        if zips.whole_at.is_none_or(|at| at < since) {
+            zips.stuck.get_or_insert_with(|| trouble.of_the_host());
+        }
+    }
+
+    /// The fault of a zip that stopped, where none has come whole since: as long
+    /// as somebody else can be asked, nobody waits for another one.
+    pub(crate) fn stuck(&self) -> Option<Trouble> {
+        self.zips().stuck.clone()
     }
 
     /// Forgets a wait in vain: another run of go begins.
     pub(crate) fn is_heard_again(&self) {
         self.breaker.forget_silence();
+        self.zips().stuck = None;
     }
 
     /// Remembers that the relay refused its TLS.
@@ -77,12 +116,12 @@ pub(crate) enum Behind {
 
 impl Behind {
     /// Whether an element is left to what stands behind it after a fault that
-    /// says nobody is there, met in the `tries`-th try.
+    /// says nobody is there, or a wait in vain, met in the `tries`-th try.
     pub(crate) fn takes_over(self, trouble: &Trouble, tries: u32) -> bool {
         match self {
             Self::Nothing => false,
-            Self::Proxy => trouble.nobody,
-            Self::Other => trouble.nobody && (trouble.is_in_vain() || tries > schedule::BEFORE_OTHER),
+            Self::Proxy => trouble.nobody || trouble.is_in_vain(),
+            Self::Other => trouble.is_in_vain() || trouble.nobody && tries > schedule::BEFORE_OTHER,
         }
     }
 }

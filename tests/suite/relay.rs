@@ -402,6 +402,116 @@ fn later_routes() {
     assert!(relay.faults().is_empty(), "{:?}", relay.faults());
 }
 
+/// So many modules of one go.mod, and the project that needs them all.
+fn many(count: usize) -> (Catalogue, Sandbox) {
+    let names: Vec<String> = (0..count).map(|n| format!("example.com/m{n}")).collect();
+    let catalogue = names.iter().fold(Catalogue::new(), |all, name| {
+        all.with(Module::new(name, "v1.0.0").ballast(9000))
+    });
+    let required: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "v1.0.0")).collect();
+    let sandbox = Sandbox::new().env("GOSUMDB", "off").requiring(&required);
+    (catalogue, sandbox)
+}
+
+/// A path that loses full packets: headers and small files arrive, zips stop. Whoever is behind is asked at once, and
+/// no further zip is waited for.
+#[test]
+fn a_body_that_stops_is_left_for_who_else_can_be_asked() {
+    for separated in ["|", ";"] {
+        let (catalogue, sandbox) = many(12);
+        let stop = Rule::new(Fault::StallBody { after: None }).on(Kind::Zip);
+        let stuck = FaultProxy::builder(catalogue.clone()).rule(stop).start().unwrap();
+        let healthy = FaultProxy::healthy(catalogue).unwrap();
+        let both = format!("{}{separated}{}", stuck.url(), healthy.url());
+        let mut set = setup(&both.split(';').collect::<Vec<_>>());
+        set.stall = Duration::from_secs(1);
+        let relay = Relay::start(set).unwrap().unwrap();
+        through(&relay, &sandbox, &["mod", "download"]).expect_code(0);
+        let zips = |proxy: &FaultProxy| {
+            let requests = proxy.requests();
+            requests
+                .iter()
+                .filter(|request| request.kind() == Kind::Zip)
+                .count()
+        };
+        // As many as go asks for at once, and one on another connection each, while nothing is known yet.
+        assert!(zips(&stuck) < 12, "{separated}: {}", zips(&stuck));
+        assert_eq!(zips(&healthy), 12, "{separated}");
+    }
+}
+
+/// What is no answer of a module proxy: anything below 400 but a whole file.
+#[test]
+fn what_is_neither_a_file_nor_a_refusal_is_a_fault() {
+    for code in [201, 202, 203, 204, 300, 302, 304, 399] {
+        let fault = Fault::Respond {
+            code,
+            headers: Vec::new(),
+            body: String::new(),
+        };
+        let odd = with_rules([Rule::new(fault)]);
+        let healthy = healthy();
+        let alone = relay(&[odd.url()]);
+        let args = &["mod", "download"];
+        let run = through(&alone, &requiring_a(), args).expect_code(1);
+        let by_go = plain(odd.url(), &requiring_a(), args).expect_code(1);
+        assert_eq!(errors(&run), errors(&by_go), "{code}");
+        assert!(!alone.faults().is_empty(), "{code}");
+        let two = relay(&[odd.url(), healthy.url()]);
+        through(&two, &requiring_a(), args).expect_code(0);
+    }
+}
+
+/// Pages in place of files are faults like any other: ten in a row, and nobody asks there any more.
+#[test]
+fn a_portal_is_soon_left_alone() {
+    let (catalogue, sandbox) = many(40);
+    let portal = FaultProxy::builder(catalogue.clone())
+        .always(Fault::Portal)
+        .start()
+        .unwrap();
+    let healthy = FaultProxy::healthy(catalogue).unwrap();
+    let mut set = setup(&[portal.url(), healthy.url()]);
+    set.fail_timeout = Duration::from_secs(600);
+    let relay = Relay::start(set).unwrap().unwrap();
+    through(&relay, &sandbox, &["mod", "download"]).expect_code(0);
+    let asked = portal.requests().len();
+    assert!(asked < 40, "{asked}");
+}
+
+/// Times that no clock can count up to.
+#[test]
+fn no_time_to_come_back_is_too_long_to_be_understood() {
+    for after in [
+        "9999999999999999999",
+        "99999999999999999999999",
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+    ] {
+        let down = with_rules([Rule::new(status(503, Some(after)))]);
+        let healthy = healthy();
+        let relay = Relay::start(Setup {
+            deadline: Some(std::time::Instant::now() + Duration::from_secs(600)),
+            ..setup(&[down.url(), healthy.url()])
+        });
+        let relay = relay.unwrap().unwrap();
+        through(&relay, &requiring_a(), &["mod", "download"]).expect_code(0);
+    }
+}
+
+/// The budget holds the wait for a proxy that is down as it holds all else.
+#[test]
+fn no_probe_is_waited_for_behind_the_budget() {
+    let down = with_rules([Rule::new(status(503, None))]);
+    let relay = Relay::start(Setup {
+        max_fails: 1,
+        fail_timeout: Duration::from_secs(3600),
+        deadline: Some(std::time::Instant::now() + Duration::from_secs(2)),
+        ..setup(&[down.url()])
+    });
+    let relay = relay.unwrap().unwrap();
+    through(&relay, &requiring_a(), &["mod", "download"]).expect_code(1);
+}
+
 /// Nobody there: the next route is asked before the first is asked again.
 #[test]
 fn every_route_is_asked_once_before_any_is_asked_twice() {
