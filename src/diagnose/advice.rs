@@ -101,6 +101,9 @@ fn answer(fault: &Fault, host: &str, module: &str) -> String {
         FaultKind::NotFound => format!(
             "This is an answer: {module} or the version asked for is not there. Check its spelling; a private module needs GOPRIVATE, a new tag some minutes."
         ),
+        FaultKind::Auth | FaultKind::Refused if fault.origin == Origin::HttpsProxy => format!(
+            "This is an answer of the proxy in HTTPS_PROXY: it lets nobody through to {host}, or nobody without credentials (HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT). NO_PROXY goes past it."
+        ),
         FaultKind::Auth => format!(
             "This is an answer: {host} refuses. Check credentials (netrc, GOAUTH, ssh keys) and, for private modules, GOPRIVATE."
         ),

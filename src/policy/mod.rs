@@ -3,7 +3,8 @@
 //! The rules, in the order in which they are asked:
 //!
 //! 1. An answer ends it, and so does what is not recognised.
-//! 2. A mended cache is tried at once on the same route.
+//! 2. A mended cache is tried at once on the same route, unless the bad file has
+//!    just come by it: then only another route can deliver.
 //! 3. A machine without a default route that cannot reach anybody is offline.
 //! 4. A fault that says nobody is there goes to the next route at once; every
 //!    route is asked once before any is asked twice.
@@ -31,6 +32,8 @@ pub struct Seen {
     pub stalled: bool,
     /// Something was mended since.
     pub repaired: bool,
+    /// It had come in this very invocation: its route brings what is bad.
+    pub came_bad: bool,
     /// The machine has no default route.
     pub no_default_route: bool,
     /// The relay has already spent its tries on the faults of this attempt,
@@ -133,10 +136,12 @@ impl Policy {
         } else {
             match diagnosis.verdict {
                 Verdict::Final | Verdict::Unknown => return Next::GiveUp(GaveUp::Final),
-                Verdict::Repair if seen.repaired => {
+                Verdict::Repair if seen.repaired && !seen.came_bad => {
                     return self.run_within_budget(self.current, Duration::ZERO, now);
                 }
-                Verdict::Repair if !was_bad_on_arrival(diagnosis) => return Next::GiveUp(GaveUp::Final),
+                Verdict::Repair if !seen.repaired && !was_bad_on_arrival(diagnosis) => {
+                    return Next::GiveUp(GaveUp::Final);
+                }
                 Verdict::Repair | Verdict::Retry | Verdict::Switch => {}
             }
         }

@@ -4,10 +4,11 @@
 
 use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use hyper::header::{self, HeaderMap, HeaderValue};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::diagnose::FaultKind;
 use crate::policy::route::Sep;
@@ -34,6 +35,10 @@ const PROGRESS: u64 = 64 << 10;
 /// its own size, is a bomb: a zip hardly shrinks, and text not that much.
 const BOMB: u64 = 1 << 20;
 const BOMB_RATIO: u64 = 100;
+/// A server that has said nothing for so long is told of, and again and again
+/// after [`SILENT_AGAIN`].
+pub const SILENT: Duration = Duration::from_secs(5);
+const SILENT_AGAIN: Duration = Duration::from_secs(30);
 /// A clock that struck is doubled for the next try, up to this often.
 const DOUBLINGS: u32 = 3;
 
@@ -96,6 +101,20 @@ struct Asked<'a> {
     url: &'a Url,
     agent: Option<&'a HeaderValue>,
     wanted: &'a Wanted,
+    since: Instant,
+    /// When the server was last heard, in milliseconds behind `since`.
+    heard: AtomicU64,
+}
+
+impl Asked<'_> {
+    fn heard(&self) {
+        let ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.heard.store(ms, Ordering::Relaxed);
+    }
+
+    fn heard_at(&self) -> Instant {
+        self.since + Duration::from_millis(self.heard.load(Ordering::Relaxed))
+    }
 }
 
 impl Asker {
@@ -153,35 +172,46 @@ impl Asker {
             url: &url,
             agent,
             wanted,
+            since,
+            heard: AtomicU64::new(0),
         };
         let mut left = false;
-        let result = loop {
-            let headers = request_headers(agent, step.partial.as_ref());
-            let header = tokio::select! {
-                biased;
-                header = self.client.get(&url, &headers, step.patience) => header,
-                trouble = upstream.breaker.silenced(), if !may_wait => {
-                    left = true;
-                    break Err(trouble.then(Again::Here));
-                }
-            };
-            let result = match header {
-                Ok(exchange) => {
-                    // A server that only says that it has nothing moves nothing.
-                    if matches!(exchange.status.as_u16(), 200 | 206) {
-                        self.budget.moved();
+        let is_told = !step.unheard;
+        let work = async {
+            loop {
+                let headers = request_headers(agent, step.partial.as_ref());
+                let header = tokio::select! {
+                    biased;
+                    header = self.client.get(&url, &headers, step.patience) => header,
+                    trouble = upstream.breaker.silenced(), if !may_wait => {
+                        left = true;
+                        break Err(trouble.then(Again::Here));
                     }
-                    if let Some(silent) = exchange.instead_of {
-                        self.tell_silent(&url, step, silent, 0);
+                };
+                let result = match header {
+                    Ok(exchange) => {
+                        asked.heard();
+                        // A server that only says that it has nothing moves nothing.
+                        if matches!(exchange.status.as_u16(), 200 | 206) {
+                            self.budget.moved();
+                        }
+                        if let Some(silent) = exchange.instead_of {
+                            self.tell_silent(&url, step, silent, 0);
+                        }
+                        self.read(step, exchange, &asked).await
                     }
-                    self.read(step, exchange, &asked).await
+                    Err(trouble) => Err(trouble),
+                };
+                // A body whose end is not announced is asked for twice in one try.
+                if !std::mem::take(&mut step.unconfirmed) {
+                    break result;
                 }
-                Err(trouble) => Err(trouble),
-            };
-            // A body whose end is not announced is asked for twice in one try.
-            if !std::mem::take(&mut step.unconfirmed) {
-                break result;
             }
+        };
+        let result = tokio::select! {
+            biased;
+            result = work => result,
+            () = self.tell_silence(&asked), if is_told => Err(cut_short()),
         };
         Asking {
             url,
@@ -356,6 +386,7 @@ impl Asker {
             };
             match piece {
                 Ok(Some(bytes)) => {
+                    asked.heard();
                     self.budget.moved();
                     let room = limit.saturating_sub(partial.spool.len());
                     let part = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
@@ -405,6 +436,31 @@ impl Asker {
             .await?;
         let goes_on = rest.status.as_u16() == 206 && continues(&rest, Some(partial));
         goes_on.then_some(rest)
+    }
+
+    /// Tells of a server that says nothing, for as long as it does; never ends.
+    async fn tell_silence(&self, asked: &Asked<'_>) {
+        let mut next = SILENT;
+        let mut heard = asked.heard_at();
+        loop {
+            sleep_until(heard + next).await;
+            let now = asked.heard_at();
+            if now > heard {
+                (heard, next) = (now, SILENT);
+            } else if let Some(listener) = &self.listener {
+                listener(Event::RequestSilent {
+                    url: crate::report::safe(&asked.url.redacted()),
+                    silent: next,
+                });
+                next = if next < SILENT_AGAIN {
+                    SILENT_AGAIN
+                } else {
+                    next + SILENT_AGAIN
+                };
+            } else {
+                return std::future::pending().await;
+            }
+        }
     }
 
     /// Tells of a connection whose place another has taken.

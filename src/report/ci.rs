@@ -130,11 +130,11 @@ fn summary_table(story: &Story, command: &str) -> String {
     }
     for (host, upstream) in story.upstreams.iter().filter(|(_, u)| u.failed > 0).take(100) {
         let error = upstream.last_error.as_deref().unwrap_or("failed");
-        let (failed, requests) = (upstream.failed, upstream.requests);
         let _ = writeln!(
             table,
-            "\n{}: {failed} of {requests} requests failed ({})",
+            "\n{}: {} failed ({})",
             markdown(&safe(host)),
+            count(upstream.failed, "request"),
             markdown(error)
         );
     }

@@ -123,6 +123,13 @@ pub enum Event {
         /// The fault that the last try ended in.
         error: String,
     },
+    /// A server that the relay has asked says nothing.
+    RequestSilent {
+        /// URL with credentials removed.
+        url: String,
+        /// For how long.
+        silent: Duration,
+    },
     /// Something the user should know that is no failure.
     Warning {
         /// One line.
@@ -163,6 +170,7 @@ impl Event {
             Self::RouteSwitched { .. } => "route_switched",
             Self::UpstreamRequest { .. } => "upstream_request",
             Self::RequestBackoff { .. } => "request_backoff",
+            Self::RequestSilent { .. } => "request_silent",
             Self::Warning { .. } => "warning",
             Self::GaveUp { .. } => "gave_up",
             Self::Finished { .. } => "finished",

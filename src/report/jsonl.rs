@@ -131,6 +131,7 @@ fn details(stamp: &Stamp<'_>, event: &Event) -> Value {
             left,
             error,
         } => json!({ "url": safe(url), "ms": ms(*wait), "left": left, "error": safe(error) }),
+        Event::RequestSilent { url, silent } => json!({ "url": safe(url), "ms": ms(*silent) }),
         Event::Warning { text } => json!({ "text": safe(text) }),
         Event::GaveUp { why, diagnosis } => json!({
             "why": why.as_str(),

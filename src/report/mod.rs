@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 
 pub use ci::Ci;
 pub use event::{Event, GaveUp};
+pub use story::Routes;
 pub use text::safe;
 
 use crate::config::{Config, Log};
@@ -174,6 +175,11 @@ impl Reporter {
             reporter.open_report(&path);
         }
         reporter
+    }
+
+    /// Says which routes there are.
+    pub fn know(&mut self, routes: Routes) {
+        self.story.known = routes;
     }
 
     /// The id that every line of the report carries for this run.

@@ -5,6 +5,7 @@
 
 use crate::diagnose::{Fault, FaultKind, Origin, Verdict};
 use crate::report::event::GaveUp;
+use crate::report::story::Leading;
 use crate::report::text::safe;
 
 /// What tools say of a fault, most telling first. Shown as they stand, since
@@ -45,6 +46,7 @@ const TOOL_WORDS: &[&str] = &[
     "first record does not look like a TLS handshake",
     "server gave HTTP response to HTTPS client",
     "stopped after 10 redirects",
+    "a web page instead of",
     "invalid response from proxy",
     "zip: not a valid zip file",
     "zip: checksum error",
@@ -86,10 +88,13 @@ fn words_of(fault: &Fault) -> String {
 /// The telling words of one line that a tool printed, if there are any.
 pub(super) fn tool_words(line: &str) -> Option<String> {
     http_status(line).or_else(|| {
-        TOOL_WORDS
-            .iter()
-            .find(|words| line.contains(**words))
-            .map(|w| (*w).to_owned())
+        let words = TOOL_WORDS.iter().find(|words| line.contains(**words))?;
+        Some(match *words {
+            // The names follow.
+            "a web page instead of" => "a web page in place of a file".to_owned(),
+            "certificate is valid for" => "the certificate is for another name".to_owned(),
+            words => words.to_owned(),
+        })
     })
 }
 
@@ -192,6 +197,10 @@ pub(super) fn cause(
         FaultKind::Connect | FaultKind::Timeout if origin == Origin::HttpsProxy => {
             "the proxy named in HTTPS_PROXY cannot be reached".to_owned()
         }
+        FaultKind::Auth | FaultKind::Refused if origin == Origin::HttpsProxy => {
+            "the proxy named in HTTPS_PROXY lets nobody through to that host, or nobody without credentials"
+                .to_owned()
+        }
         FaultKind::Connect if is_loopback(&host) => {
             format!("nothing listens on {host}: a local proxy is not running")
         }
@@ -232,8 +241,13 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// The one command to type next.
-pub(super) fn next(why: GaveUp, kind: Option<FaultKind>, command: &str) -> String {
-    match (why, kind) {
+pub(super) fn next(why: GaveUp, leading: Option<&Leading>, command: &str) -> String {
+    let module = leading.and_then(|leading| leading.module.as_deref());
+    match (why, leading.map(|leading| leading.kind)) {
+        (_, Some(FaultKind::NotFound)) if module.is_some() => {
+            let module = safe(module.unwrap_or_default());
+            format!("go list -m -versions {module}   (what there is of it)")
+        }
         (GaveUp::BudgetSpent, _) => format!("GOFIX_BUDGET=30m {command}"),
         (GaveUp::Doubted, _) => format!("GOFIX=off {command}   (takes the result as it is)"),
         (GaveUp::Interrupted, _) | (_, Some(FaultKind::RateLimit)) => {

@@ -11,6 +11,8 @@ use crate::report::event::{Event, GaveUp};
 use crate::report::phrase;
 use crate::report::text::safe;
 
+/// A server that is silent for so long is trouble, whatever it says afterwards.
+pub(super) const LONG_SILENCE: Duration = Duration::from_secs(30);
 /// Phrases kept for one attempt; further ones are only counted.
 const MAX_PHRASES: usize = 20;
 
@@ -56,7 +58,6 @@ impl Try {
 /// What one upstream was asked by the relay.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Upstream {
-    pub(super) requests: u64,
     pub(super) failed: u64,
     pub(super) last_error: Option<String>,
 }
@@ -67,7 +68,19 @@ pub(super) struct Leading {
     pub(super) kind: FaultKind,
     pub(super) origin: Origin,
     pub(super) host: Option<String>,
+    pub(super) module: Option<String>,
     pub(super) line: String,
+}
+
+/// The routes of an invocation.
+#[derive(Debug, Clone, Default)]
+pub struct Routes {
+    /// Those that may be used: number from 1, and list with credentials removed.
+    pub lists: Vec<(usize, String)>,
+    /// The relay walks them all by itself, within one run of go.
+    pub relayed: bool,
+    /// Why the others that are configured may not be used.
+    pub narrow: Option<String>,
 }
 
 /// Everything the views remember.
@@ -77,6 +90,7 @@ pub(super) struct Story {
     pub(super) upstreams: BTreeMap<String, Upstream>,
     kinds: BTreeMap<FaultKind, (u32, Option<Leading>)>,
     hosts: BTreeMap<String, u32>,
+    pub(super) known: Routes,
     trouble: bool,
     pub(super) gave_up: Option<(GaveUp, String)>,
     pub(super) finished: Option<(bool, Duration)>,
@@ -130,6 +144,7 @@ impl Story {
                     last.status.get_or_insert_with(|| status.clone());
                 }
             }
+            Event::RequestSilent { silent, .. } => self.trouble |= *silent >= LONG_SILENCE,
             Event::RequestBackoff { .. }
             | Event::LockWait { .. }
             | Event::RepairFailed { .. }
@@ -147,6 +162,7 @@ impl Story {
             kind: fault.kind,
             origin: fault.origin,
             host: fault.host.clone(),
+            module: fault.module.clone(),
             line: fault.line.clone(),
         });
         if let Some(host) = &fault.host
@@ -164,10 +180,9 @@ impl Story {
     }
 
     fn upstream(&mut self, url: &str, error: Option<&str>) {
-        let known = host_of(url);
-        let upstream = self.upstreams.entry(known.to_owned()).or_default();
-        upstream.requests += 1;
         if let Some(error) = error {
+            let known = host_of(url);
+            let upstream = self.upstreams.entry(known.to_owned()).or_default();
             upstream.failed += 1;
             upstream.last_error = Some(phrase::tool_words(error).unwrap_or_else(|| safe(error)));
             self.trouble = true;
@@ -214,6 +229,9 @@ impl Story {
 
     /// The routes that were used, each once, in the order of their first use.
     pub(super) fn routes(&self) -> Vec<&(usize, String)> {
+        if self.known.relayed {
+            return self.known.lists.iter().collect();
+        }
         let mut routes: Vec<&(usize, String)> = Vec::new();
         for one in &self.tries {
             if !routes.iter().any(|known| known.0 == one.route.0) {

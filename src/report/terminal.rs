@@ -5,10 +5,10 @@ use std::io::Write;
 use std::time::Duration;
 
 use crate::config::Log;
-use crate::diagnose::Fault;
+use crate::diagnose::{Fault, FaultKind};
 use crate::report::event::{Event, GaveUp};
 use crate::report::phrase;
-use crate::report::story::{Story, Try, host_of};
+use crate::report::story::{LONG_SILENCE, Story, Try, host_of};
 use crate::report::text::{count, duration, fit, safe};
 
 /// Attempts that the give-up screen lists; those in the middle are left out.
@@ -19,6 +19,8 @@ const MAX_ROUTES: usize = 4;
 const SHOWN_WAIT: Duration = Duration::from_millis(50);
 /// So is one of these, of which many may go on at a time.
 const SHOWN_REQUEST_WAIT: Duration = Duration::from_secs(1);
+/// A wait of the relay's that is worth a line in a pipe or a log.
+const SAID_REQUEST_WAIT: Duration = Duration::from_secs(10);
 /// Back to the first column, and the rest of the line away.
 const ERASE: &str = "\r\x1b[K";
 /// Reads the columns of the terminal behind the view, where it has any.
@@ -32,13 +34,17 @@ pub(super) struct Terminal {
     columns: Columns,
     waiting: Option<Waiting>,
     shown: Option<String>,
+    /// Until then a wait of the relay's has been said.
+    said_until: Duration,
 }
 
 struct Waiting {
-    /// Elapsed time at which the wait ends.
+    /// Elapsed time at which the wait ends, or began where nobody knows its end.
     until: Duration,
     text: String,
-    left: u32,
+    /// Tries that are left; `None` where the wait is for a server that says
+    /// nothing, and counts up.
+    left: Option<u32>,
     /// go runs meanwhile: nobody else says when the wait is over.
     beside_go: bool,
 }
@@ -52,6 +58,7 @@ impl Terminal {
             columns,
             waiting: None,
             shown: None,
+            said_until: Duration::ZERO,
         }
     }
 
@@ -69,6 +76,10 @@ impl Terminal {
                 left,
                 error,
             } => self.request_backoff(url, *wait, *left, error, now),
+            Event::RequestSilent { url, silent } => self.request_silent(url, *silent, now),
+            Event::UpstreamRequest { .. } if self.waiting.as_ref().is_some_and(|w| w.left.is_none()) => {
+                self.stop_waiting();
+            }
             Event::RouteSwitched { to, .. } => self.switched(to, story),
             Event::Stalled { quiet, .. } => {
                 if !self.live && self.log != Log::Quiet {
@@ -106,7 +117,7 @@ impl Terminal {
             self.waiting = Some(Waiting {
                 until: now + wait,
                 text: format!("{text} again"),
-                left,
+                left: Some(left),
                 beside_go: false,
             });
             self.tick(now);
@@ -121,7 +132,7 @@ impl Terminal {
 
     /// Remembers the longest of the relay's waits for the live line, which the
     /// next tick draws: only then it is known that nobody types on this
-    /// terminal. Elsewhere nothing is said, for there may be hundreds.
+    /// terminal. Elsewhere only a long one is said, for there may be hundreds.
     fn request_backoff(&mut self, url: &str, wait: Duration, left: u32, error: &str, now: Duration) {
         let until = now + wait;
         let longer = self.waiting.as_ref().is_none_or(|known| known.until < until);
@@ -130,9 +141,41 @@ impl Terminal {
             self.waiting = Some(Waiting {
                 until,
                 text: format!("{}: {words}; asking again", safe(host_of(url))),
-                left,
+                left: Some(left),
                 beside_go: true,
             });
+        } else if !self.live && self.log != Log::Quiet && wait >= SAID_REQUEST_WAIT && now >= self.said_until
+        {
+            let words = phrase::tool_words(error).unwrap_or_else(|| safe(error));
+            self.said_until = until;
+            self.line(&format!(
+                "{}: {words}; asking again in {} ({} left)",
+                safe(host_of(url)),
+                duration(wait),
+                tries(left)
+            ));
+        }
+    }
+
+    /// A server that says nothing: on a terminal at once, elsewhere where that
+    /// is trouble.
+    fn request_silent(&mut self, url: &str, silent: Duration, now: Duration) {
+        if self.log == Log::Quiet {
+            return;
+        }
+        let text = format!("{} says nothing", safe(host_of(url)));
+        if self.live {
+            if self.waiting.is_none() {
+                self.waiting = Some(Waiting {
+                    until: now.saturating_sub(silent),
+                    text,
+                    left: None,
+                    beside_go: true,
+                });
+            }
+        } else if silent >= LONG_SILENCE && now >= self.said_until {
+            self.said_until = now + LONG_SILENCE;
+            self.line(&format!("{text}, for {} now", duration(silent)));
         }
     }
 
@@ -148,16 +191,18 @@ impl Terminal {
     /// Draws the live line anew where its text has changed.
     pub(super) fn tick(&mut self, now: Duration) {
         let Some(waiting) = &self.waiting else { return };
-        if waiting.beside_go && waiting.until <= now {
-            return self.stop_waiting();
-        }
-        // Rounded up: the last second counts down from 1, not from 0.
-        let seconds = waiting.until.saturating_sub(now).as_millis().div_ceil(1000);
-        let line = format!(
-            "gofix: {} in {seconds}s ({} left)",
-            waiting.text,
-            tries(waiting.left)
-        );
+        let line = match waiting.left {
+            Some(_) if waiting.beside_go && waiting.until <= now => return self.stop_waiting(),
+            // Rounded up: the last second counts down from 1, not from 0.
+            Some(left) => {
+                let seconds = waiting.until.saturating_sub(now).as_millis().div_ceil(1000);
+                format!("gofix: {} in {seconds}s ({} left)", waiting.text, tries(left))
+            }
+            None => {
+                let seconds = now.saturating_sub(waiting.until).as_secs();
+                format!("gofix: {}, for {seconds}s now", waiting.text)
+            }
+        };
         // A line that reaches the last column wraps on some terminals and could not be erased.
         let line = fit(&line, (self.columns)().unwrap_or(80).saturating_sub(1));
         if self.shown.as_ref() != Some(&line) {
@@ -327,10 +372,9 @@ fn upstream_lines(story: &Story) -> Vec<String> {
         .map(|(host, upstream)| {
             let error = upstream.last_error.as_deref().unwrap_or("failed");
             format!(
-                "  {}: {} of {} failed, the last with: {error}",
+                "  {}: {} failed, the last with: {error}",
                 safe(host),
-                upstream.failed,
-                count(upstream.requests, "request")
+                count(upstream.failed, "request")
             )
         })
         .collect()
@@ -359,7 +403,13 @@ fn last_lines(story: &Story, why: GaveUp, advice: &str, command: &str) -> Vec<St
     let mut lines = Vec::new();
     let leading = story.leading();
     if let Some(leading) = leading {
-        let (kind, host) = (leading.kind, leading.host.as_deref());
+        // The status that was made for portals (RFC 6585).
+        let kind = if leading.line.contains(": 511 ") {
+            FaultKind::Garbage
+        } else {
+            leading.kind
+        };
+        let host = leading.host.as_deref();
         let cause = phrase::cause(why, kind, leading.origin, host, story.hosts())
             .or_else(|| (!advice.is_empty()).then(|| safe(advice)))
             .unwrap_or_else(|| phrase::UNKNOWN_CAUSE.to_owned());
@@ -368,13 +418,16 @@ fn last_lines(story: &Story, why: GaveUp, advice: &str, command: &str) -> Vec<St
     } else if story.tries.iter().any(|t| t.stalled.is_some()) {
         lines.push("likely cause: a server took the connection and then said nothing".to_owned());
     }
-    if story.routes().len() == 1 && why == GaveUp::TriesSpent {
-        lines.push("no other route is configured or allowed; `gofix routes add LIST` adds one".to_owned());
+    if matches!(why, GaveUp::TriesSpent | GaveUp::BudgetSpent) && story.routes().len() == 1 {
+        lines.push(match &story.known.narrow {
+            Some(narrow) => format!(
+                "other routes are configured and not used: {}; `gofix routes` says more",
+                safe(narrow)
+            ),
+            None => "no other route is configured or allowed; `gofix routes add LIST` adds one".to_owned(),
+        });
     }
-    lines.push(format!(
-        "next: {}",
-        phrase::next(why, leading.map(|l| l.kind), command)
-    ));
+    lines.push(format!("next: {}", phrase::next(why, leading, command)));
     lines
 }
 
@@ -452,6 +505,7 @@ fn debug(event: &Event) -> String {
                 duration(*took)
             )
         }
+        Event::RequestSilent { url, silent } => format!("{}: silent for {}", safe(url), duration(*silent)),
         Event::Warning { .. } => "warning".to_owned(),
         Event::GaveUp { why, .. } => format!("gave up: {}", phrase::why(*why)),
         Event::Finished {

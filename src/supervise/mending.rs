@@ -58,13 +58,30 @@ impl Job {
     }
 }
 
+/// What a look at the disk has come to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Mended {
+    /// Something was mended, so that running go again makes sense.
+    pub(super) something: bool,
+    /// A file of it had come in this very invocation.
+    pub(super) came_bad: bool,
+}
+
+/// True where a set holds a file that was written since `time`.
+fn has_since(set: &Path, time: SystemTime) -> bool {
+    let entries = std::fs::read_dir(set).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_name() != "repair.json")
+        .filter_map(|entry| entry.metadata().ok())
+        .any(|meta| meta.is_file() && meta.modified().is_ok_and(|written| written >= time))
+}
+
 impl Session<'_> {
-    /// Mends what the diagnosis suspects. True where something was mended, so
-    /// that running go again makes sense.
-    pub(super) async fn mend(&mut self, diagnosis: &Diagnosis) -> bool {
+    /// Mends what the diagnosis suspects.
+    pub(super) async fn mend(&mut self, diagnosis: &Diagnosis) -> Mended {
         // Who asks whether the cache is whole gets go's answer, and a cache as it was.
         if self.invocation.is(&["mod", "verify"]) {
-            return false;
+            return Mended::default();
         }
         let mut suspects: Vec<Mend> = diagnosis
             .faults
@@ -74,17 +91,21 @@ impl Session<'_> {
         suspects.retain(|suspect| !self.mended.contains(suspect));
         suspects.dedup();
         if suspects.is_empty() {
-            return false;
+            return Mended::default();
         }
         self.mended.extend(suspects.iter().cloned());
         match *self.config.repair {
-            Repair::Off => false,
+            Repair::Off => Mended::default(),
             Repair::Module => self.mend_modules(suspects).await,
-            Repair::All => self.clean_all(),
+            Repair::All => Mended {
+                something: self.clean_all(),
+                came_bad: false,
+            },
         }
     }
 
-    async fn mend_modules(&mut self, suspects: Vec<Mend>) -> bool {
+    async fn mend_modules(&mut self, suspects: Vec<Mend>) -> Mended {
+        let judged = suspects.clone();
         let job = Job {
             settings: repair::Settings::from_env(&self.env, Some(&self.go.path)),
             suspects,
@@ -103,7 +124,7 @@ impl Session<'_> {
                 _ = self.signals.readable() => {
                     self.interrupted = self.signals.settle();
                     if self.interrupted.is_some() {
-                        return false;
+                        return Mended::default();
                     }
                     child::reap_orphans();
                 }
@@ -130,7 +151,19 @@ impl Session<'_> {
                 why: error.to_string(),
             });
         }
-        outcome.mended()
+        let kept = outcome
+            .repairs
+            .iter()
+            .filter_map(|report| report.kept_in.as_deref());
+        let came_bad = kept.into_iter().any(|set| has_since(set, self.began_at));
+        if came_bad {
+            // What the next route brings may have to go as well; the policy counts the runs.
+            self.mended.retain(|suspect| !judged.contains(suspect));
+        }
+        Mended {
+            something: outcome.mended(),
+            came_bad,
+        }
     }
 
     /// Puts back what was set aside on the word of a go.sum alone, where go has

@@ -46,6 +46,7 @@ pub use self::routes::Routes;
 use self::{
     attempt::{Failure, Outcome, Setting},
     child::Plan,
+    mending::Mended,
     relaying::Relaying,
     signals::Signals,
     streams::{Mode, write_all},
@@ -273,6 +274,13 @@ impl<'a> Session<'a> {
         if *self.config.relay != crate::config::Relay::Off {
             self.use_relay();
         }
+        self.reporter.know(crate::report::Routes {
+            lists: (0..self.routes.lists.len())
+                .map(|route| self.route_name(route))
+                .collect(),
+            relayed: self.relaying.is_some(),
+            narrow: self.routes.narrow.as_ref().map(ToString::to_string),
+        });
         let ended = match self.invocation.treatment {
             Treatment::Carried => runtime.block_on(self.carry()),
             Treatment::Supervised | Treatment::Pass => runtime.block_on(self.attempts_to_the_end()),
@@ -608,9 +616,14 @@ impl<'a> Session<'a> {
     /// What is known of an attempt beside its text; what the text alone cannot
     /// decide is looked at, and mended.
     async fn seen(&mut self, outcome: &Outcome, diagnosis: &Diagnosis) -> Seen {
+        let mended = match diagnosis.verdict {
+            Verdict::Repair => self.mend(diagnosis).await,
+            _ => Mended::default(),
+        };
         Seen {
             stalled: outcome.stalled.is_some(),
-            repaired: diagnosis.verdict == Verdict::Repair && self.mend(diagnosis).await,
+            repaired: mended.something,
+            came_bad: mended.came_bad,
             no_default_route: !crate::offline::has_default_route(),
             spent_by_relay: !self.relay_faults().is_empty(),
         }

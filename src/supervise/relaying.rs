@@ -6,7 +6,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::Session;
 use crate::{
-    relay::{Environment, Quoting, Relay, Rewriter, Setup},
+    relay::{Environment, Quoting, Relay, Rewriter, SILENT, Setup},
     report::Event,
 };
 
@@ -56,7 +56,9 @@ impl Session<'_> {
         setup.max_fails = *self.config.max_fails;
         setup.fail_timeout = *self.config.fail_timeout;
         setup.listener = Some(Box::new(move |event| {
-            let went_well = matches!(&event, Event::UpstreamRequest { error: None, .. });
+            // One that was told to be silent is told to have spoken.
+            let went_well =
+                matches!(&event, Event::UpstreamRequest { error: None, took, .. } if *took < SILENT);
             if all || !went_well {
                 drop(tell.send(event));
             }

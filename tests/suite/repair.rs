@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Module, Rule, SumDb};
+use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Kind, Module, Rule, SumDb};
 
 use crate::support::{Outcome, Sandbox, tree};
 
@@ -1123,6 +1123,40 @@ fn a_portal_s_page_stored_as_go_mod_is_mended() {
     );
     assert_eq!(cache.asked(), BTreeSet::from([MODULE.to_owned()]));
     cache.expect_pristine("portal");
+}
+
+/// What go stored of a portal in this very run goes away, and the next route is asked, not the portal again.
+#[test]
+fn a_portal_s_page_that_has_just_come_is_no_reason_to_ask_there_again() {
+    for in_the_end in [true, false] {
+        let portal = FaultProxy::builder(catalogue())
+            .rule(Rule::new(Fault::Portal).on(Kind::Mod))
+            .start()
+            .unwrap();
+        let other = if in_the_end {
+            FaultProxy::healthy(catalogue()).unwrap()
+        } else {
+            FaultProxy::builder(catalogue())
+                .rule(Rule::new(Fault::Portal).on(Kind::Mod))
+                .start()
+                .unwrap()
+        };
+        let sandbox = Sandbox::new()
+            .env("GOPROXY", portal.url())
+            .env("GOSUMDB", "off")
+            .env("GOFIX_RELAY", "off")
+            .env("GOFIX_ROUTES", format!("{};{}", portal.url(), other.url()))
+            .env("GOFIX_RETRY_COUNT", "1")
+            .requiring(&[("example.com/c", "v0.3.0")]);
+        let run = sandbox.go(&["mod", "download"]).output();
+        assert_eq!(run.code(), Some(i32::from(!in_the_end)), "{run}");
+        assert!(!other.requests().is_empty(), "{run}");
+        let stored = sandbox
+            .modcache()
+            .join("cache/download/example.com/c/@v/v0.3.0.mod");
+        let page = fs::read_to_string(stored).is_ok_and(|text| text.contains("<html"));
+        assert!(!page, "a page is left in the cache: {run}");
+    }
 }
 
 #[test]
