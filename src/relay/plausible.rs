@@ -211,6 +211,11 @@ fn zip(wanted: &Wanted, body: &Body) -> Result<(), Bad> {
         // Go says `downloaded zip file too large` itself.
         return Ok(());
     }
+    let mut begin = [0; 64];
+    let length = body.len().min(64) as usize;
+    if body.read_exact_at(&mut begin[..length], 0).is_ok() && is_page(&begin[..length]) {
+        return bad("a web page instead of a zip");
+    }
     let prefix = format!("{module}@{version}/");
     let directory = find_directory(body)?;
     let mut at = directory.start;
