@@ -97,6 +97,46 @@ fn a_wait_of_the_relay_shows_a_live_line_while_go_runs() {
     );
 }
 
+/// A server that took the connection and says nothing is named while it is waited for, and no more once it speaks.
+#[test]
+fn a_server_that_says_nothing_is_named_on_a_terminal() {
+    let late = Rule::new(Fault::Delay { ms: 7000 }).on(Kind::Mod).first(1);
+    let proxy = proxy([late]);
+    let sandbox = sandbox(&proxy)
+        .env("GOFIX_RELAY", "on")
+        .env("GOFIX_STALL_MS", "600000");
+    let pty = Pty::spawn(sandbox.go(&["mod", "download"]).env("TERM", "xterm"));
+    pty.expect(" says nothing, for 5s now");
+    let (status, text) = pty.wait();
+    assert!(status.success(), "{text}");
+    assert_eq!(screen(&text), Vec::<String>::new());
+}
+
+/// The relay walks all routes within one run of go: the screen names them all, and why the others are not used.
+#[test]
+fn the_screen_names_the_routes_that_the_relay_walked() {
+    let (one, two) = (proxy([status(502)]), proxy([status(502)]));
+    let both = format!("{};{}", one.url(), two.url());
+    let give_up = |routes: &str| {
+        let sandbox = sandbox(&one)
+            .env("GOFIX_RELAY", "on")
+            .env("GOFIX_RETRY_COUNT", "1")
+            .env("GOFIX_BUDGET", "5s")
+            .env("GOFIX_ROUTES", routes);
+        sandbox.go(&["mod", "download"]).output().expect_code(1).stderr
+    };
+    let walked = give_up(&both);
+    assert!(walked.contains(&format!("route 2 is {}", two.url())), "{walked}");
+    assert!(!walked.contains("no other route"), "{walked}");
+    let unused = give_up(two.url());
+    assert!(
+        unused.contains("other routes are configured and not used: "),
+        "{unused}"
+    );
+    assert!(!unused.contains("route 2 is"), "{unused}");
+    assert!(!two.requests().is_empty());
+}
+
 #[test]
 fn a_dumb_terminal_gets_plain_lines() {
     let proxy = proxy([status(503).first(1)]);
