@@ -229,7 +229,8 @@ impl Asker {
         if tried.left {
             return tried.result;
         }
-        let progress = step.takes_progress();
+        let stalled = matches!(&tried.result, Err(trouble) if trouble.kind == FaultKind::Timeout);
+        let progress = step.takes_progress(stalled);
         match &tried.result {
             Ok(_) => pass.answered(),
             Err(trouble) => {
@@ -241,7 +242,7 @@ impl Asker {
             }
         }
         tried.result.map_err(|mut trouble| {
-            if trouble.kind == FaultKind::Timeout && step.doublings < DOUBLINGS {
+            if stalled && !progress && step.doublings < DOUBLINGS {
                 step.patience = step.patience.doubled();
                 step.doublings += 1;
             }
@@ -526,9 +527,13 @@ impl Step {
     /// True where a broken body brought so much more than was ever held of it
     /// that going on with it is no further try: [`PROGRESS`], or a quarter of
     /// the whole.
-    fn takes_progress(&mut self) -> bool {
+    fn takes_progress(&mut self, stalled: bool) -> bool {
         let moved = self.held().saturating_sub(self.best);
         self.best += moved;
+        if stalled {
+            // A small file costs less from somebody else than another wait.
+            return moved >= PROGRESS;
+        }
         let total = self.partial.as_ref().and_then(|partial| partial.total);
         moved >= PROGRESS || (moved > 0 && total.is_some_and(|total| moved >= total / 4))
     }
