@@ -47,6 +47,13 @@ pub(super) fn recommend(
     let (value, layer) = subject.goenv.get("GOPROXY");
     let value = value.to_string_lossy();
     let Some(best) = order.first() else {
+        if servers
+            .iter()
+            .any(|server| server.role == Role::Proxy && server.lacks)
+        {
+            let text = "No proxy that you allow has the module that was asked for. If they have others: gofix doctor --module MODULE@VERSION";
+            return (Some(text.to_owned()), Vec::new());
+        }
         return nothing_works(first, &value, layer);
     };
     let mut commands: Vec<String> = reordered(&value, order)

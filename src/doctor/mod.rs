@@ -85,6 +85,8 @@ pub struct Server {
     pub works: bool,
     /// True where nobody answered at all: blocked, down, or no network.
     pub unreachable: bool,
+    /// True where it answered that it does not have the module.
+    pub(crate) lacks: bool,
     /// From request to answer.
     pub latency: Option<Duration>,
     /// Bytes a second of a transfer.
@@ -112,6 +114,7 @@ impl Server {
             routes: probe.target.routes.clone(),
             works,
             unreachable: measured.is_unreachable(),
+            lacks: matches!(measured.info, Some(Ok((Answer::Status(404 | 410, _), _)))),
             latency: measured.latency(),
             speed: measured.speed.map(|(n, took)| judge::per_second(n, took)),
             http2: measured

@@ -489,7 +489,15 @@ impl Asker {
             Err(trouble) => (
                 trouble.answer.as_ref().map(|answer| answer.status),
                 moved,
-                Some(crate::report::safe(&trouble.text)),
+                Some(match trouble.retry_after {
+                    // Why it is not asked again.
+                    Some(after) if after > schedule::RETRY_AFTER_LIMIT => format!(
+                        "{} (and asks to be left alone for {})",
+                        crate::report::safe(&trouble.text),
+                        crate::report::text::duration(after)
+                    ),
+                    _ => crate::report::safe(&trouble.text),
+                }),
             ),
         };
         listener(Event::UpstreamRequest {
