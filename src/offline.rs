@@ -1,6 +1,20 @@
 //! Whether this machine has any way out: where it has none, trying again is of
 //! no use.
 
+/// Whether there is any route at all beside loopback; true where that cannot be read.
+pub(crate) fn has_any_route() -> bool {
+    let Ok(v4) = std::fs::read_to_string("/proc/net/route") else {
+        return true;
+    };
+    let v6 = std::fs::read_to_string("/proc/net/ipv6_route").unwrap_or_default();
+    let leads_out = |line: &str| {
+        line.split_ascii_whitespace()
+            .last()
+            .is_some_and(|device| device != "lo")
+    };
+    v4.lines().nth(1).is_some() || v6.lines().any(leads_out)
+}
+
 /// Whether there is a default route; true where that cannot be read.
 pub(crate) fn has_default_route() -> bool {
     let read = |file: &str| std::fs::read_to_string(file).ok();

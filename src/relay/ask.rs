@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use hyper::header::{self, HeaderMap, HeaderValue};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use crate::diagnose::FaultKind;
 use crate::policy::route::Sep;
@@ -37,8 +37,9 @@ const BOMB: u64 = 1 << 20;
 const BOMB_RATIO: u64 = 100;
 /// A server that has said nothing for so long is told of, and again and again
 /// after [`SILENT_AGAIN`].
-pub const SILENT: Duration = Duration::from_secs(5);
+const SILENT: Duration = Duration::from_secs(5);
 const SILENT_AGAIN: Duration = Duration::from_secs(30);
+const SAMPLE: Duration = Duration::from_secs(1);
 /// A clock that struck is doubled for the next try, up to this often.
 const DOUBLINGS: u32 = 3;
 
@@ -83,6 +84,8 @@ pub(crate) struct Asking {
     took: Duration,
     /// Bytes of body.
     moved: u64,
+    /// It was a zip that was asked for.
+    zip: bool,
     pub(crate) result: Result<Answer, Trouble>,
     /// Left for another route before anything came of it.
     left: bool,
@@ -101,34 +104,61 @@ struct Asked<'a> {
     url: &'a Url,
     agent: Option<&'a HeaderValue>,
     wanted: &'a Wanted,
-    since: Instant,
-    /// When the server was last heard, in milliseconds behind `since`.
+    /// How often the server was heard.
     heard: AtomicU64,
 }
 
 impl Asked<'_> {
     fn heard(&self) {
-        let ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.heard.store(ms, Ordering::Relaxed);
+        self.heard.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What has been told of one silent server; that it is over is told in any case.
+struct Silence<'a> {
+    listener: &'a (dyn Fn(Event) + Send + Sync),
+    url: &'a Url,
+    told: bool,
+}
+
+impl Silence<'_> {
+    fn tell(&mut self, silent: Duration) {
+        self.told = !silent.is_zero();
+        (self.listener)(Event::RequestSilent {
+            url: crate::report::safe(&self.url.redacted()),
+            silent,
+        });
     }
 
-    fn heard_at(&self) -> Instant {
-        self.since + Duration::from_millis(self.heard.load(Ordering::Relaxed))
+    fn is_over(&mut self) {
+        if self.told {
+            self.tell(Duration::ZERO);
+        }
+    }
+}
+
+impl Drop for Silence<'_> {
+    fn drop(&mut self) {
+        self.is_over();
     }
 }
 
 impl Asker {
     /// Asks a proxy once, where its breaker lets it: `may_wait` for a probe, or
-    /// for an answer of one that is silent.
+    /// for an answer of one that is silent. `skips`: a zip is left to others where
+    /// zips stop in the middle.
     pub(crate) async fn try_step(
         &self,
         step: &mut Step,
         wanted: &Wanted,
         agent: Option<&HeaderValue>,
         may_wait: bool,
+        skips: bool,
     ) -> Result<Answer, Trouble> {
         let upstream = Arc::clone(&step.upstream);
-        if !may_wait
+        // One that has been asked for already is gone on with.
+        if step.asked == 0
+            && skips
             && wanted.kind == Kind::Zip
             && let Some(trouble) = upstream.stuck()
         {
@@ -138,7 +168,7 @@ impl Asker {
             biased;
             pass = enter(&upstream.breaker, may_wait) => pass?,
             // Nothing is under way here that could be waited for.
-            () = self.budget.over(), if may_wait => return Err(paused()),
+            () = self.budget.over(), if may_wait => return Err(Trouble::paused()),
         };
         let tried = self.ask(step, wanted, agent, may_wait).await;
         let since = tried.since;
@@ -172,7 +202,6 @@ impl Asker {
             url: &url,
             agent,
             wanted,
-            since,
             heard: AtomicU64::new(0),
         };
         let mut left = false;
@@ -218,6 +247,7 @@ impl Asker {
             since,
             took: since.elapsed(),
             moved: step.held().saturating_sub(before),
+            zip: wanted.kind == Kind::Zip,
             result,
             left,
         }
@@ -232,17 +262,25 @@ impl Asker {
         let stalled = matches!(&tried.result, Err(trouble) if trouble.kind == FaultKind::Timeout);
         let progress = step.takes_progress(stalled);
         match &tried.result {
-            Ok(_) => pass.answered(),
-            Err(trouble) => {
-                if trouble.again != Again::Nowhere && !progress {
-                    pass.failed(trouble);
-                } else {
-                    pass.answered();
+            Ok(answer) => {
+                if answer.status == 200 {
+                    step.upstream.brought();
                 }
+                pass.answered();
             }
+            Err(trouble) if trouble.again == Again::Nowhere || progress => pass.answered(),
+            // One file may be bad for good; where nothing else has ever come it is a portal's, and counts once.
+            Err(trouble) if trouble.phase == Phase::Content => match step.asked {
+                _ if step.upstream.has_brought() => pass.answered(),
+                1 => pass.failed(trouble),
+                _ => drop(pass),
+            },
+            // Smaller files may come all the same.
+            Err(trouble) if stalled && tried.zip && trouble.phase == Phase::Read => pass.stopped(trouble),
+            Err(trouble) => pass.failed(trouble),
         }
         tried.result.map_err(|mut trouble| {
-            if stalled && !progress && step.doublings < DOUBLINGS {
+            if stalled && step.doublings < DOUBLINGS {
                 step.patience = step.patience.doubled();
                 step.doublings += 1;
             }
@@ -439,27 +477,38 @@ impl Asker {
         goes_on.then_some(rest)
     }
 
-    /// Tells of a server that says nothing, for as long as it does; never ends.
+    /// Tells of a server that says nothing, and that it speaks again or nobody
+    /// waits any more; never ends. Time in which gofix was stopped does not count.
     async fn tell_silence(&self, asked: &Asked<'_>) {
+        let Some(listener) = &self.listener else {
+            return std::future::pending().await;
+        };
+        let mut told = Silence {
+            listener,
+            url: asked.url,
+            told: false,
+        };
         let mut next = SILENT;
-        let mut heard = asked.heard_at();
+        let mut silent = Duration::ZERO;
+        let mut heard = 0;
         loop {
-            sleep_until(heard + next).await;
-            let now = asked.heard_at();
+            let since = Instant::now();
+            sleep(SAMPLE).await;
+            let now = asked.heard.load(Ordering::Relaxed);
             if now > heard {
-                (heard, next) = (now, SILENT);
-            } else if let Some(listener) = &self.listener {
-                listener(Event::RequestSilent {
-                    url: crate::report::safe(&asked.url.redacted()),
-                    silent: next,
-                });
+                heard = now;
+                (silent, next) = (Duration::ZERO, SILENT);
+                told.is_over();
+                continue;
+            }
+            silent += since.elapsed().min(SAMPLE * 2);
+            if silent >= next {
+                told.tell(next);
                 next = if next < SILENT_AGAIN {
                     SILENT_AGAIN
                 } else {
                     next + SILENT_AGAIN
                 };
-            } else {
-                return std::future::pending().await;
             }
         }
     }
@@ -582,15 +631,8 @@ async fn enter(breaker: &Breaker, may_wait: bool) -> Result<Pass<'_>, Trouble> {
     match breaker.try_enter() {
         Entry::Open(pass) => Ok(pass),
         Entry::Dead(last) => Err(dead(last)),
-        Entry::Busy => Err(paused()),
+        Entry::Busy => Err(Trouble::paused()),
     }
-}
-
-fn paused() -> Trouble {
-    Trouble::nobody(
-        FaultKind::Timeout,
-        "context deadline exceeded while waiting for a proxy that failed before",
-    )
 }
 
 fn request_headers(agent: Option<&HeaderValue>, partial: Option<&Partial>) -> HeaderMap {
@@ -775,8 +817,10 @@ fn implausible(
 
 /// No way out of this machine at all: trying again is of no use.
 fn is_offline(trouble: &Trouble) -> bool {
-    let hopeless = trouble.kind == FaultKind::Dns || trouble.text.ends_with("network is unreachable");
+    let hopeless = trouble.text.ends_with("network is unreachable") || trouble.text.ends_with("no such host");
+    // The C library calls it temporary that there is nobody to ask.
     hopeless && !crate::offline::has_default_route()
+        || trouble.kind == FaultKind::Dns && !crate::offline::has_any_route()
 }
 
 #[cfg(test)]

@@ -188,6 +188,15 @@ impl Pass<'_> {
 
     /// The upstream failed with a fault that counts.
     pub(crate) fn failed(self, trouble: &Trouble) {
+        self.count(trouble, trouble.is_in_vain());
+    }
+
+    /// The same, of a host that is not silent for that.
+    pub(crate) fn stopped(self, trouble: &Trouble) {
+        self.count(trouble, false);
+    }
+
+    fn count(self, trouble: &Trouble, silences: bool) {
         let limits = self.breaker.limits;
         let mut state = self.breaker.state();
         state.in_a_row = state.in_a_row.saturating_add(1);
@@ -201,7 +210,7 @@ impl Pass<'_> {
         if state.probe_at.is_some() && state.failed_probes >= limits.probes {
             state.dead.get_or_insert_with(|| trouble.of_the_host());
         }
-        if trouble.is_in_vain() && state.answered_at.is_none_or(|at| at < self.since) {
+        if silences && state.answered_at.is_none_or(|at| at < self.since) {
             state.silent.get_or_insert_with(|| trouble.of_the_host());
             drop(state);
             self.breaker.changed.notify_waiters();

@@ -289,6 +289,8 @@ impl Fetcher {
                 .enumerate()
                 .any(|(at, lane)| at != current && !lane.done && lane.tries == 0);
             let others = own && element.behind != Behind::Nothing || untried;
+            // A repository may not have what a proxy has.
+            let skips = own && element.behind == Behind::Proxy || untried;
             let lane = lanes.get_mut(current)?;
             let mut elsewhere = true;
             let first = match coming.take() {
@@ -297,14 +299,18 @@ impl Fetcher {
             };
             let walked = match first {
                 Some(walked) => walked,
-                None => self.walk(lane, wanted, agent, !others).await,
+                None => self.walk(lane, wanted, agent, !others, skips).await,
             };
             match walked {
                 Ok(found) if own || outranks_a_fault(wanted, &found.0) => return Some(found),
                 Ok(_) => lane.done = true,
                 Err(trouble) => {
                     if own {
-                        missed.trouble = trouble.clone();
+                        // Not to be asked any more is no news of the proxy.
+                        missed.trouble = match &lane.last {
+                            Some(last) if trouble.is_paused() => last.clone(),
+                            _ => trouble.clone(),
+                        };
                         if trouble.asks_for_less() {
                             self.ahead.stop(number);
                         }
@@ -314,7 +320,9 @@ impl Fetcher {
                     }
                     elsewhere = trouble.nobody || trouble.is_in_vain();
                     let takes_over = own && element.behind.takes_over(&trouble, lane.tries + 1);
-                    lane.note(trouble, self.rules.tries, untried);
+                    lane.note(trouble, self.rules.tries);
+                    // Twice the same page: somebody else may have the file.
+                    elsewhere |= untried && lane.content > 1;
                     // Drawn once, so that the wait and the look at the budget agree.
                     lane.wait = lane.delay(fastrand::f64());
                     lane.done |= self.asker.budget.is_too_late(lane.wait);
@@ -375,6 +383,7 @@ impl Fetcher {
         wanted: &Wanted,
         agent: Option<&HeaderValue>,
         may_wait: bool,
+        skips: bool,
     ) -> Result<Found, Trouble> {
         let mut best: Option<Result<Found, Trouble>> = None;
         let first_walk = lane.tries == 0;
@@ -383,7 +392,7 @@ impl Fetcher {
             let passes_by = first_walk && step.sep == Sep::AnyError && steps.peek().is_some();
             let result = self
                 .asker
-                .try_step(step, wanted, agent, may_wait && !passes_by)
+                .try_step(step, wanted, agent, may_wait && !passes_by, skips)
                 .await;
             let goes_on = match &result {
                 Ok(answer) if answer.status == 200 => false,
@@ -459,7 +468,7 @@ impl Tried {
     }
 
     /// Takes note of a fault and decides whether the lane is asked again.
-    fn note(&mut self, trouble: Trouble, tries: u32, others: bool) {
+    fn note(&mut self, trouble: Trouble, tries: u32) {
         if trouble.progress {
             self.tries = 0;
         }
@@ -476,7 +485,7 @@ impl Tried {
         };
         self.done = trouble.again != Again::Here
             || self.tries > tries
-            || self.content > if others { 1 } else { schedule::CONTENT_TRIES }.min(tries)
+            || self.content > schedule::CONTENT_TRIES.min(tries)
             || trouble
                 .retry_after
                 .is_some_and(|after| after > schedule::RETRY_AFTER_LIMIT);
@@ -555,7 +564,7 @@ mod tests {
         let mut lane = tried();
         let mut waits = Vec::new();
         while !lane.done {
-            lane.note(Trouble::new(FaultKind::Reset, "reset"), schedule::TRIES, false);
+            lane.note(Trouble::new(FaultKind::Reset, "reset"), schedule::TRIES);
             waits.push(lane.delay(1.0).as_millis());
         }
         assert_eq!(waits, [0, 100, 300, 900, 2700, 8100, 10_000, 10_000, 10_000]);
@@ -570,7 +579,7 @@ mod tests {
             let mut lane = tried();
             let asked = (0..9)
                 .take_while(|_| {
-                    lane.note(garbage.clone(), schedule::TRIES, false);
+                    lane.note(garbage.clone(), schedule::TRIES);
                     !lane.done
                 })
                 .count();
@@ -579,20 +588,10 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_asked_for_twice_where_another_has_not_been_asked() {
-        let mut lane = tried();
-        let portal = Trouble::new(FaultKind::Garbage, "a web page instead of a zip");
-        lane.note(portal.clone(), schedule::TRIES, true);
-        assert!(!lane.done);
-        lane.note(portal, schedule::TRIES, true);
-        assert!(lane.done);
-    }
-
-    #[test]
     fn what_ends_a_lane_at_once() {
         let ends = |trouble: Trouble| {
             let mut lane = tried();
-            lane.note(trouble, schedule::TRIES, false);
+            lane.note(trouble, schedule::TRIES);
             lane.done
         };
         assert!(ends(
@@ -610,7 +609,7 @@ mod tests {
         let mut lane = tried();
         let mut waits = Vec::new();
         for _ in 0..7 {
-            lane.note(Trouble::new(FaultKind::RateLimit, "429"), schedule::TRIES, false);
+            lane.note(Trouble::new(FaultKind::RateLimit, "429"), schedule::TRIES);
             waits.push(lane.delay(0.0).as_secs());
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
@@ -622,7 +621,7 @@ mod tests {
         for _ in 0..40 {
             let mut broken = Trouble::new(FaultKind::Reset, "reset").in_body();
             broken.progress = true;
-            lane.note(broken, schedule::TRIES, false);
+            lane.note(broken, schedule::TRIES);
             assert!(!lane.done);
             assert_eq!(lane.delay(1.0), Duration::ZERO);
         }

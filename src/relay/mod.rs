@@ -70,7 +70,6 @@ use self::tls::Tls;
 use self::upstream::{Behind, Lane, Upstream};
 use self::url::{Scheme, Url};
 
-pub use self::ask::SILENT;
 pub use self::proxy_env::ProxyVars;
 pub use self::rewrite::{Quoting, Rewriter};
 pub use self::tls::RootSource;

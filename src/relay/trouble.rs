@@ -76,6 +76,8 @@ pub(crate) struct Trouble {
     pub(crate) answer: Option<Box<Answer>>,
 }
 
+const PAUSED: &str = "context deadline exceeded while waiting for a proxy that failed before";
+
 impl Trouble {
     /// A failure of a host that answers.
     pub(crate) fn new(kind: FaultKind, text: impl Into<String>) -> Self {
@@ -122,6 +124,15 @@ impl Trouble {
     /// next to nothing came. Who else can be asked is asked.
     pub(crate) fn is_in_vain(&self) -> bool {
         self.kind == FaultKind::Timeout && !self.progress
+    }
+
+    /// For a request that was not made, since the proxy failed before.
+    pub(crate) fn paused() -> Self {
+        Self::nobody(FaultKind::Timeout, PAUSED)
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.text == PAUSED
     }
 
     /// The TLS library does not speak what the server does. Go's own may.

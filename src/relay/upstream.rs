@@ -21,6 +21,9 @@ pub(crate) struct Upstream {
     pub(crate) breaker: Breaker,
     /// Its TLS is none that the relay speaks or trusts.
     refused: AtomicBool,
+    /// It has brought a whole file in this run: what it says elsewhere is about
+    /// that file, and no portal's.
+    well: AtomicBool,
     zips: Mutex<Zips>,
 }
 
@@ -38,8 +41,18 @@ impl Upstream {
             base,
             breaker: Breaker::new(limits),
             refused: AtomicBool::new(false),
+            well: AtomicBool::new(false),
             zips: Mutex::default(),
         }
+    }
+
+    /// It has brought a whole file.
+    pub(crate) fn brought(&self) {
+        self.well.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_brought(&self) -> bool {
+        self.well.load(Ordering::Relaxed)
     }
 
     fn zips(&self) -> MutexGuard<'_, Zips> {
@@ -121,7 +134,9 @@ impl Behind {
         match self {
             Self::Nothing => false,
             Self::Proxy => trouble.nobody || trouble.is_in_vain(),
-            Self::Other => trouble.is_in_vain() || trouble.nobody && tries > schedule::BEFORE_OTHER,
+            // A body that stopped is gone on with once: what stands behind may not have it.
+            Self::Other if !trouble.nobody => trouble.is_in_vain() && tries > 1,
+            Self::Other => trouble.is_in_vain() || tries > schedule::BEFORE_OTHER,
         }
     }
 }

@@ -123,11 +123,11 @@ pub enum Event {
         /// The fault that the last try ended in.
         error: String,
     },
-    /// A server that the relay has asked says nothing.
+    /// A server that the relay has asked says nothing, or is waited for no more.
     RequestSilent {
         /// URL with credentials removed.
         url: String,
-        /// For how long.
+        /// For how long; zero where that is over.
         silent: Duration,
     },
     /// Something the user should know that is no failure.

@@ -11,7 +11,7 @@ use crate::report::event::{Event, GaveUp};
 use crate::report::phrase;
 use crate::report::text::safe;
 
-/// A server that is silent for so long is trouble, whatever it says afterwards.
+/// A server that is silent for so long is worth a line in a log.
 pub(super) const LONG_SILENCE: Duration = Duration::from_secs(30);
 /// Phrases kept for one attempt; further ones are only counted.
 const MAX_PHRASES: usize = 20;
@@ -92,6 +92,8 @@ pub(super) struct Story {
     hosts: BTreeMap<String, u32>,
     pub(super) known: Routes,
     trouble: bool,
+    /// A server was silent for long, which is no fault yet.
+    silence: bool,
     pub(super) gave_up: Option<(GaveUp, String)>,
     pub(super) finished: Option<(bool, Duration)>,
 }
@@ -144,7 +146,7 @@ impl Story {
                     last.status.get_or_insert_with(|| status.clone());
                 }
             }
-            Event::RequestSilent { silent, .. } => self.trouble |= *silent >= LONG_SILENCE,
+            Event::RequestSilent { silent, .. } => self.silence |= *silent >= LONG_SILENCE,
             Event::RequestBackoff { .. }
             | Event::LockWait { .. }
             | Event::RepairFailed { .. }
@@ -202,7 +204,7 @@ impl Story {
             || self.tries.iter().any(|t| t.stalled.is_some());
         match self.gave_up {
             Some((GaveUp::Final, _)) => acted,
-            Some((GaveUp::Interrupted, _)) => self.trouble,
+            Some((GaveUp::Interrupted, _)) => self.trouble || self.silence,
             Some(_) => true,
             None => false,
         }

@@ -77,9 +77,6 @@ impl Terminal {
                 error,
             } => self.request_backoff(url, *wait, *left, error, now),
             Event::RequestSilent { url, silent } => self.request_silent(url, *silent, now),
-            Event::UpstreamRequest { .. } if self.waiting.as_ref().is_some_and(|w| w.left.is_none()) => {
-                self.stop_waiting();
-            }
             Event::RouteSwitched { to, .. } => self.switched(to, story),
             Event::Stalled { quiet, .. } => {
                 if !self.live && self.log != Log::Quiet {
@@ -164,7 +161,11 @@ impl Terminal {
             return;
         }
         let text = format!("{} says nothing", safe(host_of(url)));
-        if self.live {
+        if silent.is_zero() {
+            if self.waiting.as_ref().is_some_and(|waiting| waiting.text == text) {
+                self.stop_waiting();
+            }
+        } else if self.live {
             if self.waiting.is_none() {
                 self.waiting = Some(Waiting {
                     until: now.saturating_sub(silent),
@@ -504,6 +505,9 @@ fn debug(event: &Event) -> String {
                 r#try,
                 duration(*took)
             )
+        }
+        Event::RequestSilent { url, silent } if silent.is_zero() => {
+            format!("{}: no longer silent", safe(url))
         }
         Event::RequestSilent { url, silent } => format!("{}: silent for {}", safe(url), duration(*silent)),
         Event::Warning { .. } => "warning".to_owned(),

@@ -58,6 +58,9 @@ impl Job {
     }
 }
 
+/// How long a lock is waited for where something goes back, also behind a signal.
+const GIVE_BACK_TIME: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// What a look at the disk has come to.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Mended {
@@ -67,11 +70,16 @@ pub(super) struct Mended {
     pub(super) came_bad: bool,
 }
 
-/// True where a set holds a file that was written since `time`.
+/// True where a set holds a file of a proxy that was written since `time`.
 fn has_since(set: &Path, time: SystemTime) -> bool {
+    const OF_A_PROXY: [&str; 3] = ["zip", "mod", "info"];
     let entries = std::fs::read_dir(set).into_iter().flatten().flatten();
     entries
-        .filter(|entry| entry.file_name() != "repair.json")
+        .filter(|entry| {
+            let path = entry.path();
+            let suffix = path.extension().and_then(std::ffi::OsStr::to_str);
+            suffix.is_some_and(|suffix| OF_A_PROXY.contains(&suffix))
+        })
         .filter_map(|entry| entry.metadata().ok())
         .any(|meta| meta.is_file() && meta.modified().is_ok_and(|written| written >= time))
 }
@@ -124,6 +132,10 @@ impl Session<'_> {
                 _ = self.signals.readable() => {
                     self.interrupted = self.signals.settle();
                     if self.interrupted.is_some() {
+                        // Most are done at once, and then it is known what has to go back.
+                        if let Ok(Ok(outcome)) = tokio::time::timeout(GIVE_BACK_TIME / 2, &mut look).await {
+                            self.note_disputed(&outcome);
+                        }
                         return Mended::default();
                     }
                     child::reap_orphans();
@@ -141,10 +153,8 @@ impl Session<'_> {
                 attempt: self.attempts,
                 what: report.what.clone(),
             });
-            if let (true, Some(module), Some(set)) = (report.disputed, &report.module, &report.kept_in) {
-                self.disputed.push((module.clone(), set.clone()));
-            }
         }
+        self.note_disputed(&outcome);
         for error in &outcome.failed {
             self.reporter.event(&Event::RepairFailed {
                 attempt: self.attempts,
@@ -156,13 +166,22 @@ impl Session<'_> {
             .iter()
             .filter_map(|report| report.kept_in.as_deref());
         let came_bad = kept.into_iter().any(|set| has_since(set, self.began_at));
-        if came_bad {
+        if came_bad && self.disputed.is_empty() {
             // What the next route brings may have to go as well; the policy counts the runs.
             self.mended.retain(|suspect| !judged.contains(suspect));
         }
         Mended {
             something: outcome.mended(),
             came_bad,
+        }
+    }
+
+    /// Takes note of what has to go back where nothing better comes.
+    fn note_disputed(&mut self, outcome: &Outcome) {
+        for report in &outcome.repairs {
+            if let (true, Some(module), Some(set)) = (report.disputed, &report.module, &report.kept_in) {
+                self.disputed.push((module.clone(), set.clone()));
+            }
         }
     }
 
@@ -179,8 +198,8 @@ impl Session<'_> {
         let mut went_back = false;
         for (module, set) in std::mem::take(&mut self.disputed) {
             let wait = LockWait {
-                deadline: std::time::Instant::now() + super::LOCK_TIME,
-                stall: super::LOCK_TIME,
+                deadline: std::time::Instant::now() + GIVE_BACK_TIME,
+                stall: GIVE_BACK_TIME,
                 waiting: &|_, _| {},
             };
             let event = match cache.give_back(&set, &module, &wait) {

@@ -341,6 +341,7 @@ impl<'a> Session<'a> {
     /// The loop: run, diagnose, mend, decide, wait, run again.
     async fn attempts_to_the_end(&mut self) -> io::Result<End> {
         let mut route = 0;
+        let mut last_words = false;
         loop {
             self.take_snapshot();
             let plan = self.plan(route, self.invocation.args.clone());
@@ -389,7 +390,9 @@ impl<'a> Session<'a> {
             match step {
                 Step::Run(next) => route = next,
                 // go's own last words are those about the cache as it was.
-                Step::GiveUp(_) if self.began.elapsed() < self.budget && self.give_back() => {}
+                Step::GiveUp(_) if !last_words && self.began.elapsed() < self.budget && self.give_back() => {
+                    last_words = true;
+                }
                 Step::GiveUp(why) => return self.give_up(outcome, &diagnosis, why),
                 Step::Signal(signal) => {
                     self.give_up(outcome, &diagnosis, GaveUp::Interrupted)?;

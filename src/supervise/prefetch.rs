@@ -373,8 +373,12 @@ impl Session<'_> {
                     return self.give_up(outcome, &diagnosis, why);
                 }
                 // Every other failure is left to the real command's own words.
-                Step::GiveUp(GaveUp::Final) => return Ok(End::Exec),
+                Step::GiveUp(GaveUp::Final) => {
+                    self.show_what_came(&outcome);
+                    return Ok(End::Exec);
+                }
                 Step::GiveUp(why) => {
+                    self.show_what_came(&outcome);
                     self.reporter.event(&Event::GaveUp {
                         why,
                         diagnosis: Some(diagnosis),
@@ -390,6 +394,28 @@ impl Session<'_> {
         self.reporter.clear();
         // Where nobody reads, the real command finds out.
         let _ = write_all(io::stderr().as_fd(), &outcome.held);
+    }
+
+    /// Shows the progress of what the real command need not fetch any more.
+    fn show_what_came(&mut self, outcome: &Outcome) {
+        let Some(cache) = self.env.gomodcache() else {
+            return;
+        };
+        let came = |line: &&[u8]| {
+            let text = std::str::from_utf8(line).unwrap_or_default();
+            let words = text
+                .trim_end()
+                .strip_prefix("go: downloading ")
+                .and_then(|rest| rest.split_once(' '));
+            words.is_some_and(|(module, version)| {
+                let zip = format!("cache/download/{}/@v/{}.zip", escape(module), escape(version));
+                cache.join(zip).is_file()
+            })
+        };
+        let lines = outcome.held.split_inclusive(|byte| *byte == b'\n').filter(came);
+        let text: Vec<u8> = lines.flatten().copied().collect();
+        self.reporter.clear();
+        let _ = write_all(io::stderr().as_fd(), &text);
     }
 
     /// A prefetch that was ended at the first line of the plan, and nothing

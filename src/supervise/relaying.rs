@@ -6,7 +6,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::Session;
 use crate::{
-    relay::{Environment, Quoting, Relay, Rewriter, SILENT, Setup},
+    relay::{Environment, Quoting, Relay, Rewriter, Setup},
     report::Event,
 };
 
@@ -56,9 +56,7 @@ impl Session<'_> {
         setup.max_fails = *self.config.max_fails;
         setup.fail_timeout = *self.config.fail_timeout;
         setup.listener = Some(Box::new(move |event| {
-            // One that was told to be silent is told to have spoken.
-            let went_well =
-                matches!(&event, Event::UpstreamRequest { error: None, took, .. } if *took < SILENT);
+            let went_well = matches!(&event, Event::UpstreamRequest { error: None, .. });
             if all || !went_well {
                 drop(tell.send(event));
             }

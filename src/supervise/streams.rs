@@ -95,6 +95,7 @@ impl Gate {
                 self.is_over |= !is_progress(&self.partial);
                 let line = std::mem::take(&mut self.partial);
                 if !self.is_over && self.since.is_some_and(|since| now >= since + HELD_FOR) {
+                    show.append(&mut self.held);
                     show.extend_from_slice(&line);
                 } else if !self.is_over {
                     self.since.get_or_insert(now);
@@ -413,6 +414,13 @@ mod tests {
         assert_eq!(text(&gate.push(b"x: EOF\ngo: downloading c v1\n", later)), "");
         assert_eq!(gate.due(), None);
         assert_eq!(text(&gate.into_rest()), "");
+        // What came first is seen first, also where nobody has looked in between.
+        let mut gate = Gate::new(Mode::Ahead);
+        gate.push(b"go: downloading a v1\n", now);
+        assert_eq!(
+            text(&gate.push(b"go: downloading b v1\n", now + HELD_FOR)),
+            "go: downloading a v1\ngo: downloading b v1\n"
+        );
         // One that ends sooner.
         let mut gate = Gate::new(Mode::Ahead);
         gate.push(b"go: downloading a v1\nmkdir -p $WORK/b001/\nmore", now);

@@ -479,6 +479,49 @@ fn a_portal_is_soon_left_alone() {
     assert!(asked < 40, "{asked}");
 }
 
+/// A few files that are bad for good are those files' business: the proxy that has them is well.
+#[test]
+fn a_proxy_with_bad_files_is_not_left_alone() {
+    let (catalogue, sandbox) = many(6);
+    let bad = |n: usize| {
+        Rule::new(Fault::Portal)
+            .on(Kind::List)
+            .module(format!("example.com/m{n}"))
+    };
+    let proxy = FaultProxy::builder(catalogue)
+        .rules([bad(1), bad(2), bad(3)])
+        .start()
+        .unwrap();
+    let mut set = setup(&[proxy.url()]);
+    set.fail_timeout = Duration::from_secs(3600);
+    let relay = Relay::start(set).unwrap().unwrap();
+    let args = &["list", "-e", "-m", "-versions", "all"];
+    let by_go = plain(proxy.url(), &sandbox, args).expect_code(0);
+    assert!(by_go.stdout.contains("example.com/m5 v1.0.0"), "{by_go}");
+    assert_eq!(through(&relay, &sandbox, args).stdout, by_go.stdout);
+}
+
+/// Two pages send the question elsewhere, and it comes back where nobody else has the file.
+#[test]
+fn another_route_that_has_nothing_takes_no_try_away() {
+    let scanning = with_rules([Rule::new(Fault::Portal).on(Kind::Zip).module(A.0).first(2)]);
+    let empty = FaultProxy::healthy(Catalogue::new()).unwrap();
+    let relay = relay(&[scanning.url(), empty.url()]);
+    through(&relay, &requiring_a(), &["mod", "download"]).expect_code(0);
+    assert!(!empty.requests().is_empty());
+}
+
+/// What stands behind may be unable to help: a body that stopped once is gone on with before.
+#[test]
+fn a_body_that_stops_once_is_gone_on_with_before_the_repository_is_asked() {
+    let stop = Rule::new(Fault::StallBody { after: None }).on(Kind::Zip).first(1);
+    let proxy = with_rules([stop]);
+    let mut set = setup(&[&format!("{}|direct", proxy.url())]);
+    set.stall = Duration::from_secs(1);
+    let relay = Relay::start(set).unwrap().unwrap();
+    through(&relay, &requiring_a(), &["mod", "download"]).expect_code(0);
+}
+
 /// Times that no clock can count up to.
 #[test]
 fn no_time_to_come_back_is_too_long_to_be_understood() {

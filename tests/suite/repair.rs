@@ -1125,6 +1125,23 @@ fn a_portal_s_page_stored_as_go_mod_is_mended() {
     cache.expect_pristine("portal");
 }
 
+/// A directory on this disk says nothing of the route: what is mended is tried again at once, whatever the tries.
+#[test]
+fn what_is_mended_here_takes_no_try_of_the_route() {
+    let mut cache = Cache::new();
+    cache.own_build_cache();
+    cache.reset();
+    open_up(&cache.extracted());
+    fs::remove_dir_all(cache.extracted().join("sub")).unwrap();
+    let run = cache
+        .sandbox
+        .go(&["build", "-o", "/dev/null"])
+        .env("GOFIX_RETRY_COUNT", "0")
+        .output();
+    assert_eq!(run.code(), Some(0), "{run}");
+    assert!(!run.stderr.contains("trying again"), "{run}");
+}
+
 /// What go stored of a portal in this very run goes away, and the next route is asked, not the portal again.
 #[test]
 fn a_portal_s_page_that_has_just_come_is_no_reason_to_ask_there_again() {
