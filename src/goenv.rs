@@ -113,24 +113,27 @@ impl GoEnv {
             ..Self::default()
         };
         values.user_file_path = user_file_path(env);
-        let read = |path: &Path, values: &mut Self| match read_file(path) {
-            Ok(text) => text,
-            Err(Unread) => {
-                values.is_unread = true;
-                Vec::new()
-            }
-        };
-        if let Some(path) = values.user_file_path.clone() {
-            values.user_file = lines(&read(&path, &mut values)).collect();
+        let user_file = values.user_file_path.as_deref().map(read_file);
+        if let Some(text) = values.known(user_file) {
+            values.user_file = lines(&text).collect();
         }
         values.goroot = values.find_goroot(real_go);
-        if let Some(root) = &values.goroot {
-            let text = read(&root.join("go.env"), &mut values);
+        let goroot_file = values
+            .goroot
+            .as_deref()
+            .map(|root| read_file(&root.join("go.env")));
+        if let Some(text) = values.known(goroot_file) {
             // Of two lines with one key go takes the first here, and the last in the user's file (cmd/go/internal/cfg).
             let all: Vec<_> = lines(&text).collect();
             values.goroot_file = all.into_iter().rev().collect();
         }
         values
+    }
+
+    /// What was read of a file that go may read, and takes note where nothing was.
+    fn known(&mut self, file: Option<Option<Vec<u8>>>) -> Option<Vec<u8>> {
+        self.is_unread |= matches!(file, Some(None));
+        file.flatten()
     }
 
     /// True where a file that go reads was not read here: a pipe, which only
@@ -299,25 +302,18 @@ fn user_config_dir(env: Lookup<'_>) -> Option<PathBuf> {
     }
 }
 
-/// A file that go may read and gofix does not.
-struct Unread;
-
-/// What cannot be read is empty, as it is for go.
-fn read_file(path: &Path) -> Result<Vec<u8>, Unread> {
+/// The content of a file; `None` where only go can read it. What cannot be read
+/// at all is empty, as it is for go.
+fn read_file(path: &Path) -> Option<Vec<u8>> {
     let Ok(meta) = std::fs::metadata(path) else {
-        return Ok(Vec::new());
+        return Some(Vec::new());
     };
-    let is_null = |meta: &std::fs::Metadata| {
-        std::fs::metadata("/dev/null")
-            .is_ok_and(|null| null.rdev() == meta.rdev() && null.ino() == meta.ino())
-    };
-    if meta.is_dir() || is_null(&meta) {
-        return Ok(Vec::new());
+    if meta.is_file() {
+        return (meta.len() <= FILE_LIMIT).then(|| std::fs::read(path).unwrap_or_default());
     }
-    if !meta.is_file() || meta.len() > FILE_LIMIT {
-        return Err(Unread);
-    }
-    Ok(std::fs::read(path).unwrap_or_default())
+    let is_null = std::fs::metadata("/dev/null")
+        .is_ok_and(|null| null.rdev() == meta.rdev() && null.ino() == meta.ino());
+    (meta.is_dir() || is_null).then(Vec::new)
 }
 
 /// Lines `KEY=value`, the value verbatim; what is no such line is ignored.

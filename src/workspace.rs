@@ -110,14 +110,9 @@ mod tests {
         fs::write(at("one/go.mod"), "module example.com/one\n").unwrap();
         let deep = at("one/deep");
         let sums = |gowork: &str| go_sums(above(&deep, "go.mod"), go_work(&deep, OsStr::new(gowork)));
-        let here = |file: &str| top.path().join(file);
         assert_eq!(
             sums(""),
-            [
-                here("go.work.sum"),
-                here("one/go.sum"),
-                top.path().join("./two/go.sum")
-            ]
+            [at("go.work.sum"), at("one/go.sum"), at("./two/go.sum")]
         );
         assert_eq!(sums("off"), [at("one/go.sum")]);
         let named = at("other.work");

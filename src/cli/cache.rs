@@ -137,14 +137,11 @@ fn problem_line(problem: &Problem) -> String {
         .module
         .as_ref()
         .map_or_else(String::new, |module| format!("{module}: "));
-    format!(
-        "{subject}bad {what}: {}; {} ({path})",
-        safe(&problem.why),
-        problem.module.as_ref().filter(|_| problem.disputed).map_or_else(
-            || cure_words(problem.cure).to_owned(),
-            |module| format!("if go.sum is right, `gofix cache repair {module}` lets go fetch it again")
-        )
-    )
+    let cure = match &problem.module {
+        Some(module) if problem.disputed => repair::by_name(module),
+        _ => cure_words(problem.cure).to_owned(),
+    };
+    format!("{subject}bad {what}: {}; {cure} ({path})", safe(&problem.why))
 }
 
 fn cure_words(cure: Cure) -> &'static str {

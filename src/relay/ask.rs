@@ -8,15 +8,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use hyper::header::{self, HeaderMap, HeaderValue};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::diagnose::FaultKind;
 use crate::policy::route::Sep;
-use crate::report::Event;
+use crate::report::{Event, LONG_SILENCE};
 
 use super::breaker::{Breaker, Entry, Pass};
 use super::budget::Budget;
 use super::client::{Client, Exchange, Origin, Pace};
+use super::clock;
 use super::dial::Patience;
 use super::plausible;
 use super::schedule;
@@ -35,11 +36,9 @@ const PROGRESS: u64 = 64 << 10;
 /// its own size, is a bomb: a zip hardly shrinks, and text not that much.
 const BOMB: u64 = 1 << 20;
 const BOMB_RATIO: u64 = 100;
-/// A server that has said nothing for so long is told of, and again and again
-/// after [`SILENT_AGAIN`].
+/// A server that has said nothing for so long is told of, and again after each
+/// [`LONG_SILENCE`].
 const SILENT: Duration = Duration::from_secs(5);
-const SILENT_AGAIN: Duration = Duration::from_secs(30);
-const SAMPLE: Duration = Duration::from_secs(1);
 /// A clock that struck is doubled for the next try, up to this often.
 const DOUBLINGS: u32 = 3;
 
@@ -171,18 +170,7 @@ impl Asker {
             () = self.budget.over(), if may_wait => return Err(Trouble::paused()),
         };
         let tried = self.ask(step, wanted, agent, may_wait).await;
-        let since = tried.since;
-        let settled = self.settle(step, pass, tried);
-        match &settled {
-            Ok(answer) if wanted.kind == Kind::Zip && answer.status == 200 => upstream.zip_came(),
-            Err(trouble)
-                if wanted.kind == Kind::Zip && trouble.is_in_vain() && trouble.phase == Phase::Read =>
-            {
-                upstream.zip_stopped(since, trouble);
-            }
-            _ => {}
-        }
-        settled
+        self.settle(step, pass, tried)
     }
 
     /// Asks a proxy once, and nothing but that.
@@ -225,7 +213,7 @@ impl Asker {
                             self.budget.moved();
                         }
                         if let Some(silent) = exchange.instead_of {
-                            self.tell_silent(&url, step, silent, 0);
+                            self.tell_replaced(&url, step, silent, 0);
                         }
                         self.read(step, exchange, &asked).await
                     }
@@ -264,7 +252,7 @@ impl Asker {
         match &tried.result {
             Ok(answer) => {
                 if answer.status == 200 {
-                    step.upstream.brought();
+                    step.upstream.brought(tried.zip);
                 }
                 pass.answered();
             }
@@ -276,7 +264,10 @@ impl Asker {
                 _ => drop(pass),
             },
             // Smaller files may come all the same.
-            Err(trouble) if stalled && tried.zip && trouble.phase == Phase::Read => pass.stopped(trouble),
+            Err(trouble) if stalled && tried.zip && trouble.phase == Phase::Read => {
+                step.upstream.zip_stopped(tried.since, trouble);
+                pass.stopped(trouble);
+            }
             Err(trouble) => pass.failed(trouble),
         }
         tried.result.map_err(|mut trouble| {
@@ -296,12 +287,7 @@ impl Asker {
     }
 
     /// What an answer whose header is there comes to.
-    async fn read(
-        &self,
-        step: &mut Step,
-        mut exchange: Exchange,
-        asked: &Asked<'_>,
-    ) -> Result<Answer, Trouble> {
+    async fn read(&self, step: &mut Step, exchange: Exchange, asked: &Asked<'_>) -> Result<Answer, Trouble> {
         let wanted = asked.wanted;
         let status = exchange.status.as_u16();
         match status {
@@ -314,36 +300,7 @@ impl Asker {
                 }
             }
             416 if step.partial.is_some() => return Err(step.cannot_go_on()),
-            408 | 425 | 429 | 500.. => {
-                let retry_after = exchange
-                    .header(&header::RETRY_AFTER)
-                    .and_then(|value| schedule::retry_after(value, SystemTime::now()));
-                let kind = if status == 429 {
-                    FaultKind::RateLimit
-                } else {
-                    FaultKind::ServerError
-                };
-                let answer = short_answer(&mut exchange, step.patience).await;
-                let mut trouble = Trouble::new(kind, status_text(&answer));
-                self.client.give_back(exchange);
-                trouble.retry_after = retry_after;
-                trouble.answer = Some(Box::new(answer));
-                return Err(trouble);
-            }
-            400.. => {
-                let answer = short_answer(&mut exchange, step.patience).await;
-                self.client.give_back(exchange);
-                return Ok(answer);
-            }
-            // Go asks nobody for half a file, and follows what can be followed: a page that a firewall or a portal put in between.
-            _ => {
-                let answer = short_answer(&mut exchange, step.patience).await;
-                let mut trouble = Trouble::new(FaultKind::Garbage, status_text(&answer));
-                self.client.give_back(exchange);
-                trouble.phase = Phase::Content;
-                trouble.answer = Some(Box::new(answer));
-                return Err(trouble);
-            }
+            _ => return self.no_file(exchange, step.patience).await,
         }
         let encoding = exchange.header(&header::CONTENT_ENCODING).map(str::to_owned);
         let content_type = content_type(&exchange);
@@ -371,6 +328,35 @@ impl Asker {
             None => Ok(answer),
             Some(complaint) => Err(implausible(step, wanted, answer, &complaint, redirected)),
         }
+    }
+
+    /// What an answer comes to that brings no file. Those from 400 on are
+    /// answers, but for what may pass; go asks nobody for half a file, and follows
+    /// what can be followed, so that all else was put in between by a firewall or
+    /// a portal.
+    async fn no_file(&self, mut exchange: Exchange, patience: Patience) -> Result<Answer, Trouble> {
+        let kind = match exchange.status.as_u16() {
+            429 => FaultKind::RateLimit,
+            408 | 425 | 500.. => FaultKind::ServerError,
+            400.. => FaultKind::Refused,
+            _ => FaultKind::Garbage,
+        };
+        let retry_after = exchange
+            .header(&header::RETRY_AFTER)
+            .and_then(|value| schedule::retry_after(value, SystemTime::now()));
+        let answer = short_answer(&mut exchange, patience).await;
+        self.client.give_back(exchange);
+        if kind == FaultKind::Refused {
+            return Ok(answer);
+        }
+        let mut trouble = Trouble::new(kind, status_text(&answer));
+        if kind == FaultKind::Garbage {
+            trouble.phase = Phase::Content;
+        } else {
+            trouble.retry_after = retry_after;
+        }
+        trouble.answer = Some(Box::new(answer));
+        Err(trouble)
     }
 
     /// Reads a body to its end. What a broken one brought is kept in the step
@@ -415,7 +401,7 @@ impl Asker {
                         Ok(Some(rest)) => {
                             self.client.went_on(&exchange, since);
                             let silent = step.patience.quiet + since.elapsed();
-                            self.tell_silent(asked.url, step, silent, partial.spool.len());
+                            self.tell_replaced(asked.url, step, silent, partial.spool.len());
                             exchange = rest;
                             pace = Pace::new(step.patience.stall);
                             continue;
@@ -492,8 +478,7 @@ impl Asker {
         let mut silent = Duration::ZERO;
         let mut heard = 0;
         loop {
-            let since = Instant::now();
-            sleep(SAMPLE).await;
+            let passed = clock::sample().await;
             let now = asked.heard.load(Ordering::Relaxed);
             if now > heard {
                 heard = now;
@@ -501,20 +486,20 @@ impl Asker {
                 told.is_over();
                 continue;
             }
-            silent += since.elapsed().min(SAMPLE * 2);
+            silent += passed;
             if silent >= next {
                 told.tell(next);
-                next = if next < SILENT_AGAIN {
-                    SILENT_AGAIN
+                next = if next == SILENT {
+                    LONG_SILENCE
                 } else {
-                    next + SILENT_AGAIN
+                    next + LONG_SILENCE
                 };
             }
         }
     }
 
     /// Tells of a connection whose place another has taken.
-    fn tell_silent(&self, url: &Url, step: &mut Step, silent: Duration, moved: u64) {
+    fn tell_replaced(&self, url: &Url, step: &mut Step, silent: Duration, moved: u64) {
         if step.unheard {
             return;
         }

@@ -56,6 +56,13 @@ impl Clock {
     }
 }
 
+/// Waits for a sample and says what it counts.
+pub(crate) async fn sample() -> Duration {
+    let since = Instant::now();
+    sleep(SAMPLE).await;
+    since.elapsed().min(SAMPLE_LIMIT)
+}
+
 /// Runs `work` until it ends or `limit` has passed; `None` for the latter.
 pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
     let mut clock = Clock::new(limit);

@@ -318,7 +318,7 @@ impl Fetcher {
                     if own && trouble.again == Again::Nowhere {
                         return None;
                     }
-                    elsewhere = trouble.nobody || trouble.is_in_vain();
+                    elsewhere = trouble.sends_elsewhere();
                     let takes_over = own && element.behind.takes_over(&trouble, lane.tries + 1);
                     lane.note(trouble, self.rules.tries);
                     // Twice the same page: somebody else may have the file.

@@ -126,6 +126,11 @@ impl Trouble {
         self.kind == FaultKind::Timeout && !self.progress
     }
 
+    /// Somebody else may have what nobody gives here.
+    pub(crate) fn sends_elsewhere(&self) -> bool {
+        self.nobody || self.is_in_vain()
+    }
+
     /// For a request that was not made, since the proxy failed before.
     pub(crate) fn paused() -> Self {
         Self::nobody(FaultKind::Timeout, PAUSED)

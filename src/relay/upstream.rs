@@ -47,8 +47,14 @@ impl Upstream {
     }
 
     /// It has brought a whole file.
-    pub(crate) fn brought(&self) {
+    pub(crate) fn brought(&self, zip: bool) {
         self.well.store(true, Ordering::Relaxed);
+        if zip {
+            *self.zips() = Zips {
+                whole_at: Some(Instant::now()),
+                stuck: None,
+            };
+        }
     }
 
     pub(crate) fn has_brought(&self) -> bool {
@@ -57,14 +63,6 @@ impl Upstream {
 
     fn zips(&self) -> MutexGuard<'_, Zips> {
         self.zips.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A zip has come whole.
-    pub(crate) fn zip_came(&self) {
-        *self.zips() = Zips {
-            whole_at: Some(Instant::now()),
-            stuck: None,
-        };
     }
 
     /// A zip that was asked for at `since` has stopped in its body.
@@ -133,7 +131,7 @@ impl Behind {
     pub(crate) fn takes_over(self, trouble: &Trouble, tries: u32) -> bool {
         match self {
             Self::Nothing => false,
-            Self::Proxy => trouble.nobody || trouble.is_in_vain(),
+            Self::Proxy => trouble.sends_elsewhere(),
             // A body that stopped is gone on with once: what stands behind may not have it.
             Self::Other if !trouble.nobody => trouble.is_in_vain() && tries > 1,
             Self::Other => trouble.is_in_vain() || tries > schedule::BEFORE_OTHER,

@@ -168,7 +168,7 @@ fn one(
         });
     }
     let mut report = report(module, &seen);
-    take_away(cache, &owned, &download, module, &seen, &mut report)?;
+    take_away(cache, &owned, &download, module, &seen, &mut report, ctx)?;
     // What is kept is trimmed when it can be; that it cannot be is no failure of the repair.
     let _ = aside::prune(&owned, SystemTime::now());
     Ok(Some(report))
@@ -184,6 +184,7 @@ fn take_away(
     module: &ModuleVersion,
     seen: &Examined,
     report: &mut RepairReport,
+    ctx: &RunContext<'_>,
 ) -> Result<(), RepairError> {
     let parts: Vec<Part> = ORDER.into_iter().filter(|part| seen.takes(*part)).collect();
     let (above, name) = module.extracted();
@@ -208,7 +209,7 @@ fn take_away(
     let partial = format!("{}.partial", module.stem());
     let made_partial = parts.contains(&Part::Extracted) && download.new_file(&partial).is_ok();
     checkpoint("partial-made");
-    let result = move_all(&set, &items, report, |item| match (&index, item.root) {
+    let result = move_all(&set, &items, report, ctx, |item| match (&index, item.root) {
         (Some(view), Root::GoCache) => view.gocache.walk(parent(&item.path)),
         _ => owned.walk(parent(&item.path)),
     });
@@ -230,14 +231,17 @@ fn move_all(
     set: &Aside,
     items: &[Item],
     report: &mut RepairReport,
+    ctx: &RunContext<'_>,
     stands_in: impl Fn(&Item) -> Result<Dir, RepairError>,
 ) -> Result<(), RepairError> {
     let mut result = Ok(());
     for (i, item) in items.iter().enumerate() {
         let moved = match stands_in(item) {
-            Ok(dir) => set
-                .take(i, &dir)
-                .map(|moved| moved.then(|| dir.path().join(file_name(&item.path)))),
+            Ok(dir) => {
+                report.came_bad |= has_just_come(item, &dir, ctx);
+                set.take(i, &dir)
+                    .map(|moved| moved.then(|| dir.path().join(file_name(&item.path))))
+            }
             // Gone with all above it: there is nothing in the way any more.
             Err(e) if e.is_missing() => Ok(None),
             Err(e) => Err(e),
@@ -256,6 +260,15 @@ fn move_all(
         report.kept_in = None;
     }
     result
+}
+
+/// True for a file as proxies serve them that was not there before the run.
+fn has_just_come(item: &Item, dir: &Dir, ctx: &RunContext<'_>) -> bool {
+    matches!(step(item), "zip" | "mod" | "info")
+        && ctx.started.is_some_and(|start| {
+            let meta = dir.meta(file_name(&item.path)).ok().flatten();
+            meta.is_some_and(|meta| meta.kind == Kind::File && !meta.before(start))
+        })
 }
 
 /// The name of a step: the suffix of a file, or what else it is.
@@ -318,6 +331,7 @@ fn report(module: &ModuleVersion, seen: &Examined) -> RepairReport {
         kept_in: None,
         fetches: needs_fetch(seen),
         disputed: seen.disputed(),
+        came_bad: false,
     }
 }
 
@@ -331,6 +345,7 @@ fn report_of(what: String, fetches: bool) -> RepairReport {
         kept_in: None,
         fetches,
         disputed: false,
+        came_bad: false,
     }
 }
 
@@ -446,7 +461,7 @@ pub(crate) fn mend_repository(
     });
     let set = Aside::make(&owned, manifest_of(&report, &items))?;
     report.kept_in = Some(set.path().to_owned());
-    move_all(&set, &items, &mut report, |_| dir.walk(""))?;
+    move_all(&set, &items, &mut report, ctx, |_| dir.walk(""))?;
     let _ = aside::prune(&owned, SystemTime::now());
     Ok(Some(report))
 }
@@ -516,7 +531,9 @@ fn sumdb_files(
     let set = Aside::make(&owned, manifest_of(&report, &items))?;
     report.kept_in = Some(set.path().to_owned());
     // go writes these files anew under their names; one that writes into the renamed one loses nothing.
-    move_all(&set, &items, &mut report, |item| owned.walk(parent(&item.path)))?;
+    move_all(&set, &items, &mut report, ctx, |item| {
+        owned.walk(parent(&item.path))
+    })?;
     let _ = aside::prune(&owned, SystemTime::now());
     Ok(Some(report))
 }
@@ -642,7 +659,7 @@ pub(crate) fn in_the_way(
     }];
     let set = Aside::make(&owned, manifest_of(&report, &items))?;
     report.kept_in = Some(set.path().to_owned());
-    move_all(&set, &items, &mut report, |_| above.walk(""))?;
+    move_all(&set, &items, &mut report, ctx, |_| above.walk(""))?;
     Ok(Some(report))
 }
 

@@ -123,9 +123,7 @@ pub enum RepairError {
         what: String,
     },
     /// go.sum and the cache say different things, and neither is proven.
-    #[error(
-        "{module} in the cache is not what go.sum says; if go.sum is right, `gofix cache repair {module}` lets go fetch it again"
-    )]
+    #[error("{module} in the cache is not what go.sum says; {}", by_name(.module))]
     Disputed {
         /// The module version.
         module: String,
@@ -385,6 +383,8 @@ pub struct RepairReport {
     /// True where nothing but go.sum speaks against a part of it: it has to go
     /// back where nothing better comes.
     pub disputed: bool,
+    /// True where a file of it had only come since the run began.
+    pub came_bad: bool,
 }
 
 /// What a look at the disk came to.
@@ -510,6 +510,11 @@ fn concerns(set: &aside::Manifest, suspect: &Mend) -> bool {
         }
         Mend::Path { .. } => set.module.is_none(),
     }
+}
+
+/// What is left to whoever knows which of go.sum and the cache is right.
+pub(crate) fn by_name(module: &str) -> String {
+    format!("if go.sum is right, `gofix cache repair {module}` lets go fetch it again")
 }
 
 /// The module version of `GOMODCACHE/cache/download/PATH/@v/VERSION.zip`.

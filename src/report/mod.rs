@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 
 pub use ci::Ci;
 pub use event::{Event, GaveUp};
+pub(crate) use story::LONG_SILENCE;
 pub use story::Routes;
 pub use text::safe;
 

@@ -12,7 +12,7 @@ use crate::report::phrase;
 use crate::report::text::safe;
 
 /// A server that is silent for so long is worth a line in a log.
-pub(super) const LONG_SILENCE: Duration = Duration::from_secs(30);
+pub(crate) const LONG_SILENCE: Duration = Duration::from_secs(30);
 /// Phrases kept for one attempt; further ones are only counted.
 const MAX_PHRASES: usize = 20;
 

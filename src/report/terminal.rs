@@ -38,15 +38,18 @@ pub(super) struct Terminal {
     said_until: Duration,
 }
 
-struct Waiting {
-    /// Elapsed time at which the wait ends, or began where nobody knows its end.
-    until: Duration,
-    text: String,
-    /// Tries that are left; `None` where the wait is for a server that says
-    /// nothing, and counts up.
-    left: Option<u32>,
-    /// go runs meanwhile: nobody else says when the wait is over.
-    beside_go: bool,
+/// What is waited for. Times are those of the clock since the start.
+enum Waiting {
+    /// The next try, at a time that is known.
+    Try {
+        until: Duration,
+        text: String,
+        left: u32,
+        /// go runs meanwhile: nobody else says when the wait is over.
+        beside_go: bool,
+    },
+    /// A server that says nothing.
+    Server { since: Duration, text: String },
 }
 
 impl Terminal {
@@ -111,10 +114,10 @@ impl Terminal {
         let words = last.words();
         if self.live && self.log != Log::Quiet {
             let text = format!("{words}; route {}", last.route.0);
-            self.waiting = Some(Waiting {
+            self.waiting = Some(Waiting::Try {
                 until: now + wait,
                 text: format!("{text} again"),
-                left: Some(left),
+                left,
                 beside_go: false,
             });
             self.tick(now);
@@ -131,26 +134,26 @@ impl Terminal {
     /// next tick draws: only then it is known that nobody types on this
     /// terminal. Elsewhere only a long one is said, for there may be hundreds.
     fn request_backoff(&mut self, url: &str, wait: Duration, left: u32, error: &str, now: Duration) {
+        if self.log == Log::Quiet {
+            return;
+        }
         let until = now + wait;
-        let longer = self.waiting.as_ref().is_none_or(|known| known.until < until);
-        if self.live && self.log != Log::Quiet && wait >= SHOWN_REQUEST_WAIT && longer {
-            let words = phrase::tool_words(error).unwrap_or_else(|| safe(error));
-            self.waiting = Some(Waiting {
-                until,
-                text: format!("{}: {words}; asking again", safe(host_of(url))),
-                left: Some(left),
-                beside_go: true,
-            });
-        } else if !self.live && self.log != Log::Quiet && wait >= SAID_REQUEST_WAIT && now >= self.said_until
-        {
-            let words = phrase::tool_words(error).unwrap_or_else(|| safe(error));
+        let words = phrase::tool_words(error).unwrap_or_else(|| safe(error));
+        let text = format!("{}: {words}; asking again", safe(host_of(url)));
+        if self.live {
+            let is_longer =
+                !matches!(&self.waiting, Some(Waiting::Try { until: known, .. }) if *known >= until);
+            if wait >= SHOWN_REQUEST_WAIT && is_longer {
+                self.waiting = Some(Waiting::Try {
+                    until,
+                    text,
+                    left,
+                    beside_go: true,
+                });
+            }
+        } else if wait >= SAID_REQUEST_WAIT && now >= self.said_until {
             self.said_until = until;
-            self.line(&format!(
-                "{}: {words}; asking again in {} ({} left)",
-                safe(host_of(url)),
-                duration(wait),
-                tries(left)
-            ));
+            self.line(&format!("{text} in {} ({} left)", duration(wait), tries(left)));
         }
     }
 
@@ -162,18 +165,14 @@ impl Terminal {
         }
         let text = format!("{} says nothing", safe(host_of(url)));
         if silent.is_zero() {
-            if self.waiting.as_ref().is_some_and(|waiting| waiting.text == text) {
+            if matches!(&self.waiting, Some(Waiting::Server { text: known, .. }) if *known == text) {
                 self.stop_waiting();
             }
         } else if self.live {
-            if self.waiting.is_none() {
-                self.waiting = Some(Waiting {
-                    until: now.saturating_sub(silent),
-                    text,
-                    left: None,
-                    beside_go: true,
-                });
-            }
+            self.waiting.get_or_insert_with(|| Waiting::Server {
+                since: now.saturating_sub(silent),
+                text,
+            });
         } else if silent >= LONG_SILENCE && now >= self.said_until {
             self.said_until = now + LONG_SILENCE;
             self.line(&format!("{text}, for {} now", duration(silent)));
@@ -192,16 +191,22 @@ impl Terminal {
     /// Draws the live line anew where its text has changed.
     pub(super) fn tick(&mut self, now: Duration) {
         let Some(waiting) = &self.waiting else { return };
-        let line = match waiting.left {
-            Some(_) if waiting.beside_go && waiting.until <= now => return self.stop_waiting(),
-            // Rounded up: the last second counts down from 1, not from 0.
-            Some(left) => {
-                let seconds = waiting.until.saturating_sub(now).as_millis().div_ceil(1000);
-                format!("gofix: {} in {seconds}s ({} left)", waiting.text, tries(left))
+        let line = match waiting {
+            Waiting::Try {
+                until,
+                beside_go: true,
+                ..
+            } if *until <= now => return self.stop_waiting(),
+            Waiting::Try {
+                until, text, left, ..
+            } => {
+                // Rounded up: the last second counts down from 1, not from 0.
+                let seconds = until.saturating_sub(now).as_millis().div_ceil(1000);
+                format!("gofix: {text} in {seconds}s ({} left)", tries(*left))
             }
-            None => {
-                let seconds = now.saturating_sub(waiting.until).as_secs();
-                format!("gofix: {}, for {seconds}s now", waiting.text)
+            Waiting::Server { since, text } => {
+                let seconds = now.saturating_sub(*since).as_secs();
+                format!("gofix: {text}, for {seconds}s now")
             }
         };
         // A line that reaches the last column wraps on some terminals and could not be erased.

@@ -70,20 +70,6 @@ pub(super) struct Mended {
     pub(super) came_bad: bool,
 }
 
-/// True where a set holds a file of a proxy that was written since `time`.
-fn has_since(set: &Path, time: SystemTime) -> bool {
-    const OF_A_PROXY: [&str; 3] = ["zip", "mod", "info"];
-    let entries = std::fs::read_dir(set).into_iter().flatten().flatten();
-    entries
-        .filter(|entry| {
-            let path = entry.path();
-            let suffix = path.extension().and_then(std::ffi::OsStr::to_str);
-            suffix.is_some_and(|suffix| OF_A_PROXY.contains(&suffix))
-        })
-        .filter_map(|entry| entry.metadata().ok())
-        .any(|meta| meta.is_file() && meta.modified().is_ok_and(|written| written >= time))
-}
-
 impl Session<'_> {
     /// Mends what the diagnosis suspects.
     pub(super) async fn mend(&mut self, diagnosis: &Diagnosis) -> Mended {
@@ -161,11 +147,7 @@ impl Session<'_> {
                 why: error.to_string(),
             });
         }
-        let kept = outcome
-            .repairs
-            .iter()
-            .filter_map(|report| report.kept_in.as_deref());
-        let came_bad = kept.into_iter().any(|set| has_since(set, self.began_at));
+        let came_bad = outcome.repairs.iter().any(|report| report.came_bad);
         if came_bad && self.disputed.is_empty() {
             // What the next route brings may have to go as well; the policy counts the runs.
             self.mended.retain(|suspect| !judged.contains(suspect));

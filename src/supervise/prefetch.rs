@@ -169,9 +169,6 @@ fn has_nothing(go_mod: Option<&Path>, env: &GoEnv) -> bool {
 /// True where all that the go.sum files name is in the module cache: what they
 /// do not name go refuses without a look at the network.
 fn has_all(sums: &[Vec<u8>], env: &GoEnv) -> bool {
-    let Some(downloads) = env.gomodcache().map(|cache| cache.join("cache/download")) else {
-        return false;
-    };
     let mut named = sums
         .iter()
         .flat_map(|sum| sum.split(|byte| *byte == b'\n'))
@@ -187,9 +184,18 @@ fn has_all(sums: &[Vec<u8>], env: &GoEnv) -> bool {
                 Some(version) => (version, "mod"),
                 None => (version, "zip"),
             };
-            let file = format!("{}/@v/{}.{ending}", escape(module), escape(version));
-            downloads.join(file).is_file()
+            is_there(env, module, version, ending)
         })
+}
+
+/// True where the module cache has this file of a module version.
+fn is_there(env: &GoEnv, module: &str, version: &str, ending: &str) -> bool {
+    let file = format!(
+        "cache/download/{}/@v/{}.{ending}",
+        escape(module),
+        escape(version)
+    );
+    env.gomodcache().is_some_and(|cache| cache.join(file).is_file())
 }
 
 /// True where the toolchain at hand is new enough for this go.mod, or nobody
@@ -391,31 +397,26 @@ impl Session<'_> {
 
     /// Shows the progress that is not shown yet, since what was fetched stays.
     fn show_progress(&mut self, outcome: &Outcome) {
-        self.reporter.clear();
-        // Where nobody reads, the real command finds out.
-        let _ = write_all(io::stderr().as_fd(), &outcome.held);
+        self.show(&outcome.held);
     }
 
     /// Shows the progress of what the real command need not fetch any more.
     fn show_what_came(&mut self, outcome: &Outcome) {
-        let Some(cache) = self.env.gomodcache() else {
-            return;
-        };
         let came = |line: &&[u8]| {
             let text = std::str::from_utf8(line).unwrap_or_default();
-            let words = text
-                .trim_end()
-                .strip_prefix("go: downloading ")
-                .and_then(|rest| rest.split_once(' '));
-            words.is_some_and(|(module, version)| {
-                let zip = format!("cache/download/{}/@v/{}.zip", escape(module), escape(version));
-                cache.join(zip).is_file()
-            })
+            let words = text.trim_end().strip_prefix("go: downloading ");
+            let named = words.and_then(|words| words.split_once(' '));
+            named.is_some_and(|(module, version)| is_there(&self.env, module, version, "zip"))
         };
-        let lines = outcome.held.split_inclusive(|byte| *byte == b'\n').filter(came);
-        let text: Vec<u8> = lines.flatten().copied().collect();
+        let lines = outcome.held.split_inclusive(|byte| *byte == b'\n');
+        let text = lines.filter(came).collect::<Vec<_>>().concat();
+        self.show(&text);
+    }
+
+    fn show(&mut self, text: &[u8]) {
         self.reporter.clear();
-        let _ = write_all(io::stderr().as_fd(), &text);
+        // Where nobody reads, the real command finds out.
+        let _ = write_all(io::stderr().as_fd(), text);
     }
 
     /// A prefetch that was ended at the first line of the plan, and nothing

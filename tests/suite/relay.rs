@@ -70,6 +70,12 @@ fn through(relay: &Relay, sandbox: &Sandbox, args: &[&str]) -> Outcome {
     outcome
 }
 
+/// How often a proxy was asked for files of this kind.
+fn asked_for(proxy: &FaultProxy, kind: Kind) -> usize {
+    let requests = proxy.requests();
+    requests.iter().filter(|request| request.kind() == kind).count()
+}
+
 /// What plain go says when it asks the proxies itself.
 fn plain(lists: &str, sandbox: &Sandbox, args: &[&str]) -> Outcome {
     sandbox.plain_go(args).env("GOPROXY", lists).output()
@@ -370,11 +376,7 @@ fn answers_are_asked_for_once() {
                 .contains(&format!("{}/example.com/a/@v/v1.0.0.mod: {code} ", proxy.url())),
             "{run}"
         );
-        let asked = proxy
-            .requests()
-            .iter()
-            .filter(|request| request.kind() == Kind::Mod)
-            .count();
+        let asked = asked_for(&proxy, Kind::Mod);
         assert_eq!(asked, 1, "{code}");
         assert!(later.requests().is_empty(), "{code}");
     }
@@ -427,13 +429,7 @@ fn a_body_that_stops_is_left_for_who_else_can_be_asked() {
         set.stall = Duration::from_secs(1);
         let relay = Relay::start(set).unwrap().unwrap();
         through(&relay, &sandbox, &["mod", "download"]).expect_code(0);
-        let zips = |proxy: &FaultProxy| {
-            let requests = proxy.requests();
-            requests
-                .iter()
-                .filter(|request| request.kind() == Kind::Zip)
-                .count()
-        };
+        let zips = |proxy: &FaultProxy| asked_for(proxy, Kind::Zip);
         // As many as go asks for at once, and one on another connection each, while nothing is known yet.
         assert!(zips(&stuck) < 12, "{separated}: {}", zips(&stuck));
         assert_eq!(zips(&healthy), 12, "{separated}");
@@ -1119,13 +1115,7 @@ fn retry_after() {
     let later = healthy();
     let relay_two = relay(&[limited.url(), later.url()]);
     through(&relay_two, &requiring_a(), &["mod", "download"]).expect_code(0);
-    let mods = |proxy: &FaultProxy| {
-        let requests = proxy.requests();
-        requests
-            .iter()
-            .filter(|request| request.kind() == Kind::Mod)
-            .count()
-    };
+    let mods = |proxy: &FaultProxy| asked_for(proxy, Kind::Mod);
     // Each file is asked for once on either route.
     assert!(mods(&limited) > 0);
     assert_eq!(mods(&limited), mods(&later));
@@ -1549,10 +1539,6 @@ fn a_line_that_drops_every_megabyte() {
     let relay = relay(&[proxy.url()]);
     let sandbox = Sandbox::new().requiring(&[("example.com/big", "v1.0.0")]);
     through(&relay, &sandbox, &["mod", "download"]).expect_code(0);
-    let zips = proxy
-        .requests()
-        .iter()
-        .filter(|request| request.kind() == Kind::Zip)
-        .count();
+    let zips = asked_for(&proxy, Kind::Zip);
     assert_eq!(zips, 21);
 }

@@ -87,6 +87,15 @@ fn go_mod_of_a_healthy_tidy() -> (String, String) {
     (sandbox.read("go.mod"), sandbox.read("go.sum"))
 }
 
+/// `503 Service Unavailable`.
+fn unavailable(retry_after: Option<&str>) -> Fault {
+    Fault::Status {
+        code: 503,
+        retry_after: retry_after.map(str::to_owned),
+        body: None,
+    }
+}
+
 /// Faults of a host that answers; each is met once.
 fn passing_faults() -> Vec<Fault> {
     vec![
@@ -101,11 +110,7 @@ fn passing_faults() -> Vec<Fault> {
             after: None,
             framing: Framing::Chunked,
         },
-        Fault::Status {
-            code: 503,
-            retry_after: None,
-            body: None,
-        },
+        unavailable(None),
         Fault::Status {
             code: 500,
             retry_after: None,
@@ -215,11 +220,7 @@ fn sorted(text: &str) -> Vec<&str> {
 
 #[test]
 fn stdout_is_that_of_the_last_attempt_only() {
-    let fault = Fault::Status {
-        code: 503,
-        retry_after: None,
-        body: None,
-    };
+    let fault = unavailable(None);
     let proxy = proxy_with([Rule::new(fault).on(Kind::Zip).module(B).first(1)]);
     let sandbox = to_download(&proxy);
     sandbox.write("go.sum", catalogue().go_sum());
@@ -346,11 +347,7 @@ fn a_stalled_go_is_ended_and_says_so() {
 #[test]
 fn an_older_version_is_not_taken_for_the_answer() {
     let healthy = go_mod_of_a_healthy_tidy();
-    let fault = Fault::Status {
-        code: 503,
-        retry_after: None,
-        body: None,
-    };
+    let fault = unavailable(None);
     let proxy = proxy_with([Rule::new(fault.clone()).on(Kind::List).module(B).first(1)]);
     let plain = to_tidy(&proxy);
     plain.plain_go(&["mod", "tidy"]).output().expect_code(0);
@@ -381,11 +378,7 @@ fn an_older_version_is_not_taken_for_the_answer() {
 /// What the user saved between two runs of go is the user's, whatever is put back.
 #[test]
 fn what_is_saved_between_two_runs_is_kept() {
-    let fault = Fault::Status {
-        code: 503,
-        retry_after: None,
-        body: None,
-    };
+    let fault = unavailable(None);
     let proxy = proxy_with([
         Rule::new(Fault::StallHeader).first(1),
         Rule::new(fault).on(Kind::List).module(B),
@@ -858,11 +851,7 @@ fn a_program_for_the_build_cache_is_started_as_often_as_by_go() {
 
 #[test]
 fn what_go_test_could_not_set_up_is_fetched_again() {
-    let fault = Fault::Status {
-        code: 503,
-        retry_after: None,
-        body: None,
-    };
+    let fault = unavailable(None);
     let proxy = proxy_with([Rule::new(fault).on(Kind::Zip).module(B).first(1)]);
     let sandbox = to_download(&proxy).shared_build_cache();
     sandbox.write("go.sum", catalogue().go_sum());
@@ -873,11 +862,7 @@ fn what_go_test_could_not_set_up_is_fetched_again() {
 /// A package that is named on the line fails without a place in a file in front.
 #[test]
 fn what_go_run_could_not_set_up_is_fetched_again() {
-    let fault = Fault::Status {
-        code: 503,
-        retry_after: None,
-        body: None,
-    };
+    let fault = unavailable(None);
     let catalogue = Catalogue::new().with(Module::new(A, "v1.0.0").file(
         "cmd/x/x.go",
         "package main\n\nfunc main() { println(\"x runs\") }\n",
@@ -906,11 +891,7 @@ fn what_go_run_could_not_set_up_is_fetched_again() {
 #[test]
 fn a_prefetch_that_failed_is_not_remembered() {
     let fault = |count| {
-        let fault = Fault::Status {
-            code: 503,
-            retry_after: None,
-            body: None,
-        };
+        let fault = unavailable(None);
         Rule::new(fault).on(Kind::Zip).module(B).first(count)
     };
     let proxy = proxy_with([fault(100)]);
@@ -1154,11 +1135,7 @@ fn a_fault_past_the_relay_is_doubted_as_without_it() {
 #[test]
 fn faults_that_outlast_the_relay_are_not_taken_for_an_answer_of_tidy() {
     // Longer than anybody waits: the tries are spent at once.
-    let fault = Fault::Status {
-        code: 503,
-        retry_after: Some("3600".into()),
-        body: None,
-    };
+    let fault = unavailable(Some("3600"));
     let proxy = proxy_with([Rule::new(fault).on(Kind::List).module(B)]);
     let sandbox = relayed(to_tidy(&proxy));
     let before = sandbox.read("go.mod");
@@ -1171,11 +1148,7 @@ fn faults_that_outlast_the_relay_are_not_taken_for_an_answer_of_tidy() {
 /// go writes through links, and goes by the name that the shell gives the directory.
 #[test]
 fn files_behind_links_are_put_back_as_well() {
-    let fault = Fault::Status {
-        code: 503,
-        retry_after: Some("3600".into()),
-        body: None,
-    };
+    let fault = unavailable(Some("3600"));
     let proxy = proxy_with([Rule::new(fault).on(Kind::List).module(B)]);
     for link in ["go.mod", "go.sum"] {
         let sandbox = relayed(to_tidy(&proxy));
