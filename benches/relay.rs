@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 mod measured;
 
 use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Framing, Module, Rule, When};
-use gofix::policy::route::ProxyList;
+use gofix::go::proxy_list::ProxyList;
 use gofix::relay::{Environment, Relay, Setup};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;

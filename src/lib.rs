@@ -7,10 +7,12 @@
 //!      -> supervise (attempts, child, streams, signals)
 //!      -> diagnose  (text -> diagnosis)           pure
 //!      -> policy    (diagnosis -> what next)      pure
-//!      -> repair    (module cache)                the only place that deletes
-//!      -> relay     (loopback GOPROXY)            the only place that speaks HTTP, doctor's probes aside
-//!      -> report    (events -> people, programs)  the only place that prints
+//!      -> repair    (module cache)
+//!      -> relay     (loopback GOPROXY)
+//!      -> report    (events -> people, programs)
 //! ```
+//!
+//! Below them all stand `text`, `go` (Go's own grammars), `sys` (this machine) and `net` (how go dials).
 
 pub mod cli;
 pub mod config;
@@ -18,15 +20,14 @@ pub mod diagnose;
 pub mod doctor;
 pub mod entry;
 pub mod env_vars;
-mod errno;
-mod escape;
 pub mod faultproxy;
-pub mod goenv;
-mod offline;
+pub mod go;
+mod net;
 pub mod policy;
 pub mod rehearse;
 pub mod relay;
 pub mod repair;
 pub mod report;
 pub mod supervise;
-mod workspace;
+mod sys;
+pub mod text;

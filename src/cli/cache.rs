@@ -14,11 +14,11 @@ use serde_json::{Value as Json, json};
 use super::args::{self, CacheAction, Settings};
 use super::{FAILED, OK, USAGE, load_config, say_warnings};
 use crate::config::Config;
-use crate::goenv::GoEnv;
+use crate::go::env::GoEnv;
+use crate::go::workspace;
 use crate::repair::verify::{self, Problem, Progress, Selection, Verified};
 use crate::repair::{self, Cure, LockWait, ModCache, Outcome, RepairError, RunContext};
 use crate::report::{out, safe};
-use crate::workspace;
 
 /// How often the line of progress is written anew.
 const TICK: Duration = Duration::from_millis(100);

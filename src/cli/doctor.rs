@@ -6,9 +6,9 @@ use std::path::Path;
 use super::args::{self, Settings};
 use super::{USAGE, load_config, real_go, say_warnings};
 use crate::doctor::{Examination, Subject, examine, go_of_the_shell};
-use crate::goenv::GoEnv;
-use crate::report::text::fit;
+use crate::go::env::GoEnv;
 use crate::report::{Ci, out, safe};
+use crate::text::fit;
 
 /// Back to the first column, and the rest of the line away.
 const ERASE: &str = "\r\x1b[K";

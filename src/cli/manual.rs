@@ -8,7 +8,9 @@ use clap_mangen::Man;
 
 use super::args;
 use super::reference::EXIT_STATUSES;
-use super::{FAILED, OK, files};
+use crate::sys::files;
+
+use super::{FAILED, OK};
 use crate::env_vars;
 use crate::report::out;
 

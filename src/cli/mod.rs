@@ -9,7 +9,6 @@ mod cache;
 mod config;
 mod doctor;
 mod explain;
-mod files;
 mod manual;
 pub mod reference;
 mod rehearse;

@@ -11,7 +11,7 @@ use super::{FAILED, OK, USAGE};
 use crate::rehearse::scenario::{self, Plain, Scenario};
 use crate::rehearse::{Played, Players, Report, play};
 use crate::report::out::{self, Out};
-use crate::report::safe;
+use crate::text::safe;
 
 /// Runs the command. Of the settings only `--relay` counts: it takes the place of what the
 /// scenarios say.

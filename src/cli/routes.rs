@@ -10,12 +10,16 @@ use toml_edit::{Array, DocumentMut, Item, RawString, Value};
 
 use super::args::{self, RoutesAction, Settings};
 use super::config::origin_json;
-use super::{FAILED, OK, files, load_config, say_warnings, variable};
+use crate::sys::files;
+
+use super::{FAILED, OK, load_config, say_warnings, variable};
 use crate::config::{Config, Files, Origin, RouteSpec, expand_route};
-use crate::goenv::{GoEnv, Layer};
+use crate::go::env::{GoEnv, Layer};
+use crate::go::proxy_list::{Element, ProxyList};
 use crate::policy::presets::{self, MIRRORS, PRESETS, PUBLIC_PROXIES};
-use crate::policy::route::{Element, Narrow, ProxyList, may_widen, redact_url};
+use crate::policy::widen::{Narrow, may_widen};
 use crate::report::{out, safe};
+use crate::text::redact_url;
 
 /// Runs the command.
 pub(super) fn run(asked: &args::Routes, settings: &Settings) -> i32 {

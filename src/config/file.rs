@@ -10,8 +10,8 @@ use toml_edit::Document;
 use super::settings::{Given, SETTINGS, unknown_key};
 use super::{Config, Origin, Warning, shown_path};
 use crate::env_vars;
-use crate::goenv::Lookup;
-use crate::report::safe;
+use crate::go::env::Lookup;
+use crate::text::safe;
 
 /// The folder of the system's configuration.
 pub const SYSTEM_DIR: &str = "/etc/gofix";

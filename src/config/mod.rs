@@ -21,14 +21,14 @@ use std::time::Duration;
 
 pub use self::file::{Files, SYSTEM_DIR, UserFile};
 pub use self::settings::{KEYS_WITHOUT_VARIABLE, Shown, expand_route, parse_duration, write_duration};
-pub use crate::policy::route::Widen;
+pub use crate::policy::widen::Widen;
 
 use self::file::{Layer, read_file};
 use self::settings::{Given, SETTINGS};
 use crate::env_vars;
-use crate::goenv::Lookup;
-use crate::policy::route::ProxyList;
-use crate::report::safe;
+use crate::go::env::Lookup;
+use crate::go::proxy_list::ProxyList;
+use crate::text::safe;
 
 /// Everything that can be configured, with the layer that each value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

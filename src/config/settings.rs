@@ -7,9 +7,9 @@ use std::time::Duration;
 use toml_edit::Item;
 
 use super::{Config, Log, Origin, Relay, Repair, RouteSpec, Value, Widen, shown_path};
+use crate::go::proxy_list::ProxyList;
 use crate::policy::presets;
-use crate::policy::route::ProxyList;
-use crate::report::safe;
+use crate::text::safe;
 
 /// A value as `gofix config show` prints it.
 #[derive(Debug, Clone, PartialEq, Eq)]

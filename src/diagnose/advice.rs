@@ -8,9 +8,9 @@ pub(super) fn advice(verdict: Verdict, faults: &[Fault], program: bool) -> Strin
     let Some(fault) = faults.iter().find(|f| f.verdict == verdict) else {
         return without_fault(program).to_owned();
     };
-    let host = fault.host.as_deref().map(crate::report::safe);
+    let host = fault.host.as_deref().map(crate::text::safe);
     let host = host.as_deref().unwrap_or("the server");
-    let module = fault.module.as_deref().map(crate::report::safe);
+    let module = fault.module.as_deref().map(crate::text::safe);
     let module = module.as_deref().unwrap_or("the module");
     match verdict {
         Verdict::Retry => retry(fault, host),

@@ -7,9 +7,10 @@
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::goenv::Layer;
+use crate::go::env::Layer;
+use crate::go::proxy_list::{Element, ProxyList};
 use crate::policy::presets::{self, PUBLIC_PROXIES};
-use crate::policy::route::{Element, ProxyList, Widen, may_widen};
+use crate::policy::widen::{Widen, may_widen};
 
 use super::target::Role;
 use super::{Server, Subject};

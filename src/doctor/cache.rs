@@ -12,9 +12,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::goenv::GoEnv;
-use crate::report::safe;
-use crate::report::text::{bytes, count};
+use crate::go::env::GoEnv;
+use crate::text::safe;
+use crate::text::{bytes, count};
 
 use super::row::{Grade, Row};
 

@@ -9,7 +9,7 @@ use hyper::{Request, Response, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::time::timeout;
 
-use crate::relay::url::Url;
+use crate::net::url::Url;
 
 use super::net::Connection;
 
@@ -111,7 +111,7 @@ impl Session {
         authorization: Option<&str>,
         absolute: Option<&str>,
     ) -> Result<Request<Empty<Bytes>>, String> {
-        let scheme = if url.scheme == crate::relay::url::Scheme::Https {
+        let scheme = if url.scheme == crate::net::url::Scheme::Https {
             "https"
         } else {
             "http"
@@ -192,6 +192,6 @@ fn words(error: &hyper::Error) -> String {
     }
     match inner.downcast_ref::<std::io::Error>() {
         Some(io) => super::words::io(io),
-        None => crate::report::safe(&inner.to_string()),
+        None => crate::text::safe(&inner.to_string()),
     }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::report::safe;
-use crate::report::text::{bytes, duration};
+use crate::text::safe;
+use crate::text::{bytes, duration};
 
 use super::net::Dialled;
 use super::probe::{Answer, Measured, Step};
@@ -200,7 +200,7 @@ impl Judge<'_> {
 
     fn handshake(&self) -> Option<Row> {
         let m = self.measured;
-        if self.target.url.scheme == crate::relay::url::Scheme::Http {
+        if self.target.url.scheme == crate::net::url::Scheme::Http {
             return None;
         }
         match &m.handshake {
@@ -546,7 +546,7 @@ fn day(t: Timestamp) -> String {
 mod tests {
     use super::*;
     use crate::doctor::probe::Handshake;
-    use crate::relay::url::Url;
+    use crate::net::url::Url;
 
     fn target(url: &str, role: Role) -> Target {
         let (shown, from) = (url.to_owned(), "GOPROXY (environment)".to_owned());

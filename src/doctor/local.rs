@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use gofix_shim::path::CPath;
 use gofix_shim::toolchain::{self, Entry, Myself};
 
-use crate::goenv::{GoEnv, Layer, Lookup};
-use crate::policy::route::{Element, ProxyList};
-use crate::report::safe;
+use crate::go::env::{GoEnv, Layer, Lookup};
+use crate::go::proxy_list::{Element, ProxyList};
+use crate::text::safe;
 
 use super::row::{Grade, Row};
 use super::target::{Role, Target};
@@ -468,7 +468,7 @@ fn shown_list(value: &str) -> String {
 }
 
 fn shown_proxy(value: &str) -> String {
-    safe(&crate::policy::route::redact_url(value))
+    safe(&crate::text::redact_url(value))
 }
 
 /// Keys (in small letters) and values of git's own configuration.

@@ -35,12 +35,12 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::config::Config;
-use crate::goenv::{GoEnv, Lookup};
-use crate::relay::credentials::{Credentials, GoAuth};
-use crate::relay::proxy_env::{ProxyRules, ProxyVars};
-use crate::report::safe;
-use crate::report::text::bytes;
-use crate::workspace;
+use crate::go::env::{GoEnv, Lookup};
+use crate::go::workspace;
+use crate::net::credentials::{Credentials, GoAuth};
+use crate::net::proxy_env::{ProxyRules, ProxyVars};
+use crate::text::bytes;
+use crate::text::safe;
 
 use local::Local;
 use probe::{Answer, Measured, Probe, Tools};

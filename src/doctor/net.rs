@@ -9,9 +9,9 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::relay::credentials::basic;
-use crate::relay::proxy_env::{Proxy, ProxyScheme};
-use crate::relay::url::join_host_port;
+use crate::net::credentials::basic;
+use crate::net::proxy_env::{Proxy, ProxyScheme};
+use crate::net::url::join_host_port;
 
 use super::words::Refusal;
 
@@ -127,7 +127,7 @@ async fn connect(
         answer.push(stream.read_u8().await.map_err(|e| super::words::io(&e))?);
     }
     let line = answer.split(|&b| b == b'\r').next().unwrap_or_default();
-    let line = crate::report::safe(line);
+    let line = crate::text::safe(line);
     let status = line
         .strip_prefix("HTTP/1.")
         .and_then(|rest| rest.get(2..))

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use crate::report::safe;
+use crate::text::safe;
 
 use super::local::read_proc;
 use super::probe::Measured;

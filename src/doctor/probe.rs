@@ -13,10 +13,10 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::escape::escape;
-use crate::relay::credentials::{Credentials, basic};
-use crate::relay::proxy_env::{Proxy, ProxyRules, ProxyScheme};
-use crate::relay::url::{Scheme, Url};
+use crate::go::escape::escape;
+use crate::net::credentials::{Credentials, basic};
+use crate::net::proxy_env::{Proxy, ProxyRules, ProxyScheme};
+use crate::net::url::{Scheme, Url};
 
 use super::der::Certificate;
 use super::http::{Reply, Session, Wanted};
@@ -298,7 +298,7 @@ impl Probe {
                 }
             }
             if !url.same_host(&session.url) {
-                self.notes().redirected = Some(crate::report::safe(&url.host));
+                self.notes().redirected = Some(crate::text::safe(&url.host));
                 let visit = Visit {
                     probe: self,
                     tools,
@@ -309,7 +309,7 @@ impl Probe {
                     let words = format!("it redirects to {}, which cannot be reached", url.host);
                     self.notes()
                         .zip
-                        .get_or_insert_with(|| Err(crate::report::safe(&words)));
+                        .get_or_insert_with(|| Err(crate::text::safe(&words)));
                     return;
                 };
                 *session = other;
@@ -406,7 +406,7 @@ impl Visit<'_> {
         let proxy = match self.tools.rules.proxy_for(url.scheme, &url.host, url.port) {
             Ok(proxy) => proxy,
             Err(words) => {
-                self.probe.notes().via_error = Some(crate::report::safe(&words));
+                self.probe.notes().via_error = Some(crate::text::safe(&words));
                 return None;
             }
         };
@@ -438,7 +438,7 @@ impl Visit<'_> {
             (proxy.host.as_str(), proxy.port)
         });
         if let Some(proxy) = proxy {
-            self.probe.notes().via = Some(crate::report::safe(&net_name(proxy)));
+            self.probe.notes().via = Some(crate::text::safe(&net_name(proxy)));
         }
         self.probe.doing(&format!("looking up {host}"));
         let start = Instant::now();
@@ -476,7 +476,7 @@ impl Visit<'_> {
         match through {
             Ok(()) => Some(stream),
             Err(words) => {
-                self.probe.notes().connect = Some(Err(crate::report::safe(&words)));
+                self.probe.notes().connect = Some(Err(crate::text::safe(&words)));
                 None
             }
         }
@@ -488,8 +488,7 @@ impl Visit<'_> {
         stream: tokio::net::TcpStream,
     ) -> Option<Box<dyn Connection>> {
         let failed = |words: String| {
-            self.probe.notes().connect =
-                Some(Err(crate::report::safe(&format!("TLS to the proxy: {words}"))));
+            self.probe.notes().connect = Some(Err(crate::text::safe(&format!("TLS to the proxy: {words}"))));
         };
         let (config, _) = tls::client(&self.tools.roots, false)?;
         let name = ServerName::try_from(proxy.host.clone()).ok()?;
@@ -533,7 +532,7 @@ impl Visit<'_> {
                 None
             }
             Ok(Err(e)) => {
-                self.note_handshake(Err(crate::report::safe(&tls::handshake_words(&e))), Some(seen));
+                self.note_handshake(Err(crate::text::safe(&tls::handshake_words(&e))), Some(seen));
                 None
             }
             Ok(Ok(stream)) => {
@@ -568,7 +567,7 @@ impl Visit<'_> {
 }
 
 fn net_name(proxy: &Proxy) -> String {
-    crate::relay::url::join_host_port(&proxy.host, proxy.port)
+    crate::net::url::join_host_port(&proxy.host, proxy.port)
 }
 
 fn small() -> Wanted {
@@ -592,7 +591,7 @@ fn step_of(reply: Result<Reply, String>, check: impl Fn(&Reply) -> Result<(), St
         },
         300..400 => {
             let to = reply.location.as_deref().unwrap_or("nowhere");
-            Answer::Garbage(format!("a redirect to {}", crate::report::safe(to)))
+            Answer::Garbage(format!("a redirect to {}", crate::text::safe(to)))
         }
         status if html => Answer::Status(status, String::new()),
         status => Answer::Status(status, first_words(&reply.body)),
@@ -611,7 +610,7 @@ fn first_words(body: &[u8]) -> String {
         .split(|&b| b == b'\n')
         .next()
         .unwrap_or_default();
-    let shown = crate::report::safe(&line[..line.len().min(80)]);
+    let shown = crate::text::safe(&line[..line.len().min(80)]);
     if shown.is_empty() {
         "an empty body".to_owned()
     } else {

@@ -5,7 +5,7 @@ use std::io::Write;
 use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 
-use crate::report::text::{count, fit};
+use crate::text::{count, fit};
 
 use super::row::{Grade, Row};
 use super::{Examination, Server};
@@ -71,7 +71,7 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
     for word in text.split(' ') {
-        let room = crate::report::text::width(&line) + 1 + crate::report::text::width(word);
+        let room = crate::text::width(&line) + 1 + crate::text::width(word);
         if !line.is_empty() && room > width {
             lines.push(std::mem::take(&mut line));
         }

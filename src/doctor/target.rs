@@ -7,11 +7,12 @@
 use std::path::Path;
 
 use crate::config::Config;
-use crate::goenv::GoEnv;
+use crate::go::env::GoEnv;
+use crate::go::proxy_list::{Element, ProxyList};
+use crate::net::url::Url;
 use crate::policy::presets::PUBLIC_PROXIES;
-use crate::policy::route::{Element, Narrow, ProxyList, may_widen};
-use crate::relay::url::Url;
-use crate::report::safe;
+use crate::policy::widen::{Narrow, may_widen};
+use crate::text::safe;
 
 use super::row::{Grade, Row};
 
@@ -143,7 +144,7 @@ impl Plan {
 
     fn proxy(&mut self, text: &str, route: &Route) {
         let Ok(url) = Url::parse(text) else {
-            let shown = safe(&crate::policy::route::redact_url(text));
+            let shown = safe(&crate::text::redact_url(text));
             self.rows.push(Row::new(
                 Grade::Broken,
                 shown,
@@ -152,7 +153,7 @@ impl Plan {
             ));
             return;
         };
-        let shown = safe(&crate::policy::route::redact_url(text));
+        let shown = safe(&crate::text::redact_url(text));
         let known =
             |t: &&mut Target| t.role == Role::Proxy && t.url.same_host(&url) && same_path(&t.url, &url);
         if let Some(target) = self.targets.iter_mut().find(known) {
@@ -183,7 +184,7 @@ impl Plan {
         match Url::parse(&url) {
             Ok(parsed) => self.targets.push(Target {
                 role: Role::Sumdb,
-                shown: safe(&crate::policy::route::redact_url(&url)),
+                shown: safe(&crate::text::redact_url(&url)),
                 url: parsed,
                 from: sumdb.from,
                 routes: Vec::new(),

@@ -8,8 +8,8 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-use crate::goenv::Lookup;
-use crate::relay::tls::{RootSource, load_roots};
+use crate::go::env::Lookup;
+use crate::net::tls::{RootSource, load_roots};
 
 use super::der::{self, Certificate};
 

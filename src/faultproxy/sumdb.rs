@@ -15,7 +15,7 @@ use ring::digest::{Context, SHA256, digest};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
 use super::catalogue::Catalogue;
-use crate::escape::unescape;
+use crate::go::escape::unescape;
 
 /// The tile height that the go command uses: 2^8 hashes in a full tile.
 const TILE_HEIGHT: u32 = 8;

@@ -15,7 +15,7 @@
 
 pub mod backoff;
 pub mod presets;
-pub mod route;
+pub mod widen;
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@
 //! A row's evidence says where and when the proxy was last seen to work; what was only seen broken or not at all in the last
 //! two years is in no preset. Known to be imperfect: evidence ages. `gofix routes test` measures.
 
-use super::route::PublicProxy;
+use super::widen::PublicProxy;
 
 /// A public module proxy and what is known of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -29,7 +29,7 @@ use semver::Version;
 use tokio::sync::{Notify, oneshot};
 
 use super::trouble::Answer;
-use super::wanted::{Kind, Wanted, is_canonical};
+use crate::go::protocol::{Kind, Wanted, is_canonical};
 
 /// Files of one element asked for at the same time.
 const AT_ONCE: usize = 8;
@@ -315,9 +315,9 @@ mod tests {
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
 
-    use super::super::clock::paused;
     use super::super::spool::Body;
     use super::*;
+    use crate::sys::clock::paused;
 
     /// What fails, fails with a word.
     type Ahead = super::Ahead<&'static str>;

@@ -11,21 +11,21 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use tokio::time::Instant;
 
 use crate::diagnose::FaultKind;
-use crate::policy::route::Sep;
+use crate::go::proxy_list::Sep;
 use crate::report::{Event, LONG_SILENCE};
 
 use super::breaker::{Breaker, Entry, Pass};
 use super::budget::Budget;
 use super::client::{Client, Exchange, Origin, Pace};
-use super::clock;
-use super::dial::Patience;
-use super::plausible;
 use super::schedule;
 use super::spool::{Body, Folders, Spool};
 use super::trouble::{Again, Answer, Phase, Trouble};
 use super::upstream::Upstream;
-use super::url::Url;
-use super::wanted::{Kind, Wanted};
+use crate::go::files;
+use crate::go::protocol::{Kind, Wanted};
+use crate::net::dial::Patience;
+use crate::net::url::Url;
+use crate::sys::clock;
 
 /// What an answer that is no 200 may bring along; go shows 8 lines of it.
 const ANSWER_TEXT: usize = 64 << 10;
@@ -124,7 +124,7 @@ impl Silence<'_> {
     fn tell(&mut self, silent: Duration) {
         self.told = !silent.is_zero();
         (self.listener)(Event::RequestSilent {
-            url: crate::report::safe(&self.url.redacted()),
+            url: crate::text::safe(&self.url.redacted()),
             silent,
         });
     }
@@ -324,7 +324,7 @@ impl Asker {
             content_type,
             body,
         };
-        match plausible::complaint(wanted, &answer.body) {
+        match files::complaint(wanted, &answer.body) {
             None => Ok(answer),
             Some(complaint) => Err(implausible(step, wanted, answer, &complaint, redirected)),
         }
@@ -368,7 +368,7 @@ impl Asker {
         asked: &Asked<'_>,
     ) -> Result<Spool, Trouble> {
         let wanted = asked.wanted;
-        let limit = plausible::limit(&wanted.kind);
+        let limit = files::limit(&wanted.kind);
         let encoded = exchange
             .header(&header::CONTENT_ENCODING)
             .is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity"));
@@ -527,15 +527,15 @@ impl Asker {
                     // Why it is not asked again.
                     Some(after) if after > schedule::RETRY_AFTER_LIMIT => format!(
                         "{} (and asks to be left alone for {})",
-                        crate::report::safe(&trouble.text),
-                        crate::report::text::duration(after)
+                        crate::text::safe(&trouble.text),
+                        crate::text::duration(after)
                     ),
-                    _ => crate::report::safe(&trouble.text),
+                    _ => crate::text::safe(&trouble.text),
                 }),
             ),
         };
         listener(Event::UpstreamRequest {
-            url: crate::report::safe(&url.redacted()),
+            url: crate::text::safe(&url.redacted()),
             status,
             bytes,
             took,
@@ -713,7 +713,7 @@ async fn short_answer(exchange: &mut Exchange, patience: Patience) -> Answer {
 
 /// `503 Service Unavailable`, as it was sent.
 fn status_text(answer: &Answer) -> String {
-    let reason = answer.reason.as_ref().map(crate::report::safe);
+    let reason = answer.reason.as_ref().map(crate::text::safe);
     let usual = hyper::StatusCode::from_u16(answer.status)
         .ok()
         .and_then(|status| status.canonical_reason());
@@ -737,7 +737,7 @@ fn cut(spool: Spool, wanted: &Wanted, limit: u64) -> Result<Spool, Trouble> {
 fn spool_trouble(err: &std::io::Error) -> Trouble {
     Trouble::new(
         FaultKind::Disk,
-        format!("spool of the relay: {}", crate::errno::text(err)),
+        format!("spool of the relay: {}", crate::text::errno_text(err)),
     )
     .then(Again::Nowhere)
 }
@@ -754,7 +754,7 @@ fn decoded(
     if !encoding.is_some_and(|encoding| encoding.eq_ignore_ascii_case("gzip")) {
         return Ok(body);
     }
-    let limit = plausible::limit(&wanted.kind);
+    let limit = files::limit(&wanted.kind);
     let mut plain = Spool::new(folders.clone());
     let mut decoder = flate2::read::GzDecoder::new(std::io::BufReader::new(body.reader()));
     let mut buffer = vec![0_u8; 32 << 10];
@@ -804,8 +804,8 @@ fn implausible(
 fn is_offline(trouble: &Trouble) -> bool {
     let hopeless = trouble.text.ends_with("network is unreachable") || trouble.text.ends_with("no such host");
     // The C library calls it temporary that there is nobody to ask.
-    hopeless && !crate::offline::has_default_route()
-        || trouble.kind == FaultKind::Dns && !crate::offline::has_any_route()
+    hopeless && !crate::sys::network::has_default_route()
+        || trouble.kind == FaultKind::Dns && !crate::sys::network::has_any_route()
 }
 
 #[cfg(test)]

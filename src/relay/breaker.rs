@@ -232,8 +232,8 @@ impl Drop for Pass<'_> {
 mod tests {
     use crate::diagnose::FaultKind;
 
-    use super::super::clock::paused;
     use super::*;
+    use crate::sys::clock::paused;
 
     fn breaker() -> Breaker {
         Breaker::new(Limits {

@@ -99,8 +99,8 @@ impl Budget {
 mod tests {
     use tokio::time::{advance, sleep};
 
-    use super::super::clock::paused;
     use super::*;
+    use crate::sys::clock::paused;
 
     const SECOND: Duration = Duration::from_secs(1);
 

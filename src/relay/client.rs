@@ -24,13 +24,13 @@ use tokio::time::Instant;
 
 use crate::diagnose::FaultKind;
 
-use super::clock::{Clock, within};
-use super::credentials::Credentials;
-use super::dial::{self, Connected, Patience};
-use super::proxy_env::{ProxyRules, ProxyScheme};
-use super::tls::Tls;
 use super::trouble::{Again, Ends, Phase, Trouble, find, http_trouble};
-use super::url::{Scheme, Url, UrlError};
+use crate::net::credentials::Credentials;
+use crate::net::dial::{self, Connected, Patience};
+use crate::net::proxy_env::{ProxyRules, ProxyScheme};
+use crate::net::tls::Tls;
+use crate::net::url::{Scheme, Url, UrlError};
+use crate::sys::clock::{Clock, within};
 
 /// Idle connections kept for one host.
 const IDLE_PER_HOST: usize = 16;
@@ -230,7 +230,7 @@ impl Client {
                 authorization = None;
             }
             if next.user.is_some() && next.scheme == Scheme::Https {
-                authorization = next.user.as_ref().map(super::credentials::basic);
+                authorization = next.user.as_ref().map(crate::net::credentials::basic);
             }
             // A short body is read so that the connection can be kept.
             exchange.discard(patience.stall).await;
@@ -647,8 +647,8 @@ fn follow(first: &Url, at: &Url, location: &str, hop: usize) -> Result<Url, Trou
         trouble
     };
     let shown = || match location.contains("//") {
-        true => crate::report::safe(&crate::policy::route::redact_url(location)),
-        false => crate::report::safe(location),
+        true => crate::text::safe(&crate::text::redact_url(location)),
+        false => crate::text::safe(location),
     };
     if hop + 1 >= REDIRECTS {
         return Err(refuse("stopped after 10 redirects".to_owned(), shown()));
@@ -669,10 +669,10 @@ fn follow(first: &Url, at: &Url, location: &str, hop: usize) -> Result<Url, Trou
                 at.redacted(),
                 shown()
             ),
-            format!("{}:", crate::report::safe(&scheme)),
+            format!("{}:", crate::text::safe(&scheme)),
         )),
         Err(UrlError::Scheme(scheme)) => Err(refuse(
-            format!("unsupported protocol scheme {:?}", crate::report::safe(&scheme)),
+            format!("unsupported protocol scheme {:?}", crate::text::safe(&scheme)),
             shown(),
         )),
         Err(UrlError::Malformed) => Err(refuse(

@@ -4,11 +4,11 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::diagnose::{Fault, Origin, Verdict};
-use crate::report::safe;
+use crate::text::safe;
 
 use super::trouble::{Phase, Trouble};
-use super::url::Url;
-use super::wanted::Wanted;
+use crate::go::protocol::Wanted;
+use crate::net::url::Url;
 
 /// What is put in front of a fault's number in the status line that go gets.
 pub(crate) const STATUS_WORDS: &str = "relay fault";

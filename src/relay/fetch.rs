@@ -9,18 +9,18 @@ use tokio::sync::OnceCell;
 use tokio::time::sleep;
 
 use crate::diagnose::FaultKind;
-use crate::policy::route::Sep;
+use crate::go::proxy_list::Sep;
 use crate::report::Event;
 
 use super::ahead::{Ahead, Coming, Next};
 use super::ask::{Asker, Asking, Step};
-use super::dial::Patience;
 use super::faults::{Ledger, Met};
 use super::schedule;
 use super::spool::Body;
 use super::trouble::{Again, Answer, Phase, Trouble};
 use super::upstream::{Behind, Element, Lane, Upstream};
-use super::wanted::{Kind, Wanted};
+use crate::go::protocol::{Kind, Wanted};
+use crate::net::dial::Patience;
 
 /// Numbers that hold for every request.
 #[derive(Debug, Clone)]
@@ -419,10 +419,10 @@ impl Fetcher {
             return;
         };
         listener(Event::RequestBackoff {
-            url: crate::report::safe(&step.upstream.base.below(&wanted.path).redacted()),
+            url: crate::text::safe(&step.upstream.base.below(&wanted.path).redacted()),
             wait,
             left: (self.rules.tries + 1).saturating_sub(lane.tries),
-            error: crate::report::safe(&last.text),
+            error: crate::text::safe(&last.text),
         });
     }
 }

@@ -17,23 +17,15 @@ mod ask;
 mod breaker;
 mod budget;
 mod client;
-mod clock;
-pub(crate) mod credentials;
-mod dial;
 mod faults;
 mod fetch;
 mod peer;
-mod plausible;
-pub(crate) mod proxy_env;
 mod rewrite;
 mod schedule;
 mod server;
-mod spool;
-pub(crate) mod tls;
-mod trouble;
+pub(crate) mod spool;
+pub(crate) mod trouble;
 mod upstream;
-pub(crate) mod url;
-mod wanted;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -50,29 +42,29 @@ use ring::rand::SecureRandom;
 use tokio::sync::oneshot;
 
 use crate::diagnose::Fault;
-use crate::goenv::{GoEnv, Layer};
-use crate::policy::route::{Element, ProxyList, Sep};
+use crate::go::env::{GoEnv, Layer};
+use crate::go::proxy_list::{Element, ProxyList, Sep};
 use crate::report::Event;
 
 use self::ask::Asker;
 use self::breaker::Limits;
 use self::budget::Budget;
 use self::client::Client;
-use self::credentials::{Credentials, GoAuth};
-use self::dial::Patience;
 use self::faults::Ledger;
 use self::fetch::{Fetcher, Rules};
-use self::proxy_env::ProxyRules;
 use self::rewrite::Names;
 use self::server::Door;
 use self::spool::Folders;
-use self::tls::Tls;
 use self::upstream::{Behind, Lane, Upstream};
-use self::url::{Scheme, Url};
+use crate::net::credentials::{Credentials, GoAuth};
+use crate::net::dial::Patience;
+use crate::net::proxy_env::ProxyRules;
+use crate::net::tls::Tls;
+use crate::net::url::{Scheme, Url};
 
-pub use self::proxy_env::ProxyVars;
 pub use self::rewrite::{Quoting, Rewriter};
-pub use self::tls::RootSource;
+pub use crate::net::proxy_env::ProxyVars;
+pub use crate::net::tls::RootSource;
 
 /// The clock of name resolution.
 const LOOKUP: Duration = Duration::from_secs(15);

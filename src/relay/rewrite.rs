@@ -320,9 +320,9 @@ mod tests {
 
     use super::super::faults::Met;
     use super::super::trouble::Trouble;
-    use super::super::url::Url;
-    use super::super::wanted::Wanted;
     use super::*;
+    use crate::go::protocol::Wanted;
+    use crate::net::url::Url;
 
     fn rewriter(quoting: Quoting) -> Rewriter {
         let ledger = Arc::new(Ledger::default());

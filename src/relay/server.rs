@@ -20,7 +20,7 @@ use super::fetch::{Fetcher, Outcome};
 use super::peer;
 use super::spool::{Body, Reply};
 use super::trouble::Answer;
-use super::wanted::{Kind, Wanted};
+use crate::go::protocol::{Kind, Wanted};
 
 /// The longest header that go may send; it sends a few hundred bytes.
 const HEADER_LIMIT: usize = 32 << 10;

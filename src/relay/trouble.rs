@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::diagnose::FaultKind;
-use crate::errno;
+use crate::text::errno_text;
 
 use super::spool::Body;
 
@@ -173,18 +173,18 @@ pub(crate) struct Ends {
 
 /// `dial tcp A: connect: connection refused`.
 pub(crate) fn dial_trouble(address: SocketAddr, err: &io::Error) -> Trouble {
-    let text = format!("dial tcp {address}: connect: {}", errno::text(err));
+    let text = format!("dial tcp {address}: connect: {}", errno_text(err));
     Trouble::nobody(FaultKind::Connect, text)
 }
 
 /// Words for a failed read or write on an established connection.
 pub(crate) fn io_trouble(err: &io::Error, ends: Option<Ends>, in_body: bool) -> Trouble {
     if let Some(tls) = find::<rustls::Error>(err) {
-        return super::tls::trouble(tls);
+        return crate::net::tls::trouble(tls);
     }
     let at = |call: &str, verb: &str| match ends {
-        Some(Ends { local, peer }) => format!("{call} tcp {local}->{peer}: {verb}: {}", errno::text(err)),
-        None => format!("{call} tcp: {verb}: {}", errno::text(err)),
+        Some(Ends { local, peer }) => format!("{call} tcp {local}->{peer}: {verb}: {}", errno_text(err)),
+        None => format!("{call} tcp: {verb}: {}", errno_text(err)),
     };
     match err.kind() {
         io::ErrorKind::UnexpectedEof => Trouble::new(FaultKind::Eof, eof(in_body)),
@@ -300,7 +300,7 @@ pub(crate) fn lookup_trouble(host: &str, err: &io::Error) -> Trouble {
     };
     Trouble::nobody(
         FaultKind::Dns,
-        format!("dial tcp: lookup {host}: {}", crate::report::safe(text)),
+        format!("dial tcp: lookup {host}: {}", crate::text::safe(text)),
     )
 }
 
@@ -317,7 +317,7 @@ mod tests {
 
     #[test]
     fn the_words_of_the_kernel() {
-        let text = |code| errno::text(&io::Error::from_raw_os_error(code));
+        let text = |code| errno_text(&io::Error::from_raw_os_error(code));
         assert_eq!(text(libc::ECONNREFUSED), "connection refused");
         assert_eq!(text(libc::EHOSTUNREACH), "no route to host");
         assert_eq!(text(libc::ENETUNREACH), "network is unreachable");

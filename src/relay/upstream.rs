@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use crate::policy::route::Sep;
+use crate::go::proxy_list::Sep;
 
 use super::breaker::{Breaker, Limits};
 use super::schedule;
 use super::trouble::Trouble;
-use super::url::Url;
+use crate::net::url::Url;
 
 /// One module proxy.
 #[derive(Debug)]

@@ -176,10 +176,7 @@ fn read_watched(file: Watched, prefix: &str) -> Result<ZipSum, String> {
             .map(<[u8]>::to_vec)
         else {
             let name = String::from_utf8_lossy(member.name_raw()).into_owned();
-            return Err(format!(
-                "it holds the foreign file {}",
-                crate::report::safe(&name)
-            ));
+            return Err(format!("it holds the foreign file {}", crate::text::safe(&name)));
         };
         let keep = name == b"go.mod" && member.size() <= MAX_GO_MOD;
         let mut kept = Vec::new();

@@ -612,7 +612,7 @@ fn count(files: usize) -> String {
 }
 
 fn shown(name: &[u8]) -> String {
-    crate::report::safe(name)
+    crate::text::safe(name)
 }
 
 /// The names in a download directory: every version that has a file there.

@@ -191,10 +191,7 @@ pub(crate) fn words(path: &Path, pid: Option<i32>) -> String {
             let name = std::fs::read_to_string(PathBuf::from(format!("/proc/{pid}/comm")));
             match name.as_deref().map(str::trim) {
                 Ok(name) if !name.is_empty() => {
-                    format!(
-                        "{path} is locked by process {pid} ({})",
-                        crate::report::safe(name)
-                    )
+                    format!("{path} is locked by process {pid} ({})", crate::text::safe(name))
                 }
                 _ => format!("{path} is locked by process {pid}"),
             }

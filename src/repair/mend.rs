@@ -372,7 +372,7 @@ fn words(module: &ModuleVersion, seen: &Examined) -> String {
     } else {
         "go makes it again"
     };
-    crate::report::safe(&format!("{module}: {}; {then}", list.join(", ")))
+    crate::text::safe(&format!("{module}: {}; {then}", list.join(", ")))
 }
 
 /// Repositories below `cache/vcs`: the one of a hash, those that a module comes
@@ -425,9 +425,9 @@ pub(crate) fn mend_repository(
     let hash = &repository.hash;
     let of = repository.key().map_or_else(String::new, |key| {
         let url = key.split_once(':').map_or(key.as_str(), |(_, url)| url);
-        format!(" of {}", crate::policy::route::redact_url(url))
+        format!(" of {}", crate::text::redact_url(url))
     });
-    let what = crate::report::safe(&format!(
+    let what = crate::text::safe(&format!(
         "cache/vcs/{hash}{of}: bad repository ({why}); go fetches it again"
     ));
     let mut report = report_of(what, true);
@@ -511,7 +511,7 @@ fn sumdb_files(
         first.path,
         first.why
     );
-    let mut report = report_of(crate::report::safe(&what), true);
+    let mut report = report_of(crate::text::safe(&what), true);
     if ctx.dry_run {
         return Ok(Some(report));
     }
@@ -589,7 +589,7 @@ fn one_latest(
     let dir = top.sub(name)?;
     let path = dir.path().join("latest");
     let mut report = report_of(
-        crate::report::safe(&format!(
+        crate::text::safe(&format!(
             "{}: bad tree head ({why}); go fetches it again",
             super::shown(&path)
         )),
@@ -646,7 +646,7 @@ pub(crate) fn in_the_way(
         super::shown(&place),
         kind.words()
     );
-    let mut report = report_of(crate::report::safe(&what), false);
+    let mut report = report_of(crate::text::safe(&what), false);
     if ctx.dry_run {
         return Ok(Some(report));
     }

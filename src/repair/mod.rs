@@ -54,7 +54,7 @@ pub use mend::mend_module;
 pub use module::{InvalidModule, ModuleVersion, check_module_path};
 
 use crate::diagnose::Mend;
-use crate::goenv::GoEnv;
+use crate::go::env::GoEnv;
 use dir::Dir;
 use gosum::GoSum;
 
@@ -135,7 +135,7 @@ pub enum RepairError {
         path: PathBuf,
     },
     /// A name that climbs or is no name.
-    #[error("`{}` is no name inside the cache", crate::report::safe(.name))]
+    #[error("`{}` is no name inside the cache", crate::text::safe(.name))]
     BadName {
         /// The name.
         name: String,
@@ -144,7 +144,7 @@ pub enum RepairError {
     #[error(transparent)]
     Invalid(#[from] InvalidModule),
     /// No such set of files set aside.
-    #[error("nothing is kept under `{}`", crate::report::safe(.id))]
+    #[error("nothing is kept under `{}`", crate::text::safe(.id))]
     NoSuchSet {
         /// What was asked for.
         id: String,
@@ -170,7 +170,7 @@ pub enum RepairError {
 
 /// A path, fit to stand in a line.
 fn shown(path: &Path) -> String {
-    crate::report::safe(path.as_os_str().as_bytes())
+    crate::text::safe(path.as_os_str().as_bytes())
 }
 
 impl RepairError {

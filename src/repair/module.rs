@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::escape::{escape, unescape};
+use crate::go::escape::{escape, unescape};
 
 /// A module version that passed Go's own checks.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,7 +17,7 @@ pub struct ModuleVersion {
 
 /// A module path or version that go would not take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} `{}` is not valid: {why}", crate::report::safe(.text))]
+#[error("{what} `{}` is not valid: {why}", crate::text::safe(.text))]
 pub struct InvalidModule {
     what: &'static str,
     text: String,

@@ -28,7 +28,7 @@ use super::dir::{Dir, Kind};
 use super::dirhash::{is_h1, sha256};
 use super::gosum::Sums;
 use super::module::ModuleVersion;
-use crate::escape::escape;
+use crate::go::escape::escape;
 
 /// Where the cached pieces are, relative to GOMODCACHE.
 pub(crate) const CACHED: &str = "cache/download/sumdb";

@@ -117,7 +117,7 @@ fn git_trouble(dir: &Dir) -> Result<Option<String>, RepairError> {
     }
     for (name, object) in &wanted {
         if object.len() == SHA1 && !has_object(&objects, &packs, object)? {
-            let name = crate::report::safe(name);
+            let name = crate::text::safe(name);
             return Ok(Some(format!("the object of {name} is missing")));
         }
     }
@@ -219,7 +219,7 @@ fn loose_refs(refs: &Dir, wanted: &mut Wanted) -> Result<Option<String>, RepairE
                 None if is_ref_content(&content) => {}
                 None => {
                     let path = String::from_utf8_lossy(path).into_owned();
-                    bad = Some(format!("refs/{} is no reference", crate::report::safe(&path)));
+                    bad = Some(format!("refs/{} is no reference", crate::text::safe(&path)));
                 }
             }
             Ok(())

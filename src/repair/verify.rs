@@ -21,7 +21,7 @@ use super::gosum::GoSum;
 use super::module::{ModuleVersion, check_module_path};
 use super::vcs::Repository;
 use super::{ModCache, Outcome, RepairError, RunContext, known, mend, sumdb, vcs};
-use crate::escape::unescape;
+use crate::go::escape::unescape;
 
 /// Temporary files younger than this may have a living writer.
 const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -307,7 +307,7 @@ fn list(
             leftovers(&download, found)
         },
         &mut |path, e| {
-            unreadable.push(format!("{}: {e}", crate::report::safe(path)));
+            unreadable.push(format!("{}: {e}", crate::text::safe(path)));
         },
     )?;
     found.unreadable.append(&mut unreadable);

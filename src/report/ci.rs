@@ -10,11 +10,11 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::goenv::Lookup;
+use crate::go::env::Lookup;
 use crate::report::phrase;
 use crate::report::story::Story;
 use crate::report::terminal::recovered;
-use crate::report::text::{count, duration, markdown, safe, workflow_data, workflow_property};
+use crate::text::{count, duration, markdown, safe, workflow_data, workflow_property};
 
 /// Which CI system runs this.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -16,7 +16,7 @@ use crate::report::read::{Attempt, Outcome, Reports, Request, Run, Server, milli
 use crate::report::summary::{
     busiest, headline, most_frequent, outcome_words, route_totals, second, worst_first,
 };
-use crate::report::text::{bytes, count, duration, html as esc};
+use crate::text::{bytes, count, duration, html as esc};
 
 const STYLE: &str = include_str!("page.css");
 /// Runs that get a timeline; the others stand in the table only.

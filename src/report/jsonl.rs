@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::diagnose::{Diagnosis, Fault};
 use crate::report::event::Event;
 use crate::report::phrase;
-use crate::report::text::safe;
+use crate::text::safe;
 
 /// What stands on every line beside the event itself.
 #[derive(Debug)]

@@ -22,7 +22,6 @@ mod read;
 mod story;
 mod summary;
 mod terminal;
-pub mod text;
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -30,14 +29,14 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+pub use crate::text::safe;
 pub use ci::Ci;
 pub use event::{Event, GaveUp};
 pub(crate) use story::LONG_SILENCE;
 pub use story::Routes;
-pub use text::safe;
 
 use crate::config::{Config, Log};
-use crate::goenv::Lookup;
+use crate::go::env::Lookup;
 use jsonl::{Jsonl, Stamp};
 use story::Story;
 use terminal::Terminal;

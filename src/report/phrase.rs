@@ -6,7 +6,7 @@
 use crate::diagnose::{Fault, FaultKind, Origin, Verdict};
 use crate::report::event::GaveUp;
 use crate::report::story::Leading;
-use crate::report::text::safe;
+use crate::text::safe;
 
 /// What tools say of a fault, most telling first. Shown as they stand, since
 /// these are the words that people search for.

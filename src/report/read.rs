@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::report::story::host_of;
-use crate::report::text::safe;
+use crate::text::safe;
 
 /// A longer line is no event of ours: the longest has some 8 KiB.
 const MAX_LINE: usize = 64 << 10;

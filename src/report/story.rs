@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::diagnose::{Fault, FaultKind, Origin, Verdict};
 use crate::report::event::{Event, GaveUp};
 use crate::report::phrase;
-use crate::report::text::safe;
+use crate::text::safe;
 
 /// A server that is silent for so long is worth a line in a log.
 pub(crate) const LONG_SILENCE: Duration = Duration::from_secs(30);
@@ -41,7 +41,7 @@ impl Try {
         }
         let Some((first, _)) = self.faults.first() else {
             return match (self.stalled, &self.status) {
-                (Some(quiet), _) => format!("nothing moved for {}", super::text::duration(quiet)),
+                (Some(quiet), _) => format!("nothing moved for {}", crate::text::duration(quiet)),
                 (None, Some(status)) => safe(status),
                 (None, None) => "still running".to_owned(),
             };
@@ -264,7 +264,7 @@ impl Story {
         let stalled = self.tries.iter().find_map(|t| t.stalled)?;
         Some(format!(
             "nothing had moved for {}",
-            super::text::duration(stalled)
+            crate::text::duration(stalled)
         ))
     }
 }

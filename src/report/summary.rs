@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::report::read::{Outcome, Reports, Run, Server};
-use crate::report::text::{bytes, count, duration, width};
+use crate::text::{bytes, count, duration, width};
 
 /// Runs that the terminal shows one by one: the troubled ones first.
 const MAX_SHOWN: usize = 30;

@@ -9,7 +9,7 @@ use crate::diagnose::{Fault, FaultKind};
 use crate::report::event::{Event, GaveUp};
 use crate::report::phrase;
 use crate::report::story::{LONG_SILENCE, Story, Try, host_of};
-use crate::report::text::{count, duration, fit, safe};
+use crate::text::{count, duration, fit, safe};
 
 /// Attempts that the give-up screen lists; those in the middle are left out.
 const MAX_ROWS: usize = 10;
@@ -503,7 +503,7 @@ fn debug(event: &Event) -> String {
                 (None, Some(status)) => status.to_string(),
                 (None, None) => "no answer".to_owned(),
             };
-            let size = super::text::bytes(*bytes);
+            let size = crate::text::bytes(*bytes);
             format!(
                 "GET {} (try {}): {outcome}, {size} in {}",
                 safe(url),

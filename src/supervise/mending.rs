@@ -10,9 +10,9 @@ use super::{Session, child, tidy};
 use crate::{
     config::Repair,
     diagnose::{Diagnosis, Mend},
+    go::workspace,
     repair::{self, LockWait, ModCache, Outcome, RunContext},
     report::Event,
-    workspace,
 };
 
 /// What one look at the disk needs; owned, since it goes to another thread.
@@ -197,7 +197,7 @@ impl Session<'_> {
                     attempt: self.attempts,
                     why: format!(
                         "{module} is kept in {}: {error}",
-                        crate::report::safe(set.as_os_str().as_encoded_bytes())
+                        crate::text::safe(set.as_os_str().as_encoded_bytes())
                     ),
                 },
             };

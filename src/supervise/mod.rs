@@ -55,8 +55,8 @@ use self::{
 use crate::{
     config::{Config, Flags, Warning},
     diagnose::{Diagnosis, Fault, FaultKind, Input, Verdict, diagnose},
-    goenv::GoEnv,
-    policy::{Next, Policy, Seen, route::ProxyList},
+    go::{env::GoEnv, proxy_list::ProxyList},
+    policy::{Next, Policy, Seen},
     repair::ModuleVersion,
     report::{Event, GaveUp, Reporter, Settings},
 };
@@ -551,7 +551,7 @@ impl<'a> Session<'a> {
             }
             Err(error) => format!(
                 "go.mod and go.sum could not be put back ({}) and hold what go made of it: run it again",
-                crate::errno::text(&error)
+                crate::text::errno_text(&error)
             ),
         };
         let diagnosis = Diagnosis {
@@ -627,7 +627,7 @@ impl<'a> Session<'a> {
             stalled: outcome.stalled.is_some(),
             repaired: mended.something,
             came_bad: mended.came_bad,
-            no_default_route: !crate::offline::has_default_route(),
+            no_default_route: !crate::sys::network::has_default_route(),
             spent_by_relay: !self.relay_faults().is_empty(),
         }
     }
@@ -732,7 +732,7 @@ impl<'a> Session<'a> {
         if outcome.stdout.delivered() == 0 {
             return End::Exec;
         }
-        let words = format!("write /dev/stdout: {}\n", crate::errno::text(error));
+        let words = format!("write /dev/stdout: {}\n", crate::text::errno_text(error));
         // Where stderr is full as well nobody can be told.
         drop(write_all(io::stderr().as_fd(), words.as_bytes()));
         End::Code(1)

@@ -25,11 +25,9 @@ use super::{End, Session, Step, attempt::Outcome, child, relaying::Relaying, str
 use crate::{
     config,
     diagnose::{Input, diagnose},
-    escape::escape,
-    goenv::GoEnv,
+    go::{env::GoEnv, escape::escape, workspace},
     repair::{self, ModCache},
     report::{Event, GaveUp},
-    workspace,
 };
 
 /// The user's own build cache: loading packages needs none.

@@ -3,10 +3,13 @@
 
 use crate::{
     config::Config,
-    goenv::GoEnv,
+    go::{
+        env::GoEnv,
+        proxy_list::{ListError, ProxyList},
+    },
     policy::{
         presets::PUBLIC_PROXIES,
-        route::{ListError, Narrow, ProxyList, may_widen},
+        widen::{Narrow, may_widen},
     },
 };
 

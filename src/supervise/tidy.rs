@@ -21,8 +21,7 @@ use gofix_shim::{Invocation, split_goflags};
 
 use crate::{
     diagnose::{Input, Verdict, diagnose},
-    goenv::GoEnv,
-    workspace,
+    go::{env::GoEnv, workspace},
 };
 
 /// The packages that were looked for and not found, in order, without those of which go itself says why: with

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Framing, Kind, Module, Rule, SumDb, Tls, When};
-use gofix::policy::route::ProxyList;
+use gofix::go::proxy_list::ProxyList;
 use gofix::relay::{Environment, Quoting, Relay, Setup};
 
 use crate::support::{Outcome, Sandbox, two_modules};

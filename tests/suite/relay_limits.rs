@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Kind, Rule};
-use gofix::policy::route::ProxyList;
+use gofix::go::proxy_list::ProxyList;
 use gofix::relay::{Environment, Relay, Setup};
 
 use crate::support::{Sandbox, certificate, two_modules};

@@ -14,7 +14,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::super::files::{self, Refusal};
+use crate::sys::files::{self, Refusal};
 
 /// A kind of shell, by the grammar of its files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,7 +23,9 @@ use self::brief::Ended;
 use self::lines::{Put, Shell, Surroundings, Target};
 use super::args::{self, ShimAction, ShimInstall, ShimPlace};
 use super::routes::{RoutesFile, Saved};
-use super::{FAILED, OK, files};
+use crate::sys::files;
+
+use super::{FAILED, OK};
 use crate::config::SYSTEM_DIR;
 use crate::policy::presets;
 use crate::report::{out, safe};

@@ -19,11 +19,12 @@ use gofix_shim::path::CPath;
 use gofix_shim::toolchain::{self, Myself};
 use serde_json::{Value, json};
 
+use super::Place;
 use super::brief::{self, Ended};
-use super::{Place, files};
 use crate::cli::args::ShimStatus;
 use crate::cli::{FAILED, OK, variable};
 use crate::report::{out, safe};
+use crate::sys::files;
 
 /// How long a shell may take for its start-up files.
 const SHELL_TIME: Duration = Duration::from_secs(10);

@@ -8,8 +8,8 @@ use std::io;
 
 use serde::Deserialize;
 
-use super::spool::Body;
-use super::wanted::{Kind, Wanted, is_canonical};
+use super::protocol::{Kind, Wanted, is_canonical};
+use crate::relay::spool::Body;
 
 /// The largest body of each kind that is read at all.
 pub(crate) fn limit(kind: &Kind) -> u64 {
@@ -94,7 +94,7 @@ fn info(text: &[u8], version: Option<&str>) -> Result<(), Bad> {
         Ok(info) => match version {
             Some(version) if is_canonical(version) && info.version != version => bad(format!(
                 "info for version {} instead of requested version",
-                crate::report::safe(&info.version)
+                crate::text::safe(&info.version)
             )),
             _ => Ok(()),
         },
@@ -232,7 +232,7 @@ fn zip(wanted: &Wanted, body: &Body) -> Result<(), Bad> {
         body.read_exact_at(&mut name, at + 46)
             .or_else(|_| bad("zip: not a valid zip file"))?;
         if !name.starts_with(prefix.as_bytes()) {
-            let name = crate::report::safe(String::from_utf8_lossy(&name).as_ref());
+            let name = crate::text::safe(String::from_utf8_lossy(&name).as_ref());
             return bad(format!("zip for {module}@{version} has unexpected file {name}"));
         }
         at += 46 + (name_len + usize::from(u16_at(&header, 30)) + usize::from(u16_at(&header, 32))) as u64;

@@ -3,7 +3,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::url::{Scheme, UserInfo, decode};
+use crate::text::percent_decode;
+
+use super::url::{Scheme, UserInfo};
 
 /// How a proxy is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -240,7 +242,7 @@ fn parse_proxy(value: &str) -> Option<Result<Proxy, String>> {
         other => {
             return Some(Err(format!(
                 "proxy: unknown scheme: {}",
-                crate::report::safe(other)
+                crate::text::safe(other)
             )));
         }
     };
@@ -273,9 +275,9 @@ fn parse_user(text: &str) -> Option<UserInfo> {
         None => (text, None),
     };
     Some(UserInfo {
-        name: decode(name)?,
+        name: percent_decode(name)?,
         password: match password {
-            Some(password) => Some(decode(password)?),
+            Some(password) => Some(percent_decode(password)?),
             None => None,
         },
     })

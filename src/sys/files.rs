@@ -6,14 +6,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::report::safe;
+use crate::text::safe;
 
 /// No file that gofix edits is larger.
 const MAX_FILE: u64 = 16 << 20;
 
 /// Why a file was not touched.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// It is a link: what it points to is somebody's choice that a rename would undo.
     #[error("{0} is a link to {1}; gofix writes through no link, so change that file by hand")]
     Link(String, String),
@@ -52,7 +52,7 @@ pub(super) enum Refusal {
 }
 
 /// A path, fit to stand in a line.
-pub(super) fn shown(path: &Path) -> String {
+pub(crate) fn shown(path: &Path) -> String {
     safe(path.as_os_str().as_bytes())
 }
 
@@ -64,7 +64,7 @@ fn io_error(path: &Path, error: io::Error) -> Refusal {
 }
 
 /// The bytes of a file that may be replaced; `None` where there is none.
-pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Refusal> {
+pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, Refusal> {
     let about = match fs::symlink_metadata(path) {
         Ok(about) => about,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -95,7 +95,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Refusal> {
 
 /// Replaces a file, or makes it with `mode`; one that is there keeps its mode. Folders that are missing are made (0755); the
 /// topmost of those is returned.
-pub(super) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<Option<PathBuf>, Refusal> {
+pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<Option<PathBuf>, Refusal> {
     read_link_free(path)?;
     let folder = path.parent().unwrap_or_else(|| Path::new("/"));
     let made = make_folder(folder)?;
@@ -126,7 +126,7 @@ fn read_link_free(path: &Path) -> Result<(), Refusal> {
 
 /// Makes a folder and those above it, if the nearest one that there is belongs to the one who asks; returns the topmost one
 /// that was made.
-pub(super) fn make_folder(folder: &Path) -> Result<Option<PathBuf>, Refusal> {
+pub(crate) fn make_folder(folder: &Path) -> Result<Option<PathBuf>, Refusal> {
     owned(folder)?;
     let missing = folder
         .ancestors()
@@ -144,7 +144,7 @@ pub(super) fn make_folder(folder: &Path) -> Result<Option<PathBuf>, Refusal> {
 /// Refuses a place whose nearest existing folder belongs to neither the one who asks nor root: above all somebody else's home
 /// that root finds in HOME; and a place in a HOME that is not there, which root could make anywhere. What a user may do in
 /// folders of root's, such as /tmp, the system decides.
-pub(super) fn owned(place: &Path) -> Result<(), Refusal> {
+pub(crate) fn owned(place: &Path) -> Result<(), Refusal> {
     if let Some(home) = absolute("HOME")
         && place.starts_with(&home)
         && fs::metadata(&home).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
@@ -170,7 +170,7 @@ pub(super) fn owned(place: &Path) -> Result<(), Refusal> {
 }
 
 /// Removes a file or link that gofix made; it is fine where it is gone already.
-pub(super) fn remove(path: &Path) -> Result<(), Refusal> {
+pub(crate) fn remove(path: &Path) -> Result<(), Refusal> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(path, error)),
         _ => Ok(()),
@@ -178,7 +178,7 @@ pub(super) fn remove(path: &Path) -> Result<(), Refusal> {
 }
 
 /// Removes `folder` and those above it up to `top`, as far as they are empty.
-pub(super) fn remove_empty(folder: &Path, top: &Path) {
+pub(crate) fn remove_empty(folder: &Path, top: &Path) {
     for folder in folder.ancestors().take_while(|above| above.starts_with(top)) {
         if fs::remove_dir(folder).is_err() {
             return;
@@ -187,7 +187,7 @@ pub(super) fn remove_empty(folder: &Path, top: &Path) {
 }
 
 /// The folder that a variable names, if it is an absolute path.
-pub(super) fn absolute(name: &str) -> Option<PathBuf> {
+pub(crate) fn absolute(name: &str) -> Option<PathBuf> {
     std::env::var_os(name)
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())

@@ -14,11 +14,11 @@ use tokio_rustls::TlsConnector;
 
 use crate::diagnose::FaultKind;
 
-use super::clock::within;
 use super::credentials::basic;
 use super::proxy_env::{Proxy, ProxyScheme};
-use super::trouble::{Again, Ends, Trouble, dial_trouble, find, io_trouble, lookup_trouble};
 use super::url::join_host_port;
+use crate::relay::trouble::{Again, Ends, Trouble, dial_trouble, find, io_trouble, lookup_trouble};
+use crate::sys::clock::within;
 
 /// How long the second address family waits for the first, as in Go.
 const FALLBACK_DELAY: Duration = Duration::from_millis(300);
@@ -317,11 +317,11 @@ fn connect_status(header: &[u8]) -> Result<(), Trouble> {
     let Some(code) = code.filter(|_| version.starts_with("HTTP/1.")) else {
         return Err(Trouble::nobody(
             FaultKind::ProxyConnect,
-            format!("malformed HTTP response {:?}", crate::report::safe(line.as_ref())),
+            format!("malformed HTTP response {:?}", crate::text::safe(line.as_ref())),
         ));
     };
     let text = match words.next() {
-        Some(text) if !text.is_empty() => crate::report::safe(text),
+        Some(text) if !text.is_empty() => crate::text::safe(text),
         _ => "unknown status code".to_owned(),
     };
     match code {

@@ -21,7 +21,7 @@ use rustls::{
 
 use crate::diagnose::FaultKind;
 
-use super::trouble::{Again, Trouble};
+use crate::relay::trouble::{Again, Trouble};
 
 /// Where certificates come from: the two variables that Go reads.
 #[derive(Debug, Clone, Default)]
@@ -287,7 +287,7 @@ pub(crate) fn trouble(err: &rustls::Error) -> Trouble {
         .then(Again::Elsewhere),
         other => Trouble::nobody(
             FaultKind::TlsHandshake,
-            format!("tls: {}", crate::report::safe(&other.to_string())),
+            format!("tls: {}", crate::text::safe(&other.to_string())),
         ),
     }
 }
@@ -323,7 +323,7 @@ fn certificate_text(err: &CertificateError) -> Option<String> {
             } else {
                 format!(
                     "certificate is valid for {}, not {}",
-                    crate::report::safe(&names),
+                    crate::text::safe(&names),
                     expected.to_str()
                 )
             }

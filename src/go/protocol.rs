@@ -1,7 +1,7 @@
 //! What go asks for: the paths of Go's module proxy protocol.
 
-use super::url::decode;
-use crate::escape::unescape;
+use crate::go::escape::unescape;
+use crate::text::percent_decode;
 
 /// One file of the protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Wanted {
     /// `None` for anything that go would never ask: a broken escape, control
     /// characters, a backslash, empty and dot segments.
     pub(crate) fn parse(path: &str) -> Option<Self> {
-        let plain = decode(path)?;
+        let plain = percent_decode(path)?;
         let clean = |segment: &str| !matches!(segment, "" | "." | "..");
         if !plain.split('/').all(clean)
             || plain.contains(['\\', '?', '#'])

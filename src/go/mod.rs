@@ -1,0 +1,8 @@
+//! Go's own grammars: its settings, lists, module paths, proxy paths and files.
+
+pub mod env;
+pub(crate) mod escape;
+pub(crate) mod files;
+pub(crate) mod protocol;
+pub mod proxy_list;
+pub(crate) mod workspace;
