@@ -12,6 +12,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+#[cfg(target_os = "linux")]
+use nix::sys::statfs::{FsType, NFS_SUPER_MAGIC};
+
 use crate::go::env::GoEnv;
 use crate::text::safe;
 use crate::text::{bytes, count};
@@ -25,11 +28,9 @@ const SOME_ROOM: u64 = 2 << 30;
 const LOOK: Duration = Duration::from_secs(2);
 /// Entries of the cache that are looked at.
 const MAX_FILES: usize = 50_000;
-/// `f_type` of file systems on another machine.
+/// `f_type` of a network share, in the width that this system has for it.
 #[cfg(target_os = "linux")]
-const NFS: i64 = 0x6969;
-#[cfg(target_os = "linux")]
-const SMB2: i64 = 0xfe53_4d42;
+const SMB2: FsType = FsType(0xfe53_4d42_u32 as _);
 
 /// Every row of this module.
 pub(super) fn rows(goenv: &GoEnv) -> Vec<Row> {
@@ -388,13 +389,8 @@ fn wide(n: impl Into<u64>) -> u64 {
 /// The kind of file system, where it is one of another machine.
 #[cfg(target_os = "linux")]
 fn remote(place: &Path) -> Option<&'static str> {
-    let kind = nix::sys::statfs::statfs(place).ok()?.filesystem_type().0;
-    #[expect(
-        clippy::useless_conversion,
-        reason = "the type's width differs between platforms"
-    )]
-    match i64::from(kind) {
-        NFS => Some("NFS"),
+    match nix::sys::statfs::statfs(place).ok()?.filesystem_type() {
+        NFS_SUPER_MAGIC => Some("NFS"),
         SMB2 => Some("a network share"),
         _ => None,
     }

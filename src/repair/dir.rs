@@ -8,13 +8,13 @@
 //! `GOCACHE`, the sumdb directory) is opened as the user wrote it, links and
 //! all: people do put their cache behind a link.
 //!
-//! Imperfect: where the C library has no `renameat2`, a directory that is put
+//! Imperfect: where the system or the file system has no `renameat2`, a directory that is put
 //! back may replace an empty directory that appeared in the same instant.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -342,15 +342,12 @@ impl Dir {
         new: impl AsRef<OsStr>,
     ) -> Result<(), RepairError> {
         let (name, new) = (one_name(name.as_ref())?, one_name(new.as_ref())?);
-        #[cfg(all(target_os = "linux", target_env = "gnu"))]
-        {
-            use nix::fcntl::{RenameFlags, renameat2};
-            match renameat2(&self.fd, name, &to.fd, new, RenameFlags::RENAME_NOREPLACE) {
-                // Not every file system has the flag.
-                Err(Errno::EINVAL | Errno::ENOSYS) => {}
-                Ok(()) => return Ok(()),
-                Err(e) => return Err(fail(&to.path.join(new), e)),
-            }
+        #[cfg(target_os = "linux")]
+        match rename_no_replace(&self.fd, name, &to.fd, new) {
+            // Not every file system has the flag.
+            Err(Errno::EINVAL | Errno::ENOSYS) => {}
+            Ok(()) => return Ok(()),
+            Err(e) => return Err(fail(&to.path.join(new), e)),
         }
         if to.meta(new)?.is_some() {
             return Err(fail(&to.path.join(new), Errno::EEXIST));
@@ -507,6 +504,29 @@ impl Dir {
         }
         Ok(())
     }
+}
+
+/// renameat2(2) with `RENAME_NOREPLACE`: the C libraries have no function for it that all of them share.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "nix has renameat2(2) for one C library only")]
+fn rename_no_replace(from: &OwnedFd, name: &OsStr, to: &OwnedFd, new: &OsStr) -> nix::Result<()> {
+    use nix::NixPath;
+    let result = name.with_nix_path(|name| {
+        new.with_nix_path(|new| {
+            // SAFETY: two open directories, and two strings with a NUL behind them.
+            unsafe {
+                libc::syscall(
+                    libc::SYS_renameat2,
+                    from.as_raw_fd(),
+                    name.as_ptr(),
+                    to.as_raw_fd(),
+                    new.as_ptr(),
+                    libc::RENAME_NOREPLACE,
+                )
+            }
+        })
+    })??;
+    Errno::result(result).map(drop)
 }
 
 /// A name is one component and nothing that climbs.
