@@ -13,6 +13,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 #[derive(Debug)]
 pub(crate) struct Budget {
     deadline: Option<Instant>,
+    /// The end of waits and further tries, where that is sooner: it ends nothing
+    /// that plain go would have waited for.
+    patient_until: Option<Instant>,
     /// How long nothing may move behind the end: the stall clock.
     grace: Duration,
     state: Mutex<State>,
@@ -26,9 +29,10 @@ struct State {
 }
 
 impl Budget {
-    pub(crate) fn new(deadline: Option<Instant>, grace: Duration) -> Self {
+    pub(crate) fn new(deadline: Option<Instant>, patient_until: Option<Instant>, grace: Duration) -> Self {
         Self {
             deadline,
+            patient_until: [deadline, patient_until].into_iter().flatten().min(),
             grace,
             state: Mutex::default(),
         }
@@ -48,16 +52,16 @@ impl Budget {
         }
     }
 
-    /// True where a wait would outlast the budget.
+    /// True where a wait before another try would outlast the budget.
     pub(crate) fn is_too_late(&self, wait: Duration) -> bool {
-        self.deadline
-            .is_some_and(|deadline| wait >= deadline.saturating_duration_since(Instant::now()))
+        self.patient_until
+            .is_some_and(|end| wait >= end.saturating_duration_since(Instant::now()))
     }
 
-    /// Ends with the budget.
+    /// Ends when nobody is waited for any more.
     pub(crate) async fn over(&self) {
-        match self.deadline {
-            Some(deadline) => sleep_until(deadline).await,
+        match self.patient_until {
+            Some(end) => sleep_until(end).await,
             None => std::future::pending().await,
         }
     }
@@ -105,7 +109,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn budget(deadline: Duration) -> Budget {
-        Budget::new(Some(Instant::now() + deadline), 3 * SECOND)
+        Budget::new(Some(Instant::now() + deadline), None, 3 * SECOND)
     }
 
     #[test]
@@ -123,7 +127,20 @@ mod tests {
         paused(async {
             assert!(budget(10 * SECOND).is_too_late(Duration::MAX));
             assert!(!budget(10 * SECOND).is_too_late(9 * SECOND));
-            assert!(!Budget::new(None, SECOND).is_too_late(Duration::MAX));
+            assert!(!Budget::new(None, None, SECOND).is_too_late(Duration::MAX));
+        });
+    }
+
+    #[test]
+    fn the_end_of_further_tries_ends_no_first_one() {
+        paused(async {
+            let now = Instant::now();
+            let budget = Budget::new(Some(now + 60 * SECOND), Some(now + 10 * SECOND), 3 * SECOND);
+            assert!(budget.hold(sleep(30 * SECOND)).await.is_some());
+            assert!(budget.is_too_late(Duration::ZERO));
+            budget.over().await;
+            assert_eq!(budget.hold(sleep(60 * SECOND)).await, None);
+            assert_eq!(now.elapsed(), 60 * SECOND);
         });
     }
 

@@ -10,7 +10,7 @@
 //! report.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use hyper::client::conn::{http1, http2};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::diagnose::FaultKind;
@@ -40,9 +41,11 @@ const IDLE_LIMIT: Duration = Duration::from_secs(90);
 const REDIRECTS: usize = 10;
 /// The longest header of an answer.
 const HEADER_LIMIT: usize = 128 << 10;
-/// HTTP/2 flow control: what may lie unread of one body, and of all.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 2 << 20;
+/// HTTP/2 flow control as in Go: what may lie unread of one body, and of all.
+/// Less would be slower than go where the way is long: at 100 ms one body gets
+/// ten windows a second. Bodies are read as they come, so that little lies there.
+const STREAM_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 1 << 30;
 
 type NoBody = Empty<Bytes>;
 
@@ -60,10 +63,17 @@ pub(crate) struct Client {
 struct Pool {
     idle: HashMap<Origin, Vec<Idle>>,
     shared: HashMap<Origin, Shared>,
+    /// Connections under way that others may be going to share.
+    opening: HashMap<Origin, Opening>,
     http1_only: HashSet<Origin>,
+    /// Those that have not agreed to HTTP/2.
+    http1_chosen: HashSet<Origin>,
     /// What each host may still be asked beside a silent connection.
     spare: HashMap<Origin, Spare>,
 }
+
+/// One connection that all wait for who want the same host, and what came of it.
+type Opening = Arc<OnceCell<Result<(), Trouble>>>;
 
 /// What a host may be asked on second connections: a slow one must not get
 /// twice the work from those who find it slow. In tenths of a request.
@@ -274,12 +284,13 @@ impl Client {
         loop {
             let (connection, reused) = match self.kept(sent.origin, alive_since) {
                 Some(kept) => (kept, true),
-                None => {
-                    let opened = self
-                        .open(sent.url, sent.origin, sent.patience, sent.redirected)
-                        .await?;
-                    (opened, false)
+                None if alive_since.is_none() && self.may_be_shared(sent.origin) => {
+                    match self.open_for_all(sent).await? {
+                        Some(opened) => (opened, false),
+                        None => continue,
+                    }
                 }
+                None => (self.open(sent).await?, false),
             };
             match self.send_on(connection, sent).await {
                 Ok(exchange) => return Ok(exchange),
@@ -387,13 +398,49 @@ impl Client {
         pool.http1_only.insert(origin.clone());
     }
 
-    async fn open(
-        &self,
-        url: &Url,
-        origin: &Origin,
-        patience: Patience,
-        redirected: bool,
-    ) -> Result<Connection, Trouble> {
+    /// Whether a new connection to the host may turn out to serve many requests.
+    fn may_be_shared(&self, origin: &Origin) -> bool {
+        let pool = self.pool();
+        self.http2
+            && origin.scheme == Scheme::Https
+            && !pool.http1_only.contains(origin)
+            && !pool.http1_chosen.contains(origin)
+    }
+
+    /// Opens one connection for all who want the host at the same time. `None`
+    /// for those who waited: there is a connection to share now, or it is known
+    /// that everybody needs one of their own. They share a failure, too: one
+    /// after the other would take the clocks of all.
+    async fn open_for_all(&self, sent: &Sent<'_>) -> Result<Option<Connection>, Trouble> {
+        let opening = Arc::clone(self.pool().opening.entry(sent.origin.clone()).or_default());
+        let mut own = None;
+        let done = opening
+            .get_or_init(async || {
+                own = Some(self.open(sent).await?);
+                Ok(())
+            })
+            .await
+            .clone();
+        let mut pool = self.pool();
+        if pool
+            .opening
+            .get(sent.origin)
+            .is_some_and(|last| Arc::ptr_eq(last, &opening))
+        {
+            pool.opening.remove(sent.origin);
+        }
+        drop(pool);
+        done.map(|()| own)
+    }
+
+    async fn open(&self, sent: &Sent<'_>) -> Result<Connection, Trouble> {
+        let &Sent {
+            url,
+            origin,
+            patience,
+            redirected,
+            ..
+        } = sent;
         let proxy = self
             .proxies
             .proxy_for(url.scheme, &url.host, url.port)
@@ -424,6 +471,7 @@ impl Client {
         let config = self.tls.config(http2)?;
         let (connected, http2) = dial::tls(connected, &url.host, config, patience.handshake).await?;
         if !http2 {
+            self.pool().http1_chosen.insert(origin.clone());
             return http1_connection(connected, None).await;
         }
         let shared = http2_connection(connected).await?;

@@ -202,12 +202,13 @@ impl Fetcher {
                 biased;
                 came = self.ask_once(element, &wanted, agent.as_ref()) => came,
                 () = taker.gone(self.rules.patience.stall) => None,
-                () = self.asker.budget.over() => None,
             };
             let well = matches!(&came, Some(Ok(answer)) if answer.status == 200);
             self.ahead.went(element, well);
-            if let Some(came) = came {
-                taker.give(came);
+            match came {
+                Some(came) => taker.give(came),
+                // Whoever waits for it asks by itself.
+                None => drop(taker),
             }
             next = self.ahead.next(element).await;
         }

@@ -247,11 +247,12 @@ fn fetcher(setup: Setup, spool: Folders, elements: Vec<upstream::Element>, ledge
         patience,
         tries: setup.tries,
     };
-    let deadline = setup.deadline.map(tokio::time::Instant::from_std);
+    let [deadline, patient_until] =
+        [setup.deadline, setup.patient_until].map(|end| end.map(tokio::time::Instant::from_std));
     let asker = Asker {
         client,
         spool,
-        budget: Budget::new(deadline, setup.stall),
+        budget: Budget::new(deadline, patient_until, setup.stall),
         listener: setup.listener,
     };
     Fetcher::new(asker, elements, rules, ledger)

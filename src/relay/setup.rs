@@ -99,6 +99,9 @@ pub struct Setup {
     pub quiet: Option<Duration>,
     /// The end of the time budget.
     pub deadline: Option<Instant>,
+    /// The end of waits and further tries, where that is sooner: no request's
+    /// first try is ended by it.
+    pub patient_until: Option<Instant>,
     /// Further tries for one request; [`Setup::TRIES`] by default.
     pub tries: u32,
     /// Failed probes after which an upstream is dead for this run.
@@ -131,6 +134,7 @@ impl Setup {
             stall: Duration::from_secs(30),
             quiet: None,
             deadline: None,
+            patient_until: None,
             tries: Self::TRIES,
             retry_count: 3,
             max_fails: 10,

@@ -71,7 +71,7 @@ const GO_QUIT: i32 = 2;
 /// The exit status of a command line that cannot be understood, as go has it.
 const USAGE: i32 = 2;
 
-/// `list` with neither a terminal nor CI around is an editor: it has this long.
+/// `list` with neither a terminal nor CI around is an editor: it has this long for whatever plain go would not do.
 const EDITOR_BUDGET: Duration = Duration::from_secs(30);
 
 /// Runs a go command and returns the exit status. `flags` are settings from
@@ -457,7 +457,7 @@ impl<'a> Session<'a> {
             mode,
             one_file,
             stall: (!stall.is_zero()).then_some(stall),
-            deadline: self.began + self.budget,
+            deadline: self.began + *self.config.budget,
             rewrite,
             relay,
             enough,
@@ -483,9 +483,7 @@ impl<'a> Session<'a> {
         }
         let status = outcome.status;
         let delivered = self.deliver(&mut outcome);
-        if delivered != Some(End::Exec) {
-            self.finished(status, true);
-        }
+        self.finished(status, true);
         Accepted::Done(delivered.unwrap_or_else(|| End::of(status)))
     }
 
@@ -708,7 +706,6 @@ impl<'a> Session<'a> {
                 io::ErrorKind::BrokenPipe | io::ErrorKind::Interrupted
             )
             && !outcome.committed
-            && !outcome.was_ended()
         {
             return Some(self.full(outcome, error));
         }
@@ -776,9 +773,6 @@ impl<'a> Session<'a> {
 
     fn give_up(&mut self, mut outcome: Outcome, diagnosis: &Diagnosis, why: GaveUp) -> io::Result<End> {
         let delivered = self.deliver(&mut outcome);
-        if delivered == Some(End::Exec) {
-            return Ok(End::Exec);
-        }
         self.reporter.event(&Event::GaveUp {
             why,
             diagnosis: Some(diagnosis.clone()),

@@ -51,7 +51,8 @@ impl Session<'_> {
         setup.spool.extend(cache.map(Path::to_path_buf));
         setup.connect_timeout = *self.config.connect_timeout;
         setup.stall = *self.config.stall;
-        setup.deadline = Some(self.began + self.budget);
+        setup.deadline = Some(self.began + *self.config.budget);
+        setup.patient_until = Some(self.began + self.budget);
         setup.retry_count = *self.config.retry_count;
         setup.max_fails = *self.config.max_fails;
         setup.fail_timeout = *self.config.fail_timeout;

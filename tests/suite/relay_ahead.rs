@@ -5,7 +5,7 @@ use std::fs;
 
 use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Framing, Kind, Module, Rule};
 
-use crate::support::Sandbox;
+use crate::support::{Sandbox, certificate};
 
 const COUNT: usize = 30;
 /// As many requests as may turn out to be of no use, beyond as many as were.
@@ -230,4 +230,44 @@ fn commands_that_look_at_no_module_ask_for_nothing_ahead() {
     sandbox.go(&["mod", "graph"]).output().expect_code(0);
     sandbox.go(&["mod", "verify"]).output().expect_code(0);
     assert_eq!(infos(&own), Vec::<String>::new());
+}
+
+#[test]
+fn what_was_given_up_ahead_is_asked_for_again_when_go_comes_for_it() {
+    // The last is asked for early and given up after the stall clock, while go waits for another; nothing is left to
+    // ask for behind it.
+    let slow = |n: usize, ms: u64| {
+        Rule::new(Fault::Delay { ms })
+            .on(Kind::Info)
+            .module(name(n))
+            .first(1)
+    };
+    let last = COUNT - 1;
+    let modules = Catalogue::new().with_all((0..COUNT).map(|n| Module::new(name(n), "v1.0.0")));
+    let sums = modules.go_sum();
+    let proxy = FaultProxy::builder(modules)
+        .rules([slow(last - 4, 2_500), slow(last, 3_000)])
+        .start()
+        .unwrap();
+    let sandbox = in_one_block(sandbox(&proxy))
+        .env("GOFIX_STALL_MS", "1000")
+        .env("GOFIX_BUDGET", "20s");
+    sandbox.write("go.sum", sums);
+    let outcome = sandbox.go(&["mod", "download"]).output().expect_code(0);
+    assert_eq!(outcome.stderr, "");
+    // Go goes on without it where it does not come.
+    let file = format!("cache/download/{}/@v/v1.0.0.info", name(last));
+    assert!(sandbox.modcache().join(file).is_file());
+}
+
+#[test]
+fn many_first_requests_share_one_connection() {
+    let (tls, roots) = certificate();
+    let proxy = FaultProxy::builder(catalogue()).tls(tls).start().unwrap();
+    let sandbox = sandbox(&proxy).env("GOMAXPROCS", "8");
+    sandbox.write("roots.pem", roots);
+    let roots = sandbox.project().join("roots.pem");
+    let sandbox = sandbox.env("SSL_CERT_FILE", roots);
+    sandbox.go(&["mod", "download"]).output().expect_code(0);
+    assert_eq!(proxy.connections(), 1);
 }
