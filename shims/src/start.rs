@@ -55,10 +55,13 @@ impl StartState {
     }
 
     /// Makes a child start as this process did: SIGPIPE and the signal mask (which std resets in every child),
-    /// and of 0 to 2 those closed that were. What the caller put on a descriptor that was closed is closed too.
+    /// and of 0 to 2 those closed that were, except 1 and 2 where the caller reads them (`is_read`).
     #[expect(unsafe_code, reason = "runs between fork and exec")]
-    pub fn restore_in(&self, command: &mut Command) {
-        let state = *self;
+    pub fn restore_in(&self, command: &mut Command, is_read: bool) {
+        let mut state = *self;
+        if is_read {
+            state.closed[1..].fill(false);
+        }
         // SAFETY: `restore` makes system calls only.
         unsafe {
             command.pre_exec(move || {

@@ -7,7 +7,7 @@
 //! `go clean -modcache` takes it along.
 //!
 //! At most 1 GiB is kept, and nothing for longer than 7 days: the oldest goes
-//! first. One item larger than 1 GiB is therefore not kept at all.
+//! first. What one run sets aside stays until it ends, however large it is.
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};
@@ -216,13 +216,17 @@ impl Aside {
     }
 }
 
+/// This process made the set of that name.
+fn is_own(name: &str) -> bool {
+    name.contains(&format!("-{}-", std::process::id()))
+}
+
 /// The manifests of sets that other processes made since some time.
 pub(crate) fn by_others(cache: &Dir, since: SystemTime) -> Vec<Manifest> {
-    let own = format!("-{}-", std::process::id());
     let sets = sets(cache).unwrap_or_default();
     let fresh = sets.iter().filter(|(day, name)| {
         let meta = day.meta(name).ok().flatten();
-        !name.contains(&own) && meta.is_some_and(|meta| !meta.before(since))
+        !is_own(name) && meta.is_some_and(|meta| !meta.before(since))
     });
     fresh
         .filter_map(|(day, name)| read(&day.sub(name).ok()?).ok())
@@ -404,8 +408,9 @@ fn copy_back(set: &Dir, kept: &str, above: &Dir, name: &OsStr) -> Result<(), Rep
     set.unlink(kept)
 }
 
-/// Removes what is too old or too much, the oldest first. Sets that another
-/// gofix made within the last minute are left to it.
+/// Removes what is too old or too much, the oldest first. Sets of this process
+/// may have to go back, and are kept until a later one removes them; so are
+/// those that another gofix made within the last minute.
 pub(crate) fn prune(cache: &Dir, now: SystemTime) -> Result<(), RepairError> {
     let mut all = Vec::new();
     for (day, name) in sets(cache)? {
@@ -418,8 +423,8 @@ pub(crate) fn prune(cache: &Dir, now: SystemTime) -> Result<(), RepairError> {
     let mut kept = 0;
     for (age, bytes, day, name) in all {
         kept += bytes;
-        let mine = name.contains(&format!("-{}-", std::process::id()));
-        if (kept > MAX_BYTES && (mine || age > Duration::from_secs(60))) || age > MAX_AGE {
+        let in_use = is_own(&name) || age <= Duration::from_secs(60);
+        if (kept > MAX_BYTES && !in_use) || age > MAX_AGE {
             kept -= bytes;
             day.remove_tree(&name)?;
             remove_if_empty(cache, &name_of(&day))?;
@@ -448,10 +453,14 @@ fn remove_if_empty(cache: &Dir, date: &str) -> Result<(), RepairError> {
 mod tests {
     use super::*;
 
-    /// Sets with a sparse file of `bytes` each, the last one the oldest.
+    /// Sets of process 1 with a sparse file of `bytes` each, the last one the oldest.
     fn sets_of(top: &Path, bytes: u64, ages: &[Duration]) {
+        sets_by(1, top, bytes, ages);
+    }
+
+    fn sets_by(pid: u32, top: &Path, bytes: u64, ages: &[Duration]) {
         for (n, age) in ages.iter().enumerate() {
-            let dir = top.join(format!("{KEPT}/2026-01-0{}/120000-1-{n}", n + 1));
+            let dir = top.join(format!("{KEPT}/2026-01-0{}/120000-{pid}-{n}", n + 1));
             std::fs::create_dir_all(&dir).unwrap();
             std::fs::File::create(dir.join("0-f"))
                 .unwrap()
@@ -480,6 +489,24 @@ mod tests {
         assert!(top.path().join(KEPT).join("2026-01-01/120000-1-0").exists());
         prune(&cache(), SystemTime::now() + MAX_AGE).unwrap();
         assert_eq!(left(top.path()), 0);
+    }
+
+    #[test]
+    fn what_this_run_has_set_aside_stays_however_much_it_is() {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let top = tempfile::tempdir().unwrap();
+        sets_of(top.path(), 1 << 20, &[HOUR]);
+        sets_by(
+            std::process::id(),
+            top.path(),
+            900 << 20,
+            &[HOUR * 2, HOUR * 3, HOUR * 4],
+        );
+        prune(&Dir::root(top.path(), true).unwrap(), SystemTime::now()).unwrap();
+        assert_eq!(left(top.path()), 4);
+        sets_of(top.path(), 900 << 20, &[HOUR * 5, HOUR * 6]);
+        prune(&Dir::root(top.path(), true).unwrap(), SystemTime::now()).unwrap();
+        assert_eq!(left(top.path()), 3, "others make room");
     }
 
     #[test]

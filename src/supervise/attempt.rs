@@ -77,6 +77,11 @@ impl Outcome {
         self.status.success() && self.stalled.is_none()
     }
 
+    /// Somebody ended go or asked it to end, so that it is not to run again.
+    pub(super) fn was_ended(&self) -> bool {
+        self.interrupted.is_some() || self.stalled.is_some() || self.killed()
+    }
+
     /// A signal ended go, and not one of gofix's own.
     pub(super) fn killed(&self) -> bool {
         self.status.signal().is_some() && self.stalled.is_none() && !self.ended_early

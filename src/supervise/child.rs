@@ -47,12 +47,13 @@ impl Child {
     ) -> io::Result<Self> {
         let mut command: Command = go.command(&plan.changes)?;
         command.args(&plan.args);
+        // A go whose stderr the user has closed is read all the same. Its runtime would have opened /dev/null there.
+        start.restore_in(&mut command, sinks.is_some());
         if let Some(sinks) = sinks {
             command
                 .stdout(Stdio::from(sinks.stdout))
                 .stderr(Stdio::from(sinks.stderr));
         }
-        start.restore_in(&mut command);
         let me = nix::unistd::getpid();
         let before = before.clone();
         #[expect(unsafe_code, reason = "what std has no word for between fork and exec")]

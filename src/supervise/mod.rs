@@ -483,7 +483,9 @@ impl<'a> Session<'a> {
         }
         let status = outcome.status;
         let delivered = self.deliver(&mut outcome);
-        self.finished(status, true);
+        if delivered != Some(End::Exec) {
+            self.finished(status, true);
+        }
         Accepted::Done(delivered.unwrap_or_else(|| End::of(status)))
     }
 
@@ -706,6 +708,7 @@ impl<'a> Session<'a> {
                 io::ErrorKind::BrokenPipe | io::ErrorKind::Interrupted
             )
             && !outcome.committed
+            && !outcome.was_ended()
         {
             return Some(self.full(outcome, error));
         }
@@ -773,6 +776,9 @@ impl<'a> Session<'a> {
 
     fn give_up(&mut self, mut outcome: Outcome, diagnosis: &Diagnosis, why: GaveUp) -> io::Result<End> {
         let delivered = self.deliver(&mut outcome);
+        if delivered == Some(End::Exec) {
+            return Ok(End::Exec);
+        }
         self.reporter.event(&Event::GaveUp {
             why,
             diagnosis: Some(diagnosis.clone()),

@@ -757,27 +757,28 @@ fn a_reader_that_goes_away_ends_it_as_it_ends_go() {
 #[test]
 fn a_full_or_closed_stderr_changes_nothing() {
     let healthy = go_mod_of_a_healthy_tidy();
-    for closed in [false, true] {
-        let proxy = proxy_with([Rule::new(Fault::ResetBeforeHeader).on(Kind::Zip).first(1)]);
+    for closed in [&[][..], &[2], &[0, 1, 2]] {
+        let fault = Fault::ResetBody { after: None };
+        let proxy = proxy_with([Rule::new(fault).on(Kind::Zip).module(B).first(2)]);
         let sandbox = to_tidy(&proxy);
         let mut run = sandbox.go(&["mod", "tidy"]);
-        if closed {
-            #[expect(unsafe_code, reason = "closing descriptors of the child")]
-            // SAFETY: close(2) only.
-            unsafe {
-                run.command.pre_exec(|| {
-                    for fd in 0..3 {
-                        libc::close(fd);
-                    }
-                    Ok(())
-                });
-            }
-        } else {
+        if closed.is_empty() {
             run.command
                 .stderr(File::options().write(true).open("/dev/full").unwrap());
         }
-        assert!(run.command.status().unwrap().success());
+        #[expect(unsafe_code, reason = "closing descriptors of the child")]
+        // SAFETY: close(2) only.
+        unsafe {
+            run.command.pre_exec(move || {
+                for fd in closed {
+                    libc::close(*fd);
+                }
+                Ok(())
+            });
+        }
+        assert!(run.command.status().unwrap().success(), "{closed:?}");
         assert_eq!((sandbox.read("go.mod"), sandbox.read("go.sum")), healthy);
+        assert!(attempts(&sandbox) > 1, "{closed:?}");
     }
 }
 
@@ -924,6 +925,38 @@ fn a_stdout_that_takes_no_more_is_told_as_go_tells_it() {
         };
         assert_eq!(run("go"), run(real_go().to_str().unwrap()), "{line}");
     }
+}
+
+/// Where go runs again in gofix's place to say it in its own words, gofix has neither given up nor finished.
+#[test]
+fn a_full_stdout_is_left_to_go_without_a_word() {
+    let proxy = proxy_with([Rule::new(unavailable(None)).on(Kind::Zip).module(B)]);
+    let sandbox = to_download(&proxy).env("GOFIX_RETRY_COUNT", "0");
+    for arguments in ["mod download -json", "list -m -json all"] {
+        let run = |go: &str| {
+            let script = format!("\"$0\" {arguments} >/dev/full; echo $?");
+            let outcome = sandbox.run("/bin/sh").args(["-c", &script, go]).output();
+            (outcome.stdout, outcome.stderr)
+        };
+        assert_eq!(run("go"), run(real_go().to_str().unwrap()), "{arguments}");
+        let events = events(&sandbox);
+        assert_eq!(events.get("gave_up"), None, "{arguments}");
+        assert_eq!(events.get("finished"), None, "{arguments}");
+    }
+}
+
+/// A command that was asked to end does not run again because nobody takes what it had printed.
+#[test]
+fn a_full_stdout_starts_nothing_after_a_signal() {
+    let sandbox = quick(Sandbox::new().importing(&[]))
+        .env("GOPROXY", "http://127.0.0.1:1")
+        .scripted("if [ -e asked ]; then echo again >>asked; exit; fi\necho first >asked; echo words; kill -INT $PPID $$");
+    let mut run = sandbox.go(&["list"]);
+    run.command
+        .stdout(File::options().write(true).open("/dev/full").unwrap());
+    let status = run.command.status().unwrap();
+    assert_eq!(status.signal(), Some(libc::SIGINT), "{status}");
+    assert_eq!(sandbox.read("asked"), "first\n");
 }
 
 /// Go's runtime ends itself where nobody reads, even where SIGPIPE was ignored when it started.
