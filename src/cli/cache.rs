@@ -18,6 +18,7 @@ use crate::go::env::GoEnv;
 use crate::go::workspace;
 use crate::repair::verify::{self, Problem, Progress, Selection, Verified};
 use crate::repair::{self, Cure, LockWait, ModCache, Outcome, RepairError, RunContext};
+use crate::report::out::LiveLine;
 use crate::report::{out, safe};
 
 /// How often the line of progress is written anew.
@@ -361,36 +362,27 @@ fn nothing_kept(as_json: bool) -> Result<i32, RepairError> {
 
 /// One line of progress on a terminal, and nothing anywhere else.
 struct Live {
-    last: Option<Mutex<Instant>>,
+    line: LiveLine,
+    shown: Mutex<Instant>,
 }
 
 impl Live {
     fn new() -> Self {
         Self {
-            last: out::stderr_is_live().then(|| Mutex::new(Instant::now())),
+            line: LiveLine::on_stderr(true),
+            shown: Mutex::new(Instant::now()),
         }
     }
 
     fn show(&self, progress: Progress) {
-        let Some(mut last) = self.last.as_ref().and_then(|last| last.try_lock().ok()) else {
+        let Ok(mut shown) = self.shown.try_lock() else {
             return;
         };
-        if last.elapsed() >= TICK {
-            *last = Instant::now();
+        if shown.elapsed() >= TICK {
+            *shown = Instant::now();
             let Progress { done, total, bytes } = progress;
-            let line = format!(
-                "\r\x1b[Kgofix: {done} of {total} module versions, {}",
-                size(bytes)
-            );
-            out::write_all(&std::io::stderr(), line.as_bytes());
-        }
-    }
-}
-
-impl Drop for Live {
-    fn drop(&mut self) {
-        if self.last.is_some() {
-            out::write_all(&std::io::stderr(), b"\r\x1b[K");
+            self.line
+                .show(&format!("{done} of {total} module versions, {}", size(bytes)));
         }
     }
 }

@@ -7,11 +7,8 @@ use super::args::{self, Settings};
 use super::{USAGE, load_config, real_go, say_warnings};
 use crate::doctor::{Examination, Subject, examine, go_of_the_shell};
 use crate::go::env::GoEnv;
+use crate::report::out::LiveLine;
 use crate::report::{Ci, out, safe};
-use crate::text::fit;
-
-/// Back to the first column, and the rest of the line away.
-const ERASE: &str = "\r\x1b[K";
 
 /// Runs `gofix doctor`; its exit status is that of the worst row.
 pub(super) fn run(asked: &args::Doctor, settings: &Settings) -> i32 {
@@ -48,17 +45,9 @@ fn doctor(settings: &Settings, json: bool, module: Option<(String, String)>, onl
         module,
         only_servers,
     };
-    let live = out::stderr_is_live() && Ci::detect(&env) == Ci::None;
-    let found = examine(&subject, &mut |state| {
-        if live {
-            let columns = out::stderr_size().map_or(80, |(columns, _)| columns);
-            let line = fit(&format!("gofix: {}", safe(state)), columns.saturating_sub(1));
-            out::write_all(&std::io::stderr(), format!("{ERASE}{line}").as_bytes());
-        }
-    });
-    if live {
-        out::write_all(&std::io::stderr(), ERASE.as_bytes());
-    }
+    let line = LiveLine::on_stderr(Ci::detect(&env) == Ci::None);
+    let found = examine(&subject, &mut |state| line.show(state));
+    drop(line);
     match found {
         Ok(found) => {
             show(&found, json);

@@ -146,7 +146,7 @@ fn show(error: &clap::Error, word: Option<&OsStr>) -> i32 {
             return OK;
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            out::write_all(&std::io::stderr(), error.render().to_string().as_bytes());
+            out::stderr(&error.render().to_string());
             return USAGE;
         }
         ErrorKind::InvalidSubcommand => {

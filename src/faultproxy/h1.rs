@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::answer::{Answer, cut, reason};
 use super::fault::{Fault, Framing};
 use super::log::Entry;
-use super::server::{Head, Shared};
+use super::shared::{Head, Shared};
 use super::wire::Wire;
 
 /// A request head longer than this is no request of go or of the relay.

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use super::answer::{Answer, cut};
 use super::fault::{Fault, Framing};
 use super::log::Entry;
-use super::server::{Head, Shared};
+use super::shared::{Head, Shared};
 use super::wire::{SharedWire, Wire};
 
 /// How a stream ends its whole connection.

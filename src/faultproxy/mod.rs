@@ -34,11 +34,13 @@ mod h1;
 mod h2;
 mod log;
 mod server;
+mod shared;
 mod sumdb;
 mod wire;
 
 pub use catalogue::{Catalogue, Module, Packed};
 pub use fault::{Asked, Fault, Framing, Kind, Rule, When};
 pub use log::Request;
-pub use server::{Builder, Door, FaultProxy, Tls};
+pub use server::{Builder, FaultProxy, Tls};
+pub use shared::Door;
 pub use sumdb::{Reply, SumDb};

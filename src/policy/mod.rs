@@ -20,10 +20,38 @@ pub mod widen;
 use std::time::Duration;
 
 use self::backoff::{Draw, RATE_LIMITED_RUN, Schedule};
-use crate::{
-    diagnose::{Diagnosis, Fault, FaultKind, Mend, Verdict},
-    report::GaveUp,
-};
+use crate::diagnose::{Diagnosis, Fault, FaultKind, Mend, Verdict};
+
+/// Why gofix stopped trying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GaveUp {
+    /// The text was an answer, or was not recognised.
+    Final,
+    /// Every allowed route has had its tries.
+    TriesSpent,
+    /// The time budget is used up.
+    BudgetSpent,
+    /// The machine has no network at all.
+    Offline,
+    /// The user or the system asked to stop.
+    Interrupted,
+    /// Faults that the relay saw outlast the tries of a command that go itself calls a success.
+    Doubted,
+}
+
+impl GaveUp {
+    /// The word for this reason in the JSON report.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Final => "final",
+            Self::TriesSpent => "tries_spent",
+            Self::BudgetSpent => "budget_spent",
+            Self::Offline => "offline",
+            Self::Interrupted => "interrupted",
+            Self::Doubted => "doubted",
+        }
+    }
+}
 
 /// What is known of an attempt beside its diagnosis.
 #[derive(Debug, Clone, Copy, Default)]

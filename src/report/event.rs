@@ -3,23 +3,7 @@
 use std::time::Duration;
 
 use crate::diagnose::{Diagnosis, Fault};
-
-/// Why gofix stopped trying.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum GaveUp {
-    /// The text was an answer, or was not recognised.
-    Final,
-    /// Every allowed route has had its tries.
-    TriesSpent,
-    /// The time budget is used up.
-    BudgetSpent,
-    /// The machine has no network at all.
-    Offline,
-    /// The user or the system asked to stop.
-    Interrupted,
-    /// Faults that the relay saw outlast the tries of a command that go itself calls a success.
-    Doubted,
-}
+use crate::policy::GaveUp;
 
 /// One thing that happened.
 #[derive(Debug, Clone)]
@@ -188,20 +172,6 @@ impl Event {
             | Self::RepairFailed { attempt, .. }
             | Self::Backoff { attempt, .. } => Some(*attempt),
             _ => None,
-        }
-    }
-}
-
-impl GaveUp {
-    /// The word for this reason in the JSON report.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Final => "final",
-            Self::TriesSpent => "tries_spent",
-            Self::BudgetSpent => "budget_spent",
-            Self::Offline => "offline",
-            Self::Interrupted => "interrupted",
-            Self::Doubted => "doubted",
         }
     }
 }

@@ -29,9 +29,10 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+pub use crate::policy::GaveUp;
 pub use crate::text::safe;
 pub use ci::Ci;
-pub use event::{Event, GaveUp};
+pub use event::Event;
 pub(crate) use story::LONG_SILENCE;
 pub use story::Routes;
 

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::text::{fit, safe};
+
 /// How long one message waits for room in a non-blocking descriptor.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -81,9 +83,49 @@ impl Write for Out {
 
 /// One `gofix: ` line on stderr, for commands that have no event stream.
 ///
-/// `text` may hold outside text only after [`safe`](super::safe).
+/// `text` may hold outside text only after [`safe`].
 pub fn message(text: &str) {
     write_all(&io::stderr(), format!("gofix: {text}\n").as_bytes());
+}
+
+/// Back to the first column, and the rest of the line away.
+const ERASE: &str = "\r\x1b[K";
+
+/// One line on a terminal, written again and again; nothing anywhere else. It is gone when this is dropped.
+#[derive(Debug)]
+pub struct LiveLine {
+    live: bool,
+}
+
+impl LiveLine {
+    /// A line on stderr, where that is a terminal and `wanted` holds.
+    pub fn on_stderr(wanted: bool) -> Self {
+        Self {
+            live: wanted && stderr_is_live(),
+        }
+    }
+
+    /// Shows `text`, cut to the width of the terminal, in place of what stood there.
+    pub fn show(&self, text: &str) {
+        if self.live {
+            let columns = stderr_size().map_or(80, |(columns, _)| columns);
+            let line = fit(&format!("gofix: {}", safe(text)), columns.saturating_sub(1));
+            write_all(&io::stderr(), format!("{ERASE}{line}").as_bytes());
+        }
+    }
+}
+
+impl Drop for LiveLine {
+    fn drop(&mut self) {
+        if self.live {
+            write_all(&io::stderr(), ERASE.as_bytes());
+        }
+    }
+}
+
+/// Writes text that is no message of gofix's own, such as the parser's, to stderr.
+pub fn stderr(text: &str) {
+    write_all(&io::stderr(), text.as_bytes());
 }
 
 /// True where stderr is a terminal on which a line may be written again and again.

@@ -4,8 +4,7 @@
 //! seen most; `gofix doctor` measures instead of guessing.
 
 use crate::diagnose::{Fault, FaultKind, Origin, Verdict};
-use crate::report::event::GaveUp;
-use crate::report::story::Leading;
+use crate::policy::GaveUp;
 use crate::text::safe;
 
 /// What tools say of a fault, most telling first. Shown as they stand, since
@@ -238,26 +237,6 @@ pub(super) fn cause(
 
 fn is_loopback(host: &str) -> bool {
     host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]")
-}
-
-/// The one command to type next.
-pub(super) fn next(why: GaveUp, leading: Option<&Leading>, command: &str) -> String {
-    let module = leading.and_then(|leading| leading.module.as_deref());
-    match (why, leading.map(|leading| leading.kind)) {
-        (_, Some(FaultKind::NotFound)) if module.is_some() => {
-            let module = safe(module.unwrap_or_default());
-            format!("go list -m -versions {module}   (what there is of it)")
-        }
-        (GaveUp::BudgetSpent, _) => format!("GOFIX_BUDGET=30m {command}"),
-        (GaveUp::Doubted, _) => format!("GOFIX=off {command}   (takes the result as it is)"),
-        (GaveUp::Interrupted, _) | (_, Some(FaultKind::RateLimit)) => {
-            format!("{command}   (again, a little later)")
-        }
-        (_, Some(FaultKind::Cache)) => "gofix cache repair".to_owned(),
-        (_, Some(FaultKind::Disk)) => "df -h \"$(go env GOMODCACHE)\"".to_owned(),
-        (_, Some(FaultKind::Config)) => "go env -changed".to_owned(),
-        _ => "gofix doctor".to_owned(),
-    }
 }
 
 #[cfg(test)]

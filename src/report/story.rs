@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::diagnose::{Fault, FaultKind, Origin, Verdict};
-use crate::report::event::{Event, GaveUp};
+use crate::policy::GaveUp;
+use crate::report::event::Event;
 use crate::report::phrase;
 use crate::text::safe;
 

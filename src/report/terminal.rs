@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use crate::config::Log;
 use crate::diagnose::{Fault, FaultKind};
-use crate::report::event::{Event, GaveUp};
+use crate::policy::GaveUp;
+use crate::report::event::Event;
 use crate::report::phrase;
-use crate::report::story::{LONG_SILENCE, Story, Try, host_of};
+use crate::report::story::{LONG_SILENCE, Leading, Story, Try, host_of};
 use crate::text::{count, duration, fit, safe};
 
 /// Attempts that the give-up screen lists; those in the middle are left out.
@@ -433,7 +434,7 @@ fn last_lines(story: &Story, why: GaveUp, advice: &str, command: &str) -> Vec<St
             None => "no other route is configured or allowed; `gofix routes add LIST` adds one".to_owned(),
         });
     }
-    lines.push(format!("next: {}", phrase::next(why, leading, command)));
+    lines.push(format!("next: {}", next(why, leading, command)));
     lines
 }
 
@@ -540,4 +541,24 @@ fn debug_fault(fault: &Fault) -> String {
         fault.verdict,
         safe(&fault.line)
     )
+}
+
+/// The one command to type next.
+fn next(why: GaveUp, leading: Option<&Leading>, command: &str) -> String {
+    let module = leading.and_then(|leading| leading.module.as_deref());
+    match (why, leading.map(|leading| leading.kind)) {
+        (_, Some(FaultKind::NotFound)) if module.is_some() => {
+            let module = safe(module.unwrap_or_default());
+            format!("go list -m -versions {module}   (what there is of it)")
+        }
+        (GaveUp::BudgetSpent, _) => format!("GOFIX_BUDGET=30m {command}"),
+        (GaveUp::Doubted, _) => format!("GOFIX=off {command}   (takes the result as it is)"),
+        (GaveUp::Interrupted, _) | (_, Some(FaultKind::RateLimit)) => {
+            format!("{command}   (again, a little later)")
+        }
+        (_, Some(FaultKind::Cache)) => "gofix cache repair".to_owned(),
+        (_, Some(FaultKind::Disk)) => "df -h \"$(go env GOMODCACHE)\"".to_owned(),
+        (_, Some(FaultKind::Config)) => "go env -changed".to_owned(),
+        _ => "gofix doctor".to_owned(),
+    }
 }

@@ -21,9 +21,10 @@ use crate::{
 use super::{
     child::{Child, Plan, Sinks, reap_orphans},
     look::{Look, Waits},
+    pipe::{pipe, read_now},
     signals::{Arrived, Signals},
     stall::{SAMPLE, StallClock},
-    streams::{Gate, Kept, Mode, Spool, pipe, read_now, write_all},
+    streams::{Gate, Kept, Mode, Spool, write_all},
     watch::Watch,
 };
 

@@ -13,6 +13,7 @@ mod attempt;
 mod child;
 mod look;
 mod mending;
+mod pipe;
 mod prefetch;
 mod relaying;
 mod routes;
@@ -56,9 +57,9 @@ use crate::{
     config::{Config, Flags, Warning},
     diagnose::{Diagnosis, Fault, FaultKind, Input, Verdict, diagnose},
     go::{env::GoEnv, proxy_list::ProxyList},
-    policy::{Next, Policy, Seen},
+    policy::{GaveUp, Next, Policy, Seen},
     repair::ModuleVersion,
-    report::{Event, GaveUp, Reporter, Settings},
+    report::{Event, Reporter, Settings},
 };
 
 /// The exit status where the last attempt was ended by gofix's clock.

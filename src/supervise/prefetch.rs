@@ -26,8 +26,9 @@ use crate::{
     config,
     diagnose::{Input, diagnose},
     go::{env::GoEnv, escape::escape, workspace},
+    policy::GaveUp,
     repair::{self, ModCache},
-    report::{Event, GaveUp},
+    report::Event,
 };
 
 /// The user's own build cache: loading packages needs none.

@@ -33,7 +33,7 @@ use nix::{
 };
 use tokio::net::unix::pipe::Receiver;
 
-use super::streams::{pipe, read_now};
+use super::pipe::{pipe, read_now};
 
 /// One signal that arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

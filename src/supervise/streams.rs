@@ -11,12 +11,11 @@
 use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom, Write},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd},
     time::{Duration, Instant},
 };
 
 use nix::{errno::Errno, poll};
-use tokio::net::unix::pipe::Receiver;
 
 use super::signals;
 
@@ -293,26 +292,6 @@ fn write_counting(file: &mut File, bytes: &mut Vec<u8>) -> io::Result<()> {
     };
     bytes.drain(..written);
     result
-}
-
-/// A pipe that no exec keeps; its read end is for the run loop.
-pub(super) fn pipe() -> io::Result<(Receiver, OwnedFd)> {
-    let (read_end, write_end) = io::pipe()?;
-    Ok((Receiver::from_owned_fd(read_end.into())?, write_end.into()))
-}
-
-/// Reads what stands in a pipe now. tokio alone would not look where it was
-/// empty before and the loop has not turned since.
-pub(super) fn read_now(pipe: &Receiver, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match nix::unistd::read(pipe, buffer) {
-            Ok(count) => return Ok(count),
-            Err(Errno::EINTR) => {}
-            // Tells tokio, too, that it is empty.
-            Err(Errno::EAGAIN) => return pipe.try_read(buffer),
-            Err(error) => return Err(error.into()),
-        }
-    }
 }
 
 /// How much is written at once: what a pipe that has room takes without
