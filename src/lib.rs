@@ -20,10 +20,12 @@ pub mod diagnose;
 pub mod doctor;
 pub mod entry;
 pub mod env_vars;
+#[cfg(feature = "rehearse")]
 pub mod faultproxy;
 pub mod go;
 mod net;
 pub mod policy;
+#[cfg(feature = "rehearse")]
 pub mod rehearse;
 pub mod relay;
 pub mod repair;

@@ -11,6 +11,7 @@ mod doctor;
 mod explain;
 mod manual;
 pub mod reference;
+#[cfg(feature = "rehearse")]
 mod rehearse;
 mod report;
 mod routes;
@@ -56,7 +57,15 @@ pub fn run(args: &[OsString], start: &StartState) -> i32 {
         Command::Completions(asked) => manual::completions(&asked),
         Command::Man(asked) => manual::man(&asked),
         Command::Explain(asked) => explain::run(asked.file.as_deref(), asked.json),
+        #[cfg(feature = "rehearse")]
         Command::Rehearse(asked) => rehearse::run(&asked, &cli.settings),
+        #[cfg(not(feature = "rehearse"))]
+        Command::Rehearse(_) => {
+            out::message(
+                "this gofix was built without its rehearsal, to be small; a build with default features has it",
+            );
+            FAILED
+        }
         _ => go(&split, &cli.settings, start),
     }
 }

@@ -3,6 +3,7 @@
 mod diagnose;
 mod fault_proof;
 mod faultproxy;
+mod house;
 mod machines;
 mod managers;
 mod people;
