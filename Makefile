@@ -63,6 +63,6 @@ test-real: build
 soak: build
 	__GOFIX_TEST_SOAK=$(or $(COMMANDS),2000) $(WITH_GO) $(CARGO) test --locked --test suite soak:: -- --nocapture
 
-# Any bytes for the diagnosis, FUZZ_SECONDS (60) long. Needs a nightly compiler.
+# Any bytes for everything that reads what others wrote, FUZZ_SECONDS (240) long. Needs a nightly compiler.
 fuzz:
 	scripts/fuzz

@@ -22,6 +22,9 @@ pub mod entry;
 pub mod env_vars;
 #[cfg(feature = "rehearse")]
 pub mod faultproxy;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod go;
 mod net;
 pub mod policy;

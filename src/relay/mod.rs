@@ -21,7 +21,7 @@ mod faults;
 mod fetch;
 mod peer;
 mod plan;
-mod rewrite;
+pub(crate) mod rewrite;
 mod schedule;
 mod server;
 mod setup;

@@ -35,16 +35,16 @@ use std::time::SystemTime;
 
 pub mod aside;
 mod dir;
-mod dirhash;
+pub(crate) mod dirhash;
 mod examine;
-mod gosum;
+pub(crate) mod gosum;
 mod index;
 mod lock;
 mod mend;
-mod modfile;
+pub(crate) mod modfile;
 mod module;
 mod stamp;
-mod sumdb;
+pub(crate) mod sumdb;
 mod vcs;
 pub mod verify;
 
