@@ -94,7 +94,7 @@ fn go(split: &Split<'_>, settings: &Settings, start: &StartState) -> i32 {
         out::message(&complaint);
         return USAGE;
     }
-    crate::entry::go(&args, &flags, start)
+    crate::supervise::go(&args, &flags, start)
 }
 
 /// A variable of this process.

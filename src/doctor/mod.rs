@@ -39,6 +39,7 @@ use crate::go::env::{GoEnv, Lookup};
 use crate::go::workspace;
 use crate::net::credentials::{Credentials, GoAuth};
 use crate::net::proxy_env::{ProxyRules, ProxyVars};
+use crate::sys::panics::checkpoint;
 use crate::text::bytes;
 use crate::text::safe;
 
@@ -277,7 +278,10 @@ async fn watch(probes: &[Probe], tools: &Arc<Tools>, start: Instant, progress: &
     let mut running = tokio::task::JoinSet::new();
     for probe in probes {
         let (probe, tools) = (probe.clone(), tools.clone());
-        running.spawn(async move { probe.run(&tools).await });
+        running.spawn(async move {
+            checkpoint("probe");
+            probe.run(&tools).await;
+        });
     }
     let mut tick = tokio::time::interval(Duration::from_millis(100));
     let deadline = tokio::time::Instant::from_std(start + PROBES);
@@ -322,6 +326,7 @@ fn spawn_local(subject: &Subject<'_>, plan: &Plan) -> Option<LocalRows> {
     let targets = plan.targets.clone();
     let env = Snapshot::of(subject.env);
     std::thread::spawn(move || {
+        checkpoint("local");
         let lookup = |name: &str| env.get(name);
         let local = Local {
             env: &lookup,

@@ -21,6 +21,7 @@ use super::trouble::{Again, Answer, Phase, Trouble};
 use super::upstream::{Behind, Element, Lane, Upstream};
 use crate::go::protocol::{Kind, Wanted};
 use crate::net::dial::Patience;
+use crate::sys::panics::checkpoint;
 
 /// Numbers that hold for every request.
 #[derive(Debug, Clone)]
@@ -195,6 +196,7 @@ impl Fetcher {
         first: Next<Box<Failed>>,
         agent: Option<HeaderValue>,
     ) {
+        checkpoint("relay-ahead");
         let mut next = first;
         loop {
             let Next { wanted, mut taker } = next;

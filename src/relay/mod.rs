@@ -35,7 +35,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -74,6 +74,7 @@ pub struct Relay {
     /// The proxies of all lists, by what stands in the lists.
     upstreams: HashMap<String, Arc<Upstream>>,
     waiting: Arc<AtomicUsize>,
+    broken: Arc<AtomicBool>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -103,11 +104,13 @@ impl Relay {
         });
         let goproxy = plan.goproxy.replace(OWN, &prefix);
         let waiting = Arc::new(AtomicUsize::new(0));
+        let broken = Arc::new(AtomicBool::new(false));
         let door = Door {
             token,
             host,
             in_front: setup.in_front,
             waiting: Arc::clone(&waiting),
+            broken: Arc::clone(&broken),
             fetcher: Arc::new(fetcher(setup, spool, plan.elements, Arc::clone(&names.ledger))),
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -123,6 +126,7 @@ impl Relay {
             names,
             upstreams: plan.upstreams,
             waiting,
+            broken,
             stop: Some(stop),
             thread: Some(thread),
         }))
@@ -152,6 +156,12 @@ impl Relay {
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// True where a request came to nothing by a fault of the relay's own.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
     }
 
     /// Forgets the faults so far, and who was silent: another run of go begins.
@@ -200,7 +210,7 @@ fn run(runtime: tokio::runtime::Runtime, listener: TcpListener, door: Door, stop
         };
         tokio::spawn(beat());
         tokio::select! {
-            () = server::serve(listener, Arc::new(door)) => {}
+            () = server::serve(listener, door) => {}
             _ = stopped => {}
         }
     });

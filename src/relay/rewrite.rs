@@ -100,6 +100,11 @@ impl Rewriter {
         self.held = text;
     }
 
+    /// What was taken and has not gone on yet.
+    pub fn held(&self) -> &[u8] {
+        &self.held
+    }
+
     /// The stream has ended, or nothing may be held any longer.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         let text = std::mem::take(&mut self.held);

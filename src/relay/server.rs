@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::header::{self, HeaderValue};
@@ -21,6 +21,7 @@ use super::peer;
 use super::spool::{Body, Reply};
 use super::trouble::Answer;
 use crate::go::protocol::{Kind, Wanted};
+use crate::sys::panics::caught_async;
 
 /// The longest header that go may send; it sends a few hundred bytes.
 const HEADER_LIMIT: usize = 32 << 10;
@@ -39,6 +40,8 @@ pub(crate) struct Door {
     pub(crate) fetcher: Arc<Fetcher>,
     /// Requests of go that wait for their answer.
     pub(crate) waiting: Arc<AtomicUsize>,
+    /// A request came to nothing by a fault of the relay's own.
+    pub(crate) broken: Arc<AtomicBool>,
 }
 
 /// Counts one request for as long as it waits.
@@ -58,7 +61,17 @@ impl Drop for Waiting<'_> {
 }
 
 /// Takes connections until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, door: Arc<Door>) {
+pub(crate) async fn serve(listener: TcpListener, door: Door) {
+    let door = Arc::new(door);
+    if caught_async("relay-listener", take(listener, &door))
+        .await
+        .is_none()
+    {
+        door.broken.store(true, Ordering::Relaxed);
+    }
+}
+
+async fn take(listener: TcpListener, door: &Arc<Door>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
@@ -69,7 +82,7 @@ pub(crate) async fn serve(listener: TcpListener, door: Arc<Door>) {
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };
-        let door = Arc::clone(&door);
+        let door = Arc::clone(door);
         tokio::spawn(async move {
             talk(stream, peer, door).await;
             drop(permit);
@@ -86,7 +99,10 @@ async fn talk(stream: TcpStream, peer: SocketAddr, door: Arc<Door>) {
     }
     let service = service_fn(move |request| {
         let door = Arc::clone(&door);
-        async move { Ok::<_, Infallible>(answer(&request, &door).await) }
+        async move {
+            let answered = caught_async("relay-request", answer(&request, &door)).await;
+            Ok::<_, Infallible>(answered.unwrap_or_else(|| failed(&door)))
+        }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -118,6 +134,15 @@ async fn answer<B>(request: &Request<B>, door: &Door) -> Response<Reply> {
         Outcome::Fault(_) if door.in_front => text(StatusCode::NOT_FOUND, "not found"),
         Outcome::Answer(answer) => pass_on(answer),
         Outcome::Fault(id) => fault(id),
+    }
+}
+
+/// For a request that a fault of the relay's own has struck: go runs again without it, or has the user's list behind it.
+fn failed(door: &Door) -> Response<Reply> {
+    door.broken.store(true, Ordering::Relaxed);
+    match door.in_front {
+        true => text(StatusCode::NOT_FOUND, "not found"),
+        false => text(StatusCode::INTERNAL_SERVER_ERROR, ""),
     }
 }
 

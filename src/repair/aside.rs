@@ -17,8 +17,9 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::RepairError;
 use super::dir::{Dir, Kind};
-use super::{RepairError, checkpoint};
+use crate::sys::panics::checkpoint;
 
 /// Where everything is kept, relative to GOMODCACHE.
 pub(crate) const KEPT: &str = "cache/gofix";

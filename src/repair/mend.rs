@@ -18,9 +18,9 @@ use super::gosum::GoSum;
 use super::module::ModuleVersion;
 use super::vcs::Repository;
 use super::{
-    ModCache, Outcome, RepairError, RepairReport, RunContext, aside, checkpoint, index, known, lock, sumdb,
-    vcs, verify,
+    ModCache, Outcome, RepairError, RepairReport, RunContext, aside, index, known, lock, sumdb, vcs, verify,
 };
+use crate::sys::panics::checkpoint;
 
 /// Looks at one module version and mends what is proven bad about it.
 ///

@@ -558,16 +558,6 @@ fn known(go_sum: &GoSum, databases: &[sumdb::Database], module: &ModuleVersion) 
     }
 }
 
-/// A named step of a repair: where `__GOFIX_TEST_CHECKPOINT` names it, the
-/// process ends there as by `kill -9`. Only in builds with debug assertions.
-fn checkpoint(name: &str) {
-    if cfg!(debug_assertions)
-        && std::env::var_os("__GOFIX_TEST_CHECKPOINT").is_some_and(|wanted| wanted == name)
-    {
-        let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
-    }
-}
-
 /// Removes a file that was not there before a run of go, if it still holds
 /// what that run wrote.
 ///

@@ -22,6 +22,7 @@ use super::module::{ModuleVersion, check_module_path};
 use super::vcs::Repository;
 use super::{ModCache, Outcome, RepairError, RunContext, known, mend, sumdb, vcs};
 use crate::go::escape::unescape;
+use crate::sys::panics::checkpoint;
 
 /// Temporary files younger than this may have a living writer.
 const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -190,6 +191,7 @@ struct Shared<'a> {
 impl Shared<'_> {
     fn work(&self) {
         while let Some(module) = self.modules.get(self.next.fetch_add(1, Ordering::Relaxed)) {
+            checkpoint("verify");
             self.look(module);
             let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
             (self.progress)(Progress {

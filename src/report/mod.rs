@@ -38,6 +38,7 @@ pub use story::Routes;
 
 use crate::config::{Config, Log};
 use crate::go::env::Lookup;
+use crate::sys::panics::caught;
 use jsonl::{Jsonl, Stamp};
 use story::Story;
 use terminal::Terminal;
@@ -127,6 +128,8 @@ pub struct Reporter {
     terminal: Terminal,
     report: Option<Jsonl>,
     attempt: Option<u32>,
+    /// A view has failed by a fault of gofix's own: nothing more is shown.
+    failed: bool,
 }
 
 impl fmt::Debug for Reporter {
@@ -171,6 +174,7 @@ impl Reporter {
             terminal,
             report: None,
             attempt: None,
+            failed: false,
         };
         if let Some(path) = path {
             reporter.open_report(&path);
@@ -200,6 +204,16 @@ impl Reporter {
 
     /// Takes one event and shows it.
     pub fn event(&mut self, event: &Event) {
+        self.unless_failed(|reporter| reporter.take(event));
+    }
+
+    fn unless_failed(&mut self, work: impl FnOnce(&mut Self)) {
+        if !self.failed {
+            self.failed = caught("report", || work(self)).is_none();
+        }
+    }
+
+    fn take(&mut self, event: &Event) {
         let now = self.clock.elapsed();
         if let Event::AttemptStarted { attempt, .. } = event {
             self.attempt = Some(*attempt);
@@ -216,7 +230,7 @@ impl Reporter {
     /// Counts the live line down. Costs nothing while there is none.
     pub fn tick(&mut self) {
         if self.terminal.is_waiting() {
-            self.terminal.tick(self.clock.elapsed());
+            self.unless_failed(|reporter| reporter.terminal.tick(reporter.clock.elapsed()));
         }
     }
 
@@ -228,17 +242,17 @@ impl Reporter {
     /// Takes the live line off the screen: to be called before anything else is
     /// written to the terminal, and before gofix is stopped or ends.
     pub fn clear(&mut self) {
-        self.terminal.clear();
+        self.unless_failed(|reporter| reporter.terminal.clear());
     }
 
     /// Ends the live line of a wait that is over.
     pub fn stop_waiting(&mut self) {
-        self.terminal.stop_waiting();
+        self.unless_failed(|reporter| reporter.terminal.stop_waiting());
     }
 
     /// Ends every view.
     pub fn finish(&mut self) {
-        self.terminal.stop_waiting();
+        self.stop_waiting();
         self.report = None;
     }
 
@@ -290,6 +304,6 @@ impl Reporter {
 
 impl Drop for Reporter {
     fn drop(&mut self) {
-        self.terminal.stop_waiting();
+        self.stop_waiting();
     }
 }

@@ -16,6 +16,7 @@ use tokio::{net::unix::pipe::Receiver, sync::mpsc::UnboundedReceiver};
 use crate::{
     relay::{Relay, Rewriter},
     report::{Event, Reporter},
+    sys::panics::caught,
 };
 
 use super::{
@@ -125,7 +126,7 @@ fn start<'a>(plan: &Plan, setting: Setting<'a>, began: Instant) -> io::Result<Ru
         stdout: stdout_end,
         stderr: stderr_end,
     };
-    crate::entry::child_starts();
+    super::guard::child_starts();
     let child = Child::start(
         setting.go,
         plan,
@@ -351,7 +352,11 @@ impl Running<'_> {
         let bytes = match slot {
             Some(rewrite) => {
                 let mut settled = Vec::with_capacity(bytes.len());
-                rewrite.push(bytes, &mut settled);
+                let held = rewrite.held().to_vec();
+                if caught("rewrite", || rewrite.push(bytes, &mut settled)).is_none() {
+                    *slot = None;
+                    settled = [&held, bytes].concat();
+                }
                 Cow::Owned(settled)
             }
             None => Cow::Borrowed(bytes),
@@ -363,7 +368,10 @@ impl Running<'_> {
         for (at, stream) in [Stream::Stderr, Stream::Stdout].into_iter().enumerate() {
             let mut rest = Vec::new();
             if let Some(rewrite) = &mut self.setting.rewrite[at] {
-                rewrite.finish(&mut rest);
+                let held = rewrite.held().to_vec();
+                if caught("rewrite-end", || rewrite.finish(&mut rest)).is_none() {
+                    rest = held;
+                }
             }
             self.settled(stream, &rest);
         }
@@ -395,7 +403,7 @@ impl Running<'_> {
         };
         let rest = self.line.split_off(end + 1);
         let whole = std::mem::replace(&mut self.line, rest);
-        if enough(&whole) {
+        if caught("enough", || enough(&whole)) == Some(true) {
             self.ended_early = true;
             self.watch.end();
         }
@@ -445,7 +453,7 @@ impl Running<'_> {
             waits,
             other_child,
             busy,
-        }) = self.watch.look()
+        }) = caught("watch", || self.watch.look()).flatten()
         else {
             return;
         };

@@ -13,6 +13,7 @@ use crate::{
     go::workspace,
     repair::{self, LockWait, ModCache, Outcome, RunContext},
     report::Event,
+    sys::panics::caught,
 };
 
 /// What one look at the disk needs; owned, since it goes to another thread.
@@ -52,7 +53,8 @@ impl Job {
         };
         let mut all = Outcome::default();
         for suspect in &self.suspects {
-            all.merge(repair::mend(&cache, suspect, &context));
+            let mended = caught("repair", || repair::mend(&cache, suspect, &context));
+            all.merge(mended.unwrap_or_default());
         }
         all
     }

@@ -11,6 +11,7 @@
 
 mod attempt;
 mod child;
+mod guard;
 mod look;
 mod mending;
 mod pipe;
@@ -43,6 +44,7 @@ use std::{
 use gofix_shim::{Invocation, RealGo, StartState, Treatment, classify};
 use nix::sys::signal::Signal;
 
+pub use self::guard::{go, take_over};
 pub use self::routes::Routes;
 use self::{
     attempt::{Failure, Outcome, Setting},
@@ -60,6 +62,7 @@ use crate::{
     policy::{GaveUp, Next, Policy, Seen},
     repair::ModuleVersion,
     report::{Event, Reporter, Settings},
+    sys::panics::{caught, caught_async},
 };
 
 /// The exit status where the last attempt was ended by gofix's clock.
@@ -198,6 +201,8 @@ struct Session<'a> {
     disputed: Vec<(ModuleVersion, PathBuf)>,
     /// The signal that ended a repair.
     interrupted: Option<Signal>,
+    /// What was disputed has gone back, and go has run once more with it.
+    last_words: bool,
     relaying: Option<Relaying>,
     /// Elements of the list whose TLS is go's own business.
     left_to_go: Vec<String>,
@@ -263,6 +268,7 @@ impl<'a> Session<'a> {
             mended: Vec::new(),
             disputed: Vec::new(),
             interrupted: None,
+            last_words: false,
             relaying: None,
             left_to_go: Vec::new(),
         })
@@ -282,11 +288,17 @@ impl<'a> Session<'a> {
             relayed: self.relaying.is_some(),
             narrow: self.routes.narrow.as_ref().map(ToString::to_string),
         });
-        let ended = match self.invocation.treatment {
+        let ended = caught("session", || match self.invocation.treatment {
             Treatment::Carried => runtime.block_on(self.carry()),
             Treatment::Supervised | Treatment::Pass => runtime.block_on(self.attempts_to_the_end()),
-        };
-        self.give_back();
+        });
+        let ended = ended.unwrap_or_else(|| {
+            Ok(match guard::has_child_started() {
+                true => End::Code(1),
+                false => End::Exec,
+            })
+        });
+        caught("give-back", || self.give_back());
         self.reporter.finish();
         // A repair that waits for a lock is left where it stands.
         runtime.shutdown_background();
@@ -342,7 +354,6 @@ impl<'a> Session<'a> {
     /// The loop: run, diagnose, mend, decide, wait, run again.
     async fn attempts_to_the_end(&mut self) -> io::Result<End> {
         let mut route = 0;
-        let mut last_words = false;
         loop {
             self.take_snapshot();
             let plan = self.plan(route, self.invocation.args.clone());
@@ -353,54 +364,88 @@ impl<'a> Session<'a> {
                 Err(Failure::NotStarted(_)) => return Ok(End::Exec),
                 Err(Failure::Lost(error)) => return Err(error),
             };
-            if outcome.ok() {
-                match self.accept(outcome) {
-                    Accepted::Done(end) => return Ok(end),
-                    Accepted::Again => continue,
-                    Accepted::Doubted => {}
-                }
-                let doubt = doubt();
-                for fault in doubt.faults.clone() {
-                    self.reporter.event(&Event::Fault {
-                        attempt: self.attempts,
-                        fault,
-                    });
-                }
-                match self.wait_for_next(&doubt, Seen::default()).await {
-                    Step::Run(next) => route = next,
-                    Step::GiveUp(_) => return Ok(End::Code(1)),
-                    Step::Signal(signal) => return Ok(End::asked(signal)),
-                }
-                continue;
-            }
-            let diagnosis = self.read(&mut outcome);
-            if outcome.interrupted.is_some() {
-                return self.give_up(outcome, &diagnosis, GaveUp::Interrupted);
-            }
-            if outcome.committed || outcome.killed() || outcome.other_child && outcome.stalled.is_none() {
-                return self.give_up(outcome, &diagnosis, GaveUp::Final);
-            }
-            if self.leave_to_go() {
-                continue;
-            }
-            let seen = self.seen(&outcome, &diagnosis).await;
-            let step = match self.interrupted {
-                Some(signal) => Step::Signal(signal),
-                None => self.wait_for_next(&diagnosis, seen).await,
-            };
-            match step {
-                Step::Run(next) => route = next,
-                // go's own last words are those about the cache as it was.
-                Step::GiveUp(_) if !last_words && self.began.elapsed() < self.budget && self.give_back() => {
-                    last_words = true;
-                }
-                Step::GiveUp(why) => return self.give_up(outcome, &diagnosis, why),
-                Step::Signal(signal) => {
-                    self.give_up(outcome, &diagnosis, GaveUp::Interrupted)?;
-                    return Ok(End::asked(signal));
-                }
+            let next = caught_async("judge", self.judge(&mut outcome, route)).await;
+            match next.unwrap_or_else(|| self.as_go_ended(&mut outcome)) {
+                After::Run(next) => route = next,
+                After::End(end) => return Ok(end),
             }
         }
+    }
+
+    /// What follows an attempt on `route`.
+    async fn judge(&mut self, outcome: &mut Outcome, route: usize) -> After {
+        if self.steps_round_the_relay(outcome) {
+            return After::Run(0);
+        }
+        if outcome.ok() {
+            let doubt = match self.accept(outcome) {
+                Accepted::Done(end) => return After::End(end),
+                Accepted::Again => return After::Run(route),
+                Accepted::Doubted => doubt(),
+            };
+            for fault in doubt.faults.clone() {
+                self.reporter.event(&Event::Fault {
+                    attempt: self.attempts,
+                    fault,
+                });
+            }
+            return match self.wait_for_next(&doubt, Seen::default()).await {
+                Step::Run(next) => After::Run(next),
+                Step::GiveUp(_) => After::End(End::Code(1)),
+                Step::Signal(signal) => After::End(End::asked(signal)),
+            };
+        }
+        let diagnosis = self.read(outcome);
+        if outcome.interrupted.is_some() {
+            return After::End(self.give_up(outcome, &diagnosis, GaveUp::Interrupted));
+        }
+        if outcome.committed || outcome.killed() || outcome.other_child && outcome.stalled.is_none() {
+            return After::End(self.give_up(outcome, &diagnosis, GaveUp::Final));
+        }
+        if self.leave_to_go() {
+            return After::Run(route);
+        }
+        let seen = self.seen(outcome, &diagnosis).await;
+        let step = match self.interrupted {
+            Some(signal) => Step::Signal(signal),
+            None => self.wait_for_next(&diagnosis, seen).await,
+        };
+        match step {
+            Step::Run(next) => After::Run(next),
+            // go's own last words are those about the cache as it was.
+            Step::GiveUp(_) if !self.last_words && self.began.elapsed() < self.budget && self.give_back() => {
+                self.last_words = true;
+                After::Run(route)
+            }
+            Step::GiveUp(why) => After::End(self.give_up(outcome, &diagnosis, why)),
+            Step::Signal(signal) => {
+                self.give_up(outcome, &diagnosis, GaveUp::Interrupted);
+                After::End(End::asked(signal))
+            }
+        }
+    }
+
+    /// Where gofix itself has failed after go had ended: go's words and its status.
+    fn as_go_ended(&mut self, outcome: &mut Outcome) -> After {
+        let delivered = caught("deliver", || self.deliver(outcome)).flatten();
+        After::End(delivered.unwrap_or_else(|| End::of(outcome.status)))
+    }
+
+    /// Where the relay has failed by a fault of its own, go runs again without it. True where it is to.
+    fn steps_round_the_relay(&mut self, outcome: &Outcome) -> bool {
+        let is_broken = self
+            .relaying
+            .as_ref()
+            .is_some_and(|relaying| relaying.relay.is_broken());
+        if !is_broken || outcome.committed || outcome.was_ended() || outcome.other_child {
+            return false;
+        }
+        if outcome.ok() && self.files.is_some() && self.take_back().is_err() {
+            return false;
+        }
+        self.relaying = None;
+        self.policy = Policy::new(self.routes.lists.len(), *self.config.retry_count, self.budget);
+        true
     }
 
     /// What the run on `route` differs in from what the user typed.
@@ -468,7 +513,7 @@ impl<'a> Session<'a> {
     }
 
     /// An exit status of 0: the answer, unless tidy is doubted.
-    fn accept(&mut self, mut outcome: Outcome) -> Accepted {
+    fn accept(&mut self, outcome: &mut Outcome) -> Accepted {
         if self.files.is_some() && outcome.interrupted.is_none() && !outcome.committed {
             let faults = self.relay_faults();
             if !faults.is_empty() {
@@ -478,12 +523,12 @@ impl<'a> Session<'a> {
                 }
                 return Accepted::Done(self.refuse(outcome, faults, taken_back));
             }
-            if let Some(accepted) = self.doubt(&outcome) {
+            if let Some(accepted) = self.doubt(outcome) {
                 return accepted;
             }
         }
         let status = outcome.status;
-        let delivered = self.deliver(&mut outcome);
+        let delivered = self.deliver(outcome);
         if delivered != Some(End::Exec) {
             self.finished(status, true);
         }
@@ -546,7 +591,7 @@ impl<'a> Session<'a> {
 
     /// Lookups ended in faults that outlast every try, so what tidy wrote is
     /// not what it would write in a good network.
-    fn refuse(&mut self, mut outcome: Outcome, faults: Vec<Fault>, taken_back: io::Result<()>) -> End {
+    fn refuse(&mut self, outcome: &mut Outcome, faults: Vec<Fault>, taken_back: io::Result<()>) -> End {
         let advice = match taken_back {
             Ok(()) => {
                 "go.mod and go.sum are as they were; `GOFIX_RELAY=off gofix tidy` takes the result as it is"
@@ -563,7 +608,7 @@ impl<'a> Session<'a> {
             advice,
             needs: None,
         };
-        self.deliver(&mut outcome);
+        self.deliver(outcome);
         for fault in &diagnosis.faults {
             self.reporter.event(&Event::Fault {
                 attempt: self.attempts,
@@ -590,10 +635,11 @@ impl<'a> Session<'a> {
             }
             None => {
                 let stdout = self.switch("json").then(|| outcome.stdout.peek(STDOUT_READ));
-                diagnose(&Input {
+                let input = Input {
                     stderr: &outcome.text,
                     stdout_json: stdout.as_deref(),
-                })
+                };
+                caught("diagnose", || diagnose(&input)).unwrap_or_else(nothing_known)
             }
         };
         for fault in &diagnosis.faults {
@@ -636,10 +682,11 @@ impl<'a> Session<'a> {
     }
 
     async fn wait_for_next(&mut self, diagnosis: &Diagnosis, seen: Seen) -> Step {
-        let next = self
-            .policy
-            .next(diagnosis, seen, self.began.elapsed(), &mut fastrand::f64);
-        let (route, wait) = match next {
+        let elapsed = self.began.elapsed();
+        let next = caught("policy", || {
+            self.policy.next(diagnosis, seen, elapsed, &mut fastrand::f64)
+        });
+        let (route, wait) = match next.unwrap_or(Next::GiveUp(GaveUp::Final)) {
             Next::Run { route, wait } => (route, wait),
             Next::GiveUp(why) => return Step::GiveUp(why),
         };
@@ -713,7 +760,10 @@ impl<'a> Session<'a> {
         {
             return Some(self.full(outcome, error));
         }
-        let wrote = [stdout, write_all(io::stderr().as_fd(), &outcome.held)];
+        let wrote = [
+            stdout,
+            write_all(io::stderr().as_fd(), &std::mem::take(&mut outcome.held)),
+        ];
         let failed = |kind| {
             wrote
                 .iter()
@@ -775,10 +825,10 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn give_up(&mut self, mut outcome: Outcome, diagnosis: &Diagnosis, why: GaveUp) -> io::Result<End> {
-        let delivered = self.deliver(&mut outcome);
+    fn give_up(&mut self, outcome: &mut Outcome, diagnosis: &Diagnosis, why: GaveUp) -> End {
+        let delivered = self.deliver(outcome);
         if delivered == Some(End::Exec) {
-            return Ok(End::Exec);
+            return End::Exec;
         }
         self.reporter.event(&Event::GaveUp {
             why,
@@ -786,12 +836,9 @@ impl<'a> Session<'a> {
         });
         self.finished(outcome.status, false);
         if outcome.stalled.is_some() {
-            return Ok(match outcome.interrupted {
-                Some(signal) => End::asked(signal),
-                None => End::Code(TIMED_OUT),
-            });
+            return outcome.interrupted.map_or(End::Code(TIMED_OUT), End::asked);
         }
-        Ok(delivered.unwrap_or_else(|| End::of(outcome.status)))
+        delivered.unwrap_or_else(|| End::of(outcome.status))
     }
 
     fn finished(&mut self, status: ExitStatus, ok: bool) {
@@ -826,6 +873,12 @@ impl<'a> Session<'a> {
                 .unwrap_or_default(),
         )
     }
+}
+
+/// What follows an attempt.
+enum After {
+    Run(usize),
+    End(End),
 }
 
 /// What follows an attempt that ended well.
@@ -894,6 +947,16 @@ fn same_file() -> bool {
 fn stall_diagnosis(quiet: Duration, list: &str) -> Diagnosis {
     let line = format!("nothing came from {list} for {} s", quiet.as_secs());
     own_diagnosis(FaultKind::Timeout, true, &line)
+}
+
+/// The diagnosis of a text that could not be read.
+fn nothing_known() -> Diagnosis {
+    Diagnosis {
+        verdict: Verdict::Unknown,
+        faults: Vec::new(),
+        advice: String::new(),
+        needs: None,
+    }
 }
 
 /// The diagnosis of a tidy that is doubted.

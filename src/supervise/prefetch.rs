@@ -29,6 +29,7 @@ use crate::{
     policy::GaveUp,
     repair::{self, ModCache},
     report::Event,
+    sys::panics::caught_async,
 };
 
 /// The user's own build cache: loading packages needs none.
@@ -309,7 +310,10 @@ impl Session<'_> {
     /// Fetches what the command will need, then leaves the place to it.
     pub(super) async fn carry(&mut self) -> io::Result<End> {
         if is_needed(self.invocation, &self.env) {
-            let end = self.prefetch().await?;
+            // Where it fails, go itself fetches.
+            let end = caught_async("prefetch", self.prefetch())
+                .await
+                .unwrap_or(Ok(End::Exec))?;
             if end != End::Exec {
                 return Ok(end);
             }
@@ -375,7 +379,7 @@ impl Session<'_> {
                 Step::Signal(signal) => return Ok(End::asked(signal)),
                 // go would hang where the clock has just ended it.
                 Step::GiveUp(why) if outcome.stalled.is_some() => {
-                    return self.give_up(outcome, &diagnosis, why);
+                    return Ok(self.give_up(&mut outcome, &diagnosis, why));
                 }
                 // Every other failure is left to the real command's own words.
                 Step::GiveUp(GaveUp::Final) => {
@@ -437,7 +441,7 @@ impl Session<'_> {
             args: self.invocation.args.clone(),
             changes: vec![("GOPROXY", relaying.relay.goproxy())],
         };
-        crate::entry::child_starts();
+        super::guard::child_starts();
         let mut running = child::Child::start(self.go, &plan, None, self.start, self.signals.before())?;
         loop {
             if let Some(status) = running.poll()? {

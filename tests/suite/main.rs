@@ -6,6 +6,7 @@ mod faultproxy;
 mod house;
 mod machines;
 mod managers;
+mod panics;
 mod people;
 mod rehearse;
 mod relay;
