@@ -17,6 +17,7 @@ use crate::report::{Event, LONG_SILENCE};
 use super::breaker::{Breaker, Entry, Pass};
 use super::budget::Budget;
 use super::client::{Client, Exchange, Origin, Pace};
+use super::progress::{Entry as Transfer, Transfers};
 use super::schedule;
 use super::spool::{Body, Folders, Spool};
 use super::trouble::{Again, Answer, Phase, Trouble};
@@ -51,6 +52,7 @@ pub(crate) struct Asker {
     pub(crate) spool: Folders,
     pub(crate) budget: Budget,
     pub(crate) listener: Listener,
+    pub(crate) transfers: Arc<Transfers>,
 }
 
 /// A proxy in a lane, and what asking it for one file has brought so far.
@@ -105,11 +107,14 @@ struct Asked<'a> {
     wanted: &'a Wanted,
     /// How often the server was heard.
     heard: AtomicU64,
+    /// What of it can be seen meanwhile.
+    transfer: Transfer,
 }
 
 impl Asked<'_> {
     fn heard(&self) {
         self.heard.fetch_add(1, Ordering::Relaxed);
+        self.transfer.is_silent_for(Duration::ZERO);
     }
 }
 
@@ -191,6 +196,7 @@ impl Asker {
             agent,
             wanted,
             heard: AtomicU64::new(0),
+            transfer: self.transfers.enter(wanted, &upstream, step.unheard),
         };
         let mut left = false;
         let is_told = !step.unheard;
@@ -382,6 +388,7 @@ impl Asker {
                 total: announced,
             }
         });
+        asked.transfer.holds(partial.spool.len(), partial.total);
         let mut pace = Pace::new(step.patience.stall);
         loop {
             let piece = match exchange.piece_soon(&mut pace, step.patience.quiet).await {
@@ -412,6 +419,7 @@ impl Asker {
             match piece {
                 Ok(Some(bytes)) => {
                     asked.heard();
+                    asked.transfer.received(bytes.len() as u64);
                     self.budget.moved();
                     let room = limit.saturating_sub(partial.spool.len());
                     let part = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
@@ -487,6 +495,7 @@ impl Asker {
                 continue;
             }
             silent += passed;
+            asked.transfer.is_silent_for(silent);
             if silent >= next {
                 told.tell(next);
                 next = if next == SILENT {

@@ -21,6 +21,7 @@ mod faults;
 mod fetch;
 mod peer;
 mod plan;
+mod progress;
 pub(crate) mod rewrite;
 mod schedule;
 mod server;
@@ -46,6 +47,7 @@ use crate::diagnose::Fault;
 use crate::net::credentials::{Credentials, GoAuth};
 use crate::net::proxy_env::ProxyRules;
 use crate::net::tls::Tls;
+use crate::report::Progress;
 
 use self::ask::Asker;
 use self::budget::Budget;
@@ -53,6 +55,7 @@ use self::client::Client;
 use self::faults::Ledger;
 use self::fetch::{Fetcher, Rules};
 use self::plan::{OWN, Plan};
+use self::progress::Transfers;
 use self::rewrite::Names;
 use self::server::Door;
 use self::spool::Folders;
@@ -75,6 +78,7 @@ pub struct Relay {
     upstreams: HashMap<String, Arc<Upstream>>,
     waiting: Arc<AtomicUsize>,
     broken: Arc<AtomicBool>,
+    transfers: Arc<Transfers>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -103,15 +107,24 @@ impl Relay {
             ledger: Arc::new(Ledger::default()),
         });
         let goproxy = plan.goproxy.replace(OWN, &prefix);
+        let in_front = setup.in_front;
         let waiting = Arc::new(AtomicUsize::new(0));
         let broken = Arc::new(AtomicBool::new(false));
+        let transfers = Arc::new(Transfers::default());
+        let fetcher = fetcher(
+            setup,
+            spool,
+            plan.elements,
+            Arc::clone(&names.ledger),
+            Arc::clone(&transfers),
+        );
         let door = Door {
             token,
             host,
-            in_front: setup.in_front,
+            in_front,
             waiting: Arc::clone(&waiting),
             broken: Arc::clone(&broken),
-            fetcher: Arc::new(fetcher(setup, spool, plan.elements, Arc::clone(&names.ledger))),
+            fetcher: Arc::new(fetcher),
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -127,6 +140,7 @@ impl Relay {
             upstreams: plan.upstreams,
             waiting,
             broken,
+            transfers,
             stop: Some(stop),
             thread: Some(thread),
         }))
@@ -162,6 +176,12 @@ impl Relay {
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Relaxed)
+    }
+
+    /// What is being fetched at this moment.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.transfers.progress()
     }
 
     /// Forgets the faults so far, and who was silent: another run of go begins.
@@ -240,7 +260,13 @@ fn token() -> io::Result<String> {
     }))
 }
 
-fn fetcher(setup: Setup, spool: Folders, elements: Vec<upstream::Element>, ledger: Arc<Ledger>) -> Fetcher {
+fn fetcher(
+    setup: Setup,
+    spool: Folders,
+    elements: Vec<upstream::Element>,
+    ledger: Arc<Ledger>,
+    transfers: Arc<Transfers>,
+) -> Fetcher {
     let patience = setup.patience();
     let environment = setup.environment;
     let netrc = match GoAuth::parse(&environment.goauth) {
@@ -264,6 +290,7 @@ fn fetcher(setup: Setup, spool: Folders, elements: Vec<upstream::Element>, ledge
         spool,
         budget: Budget::new(deadline, patient_until, setup.stall),
         listener: setup.listener,
+        transfers,
     };
     Fetcher::new(asker, elements, rules, ledger)
 }

@@ -18,6 +18,7 @@ mod html;
 mod jsonl;
 pub mod out;
 mod phrase;
+mod progress;
 mod read;
 mod story;
 mod summary;
@@ -33,6 +34,7 @@ pub use crate::policy::GaveUp;
 pub use crate::text::safe;
 pub use ci::Ci;
 pub use event::Event;
+pub use progress::{Progress, Transfer};
 pub(crate) use story::LONG_SILENCE;
 pub use story::Routes;
 
@@ -41,7 +43,7 @@ use crate::go::env::Lookup;
 use crate::sys::panics::caught;
 use jsonl::{Jsonl, Stamp};
 use story::Story;
-use terminal::Terminal;
+use terminal::{Terminal, View};
 
 /// What a reporter has to know before the first event.
 #[derive(Debug, Clone)]
@@ -147,7 +149,11 @@ impl Reporter {
     /// Opens the file of GOFIX_REPORT if there is one; that it cannot be opened
     /// is one warning line.
     pub fn new(settings: Settings, start: Instant) -> Self {
-        let columns = Box::new(|| out::stderr_size().map(|(columns, _)| columns));
+        // A job in the background leaves the terminal to the one in front.
+        let columns = Box::new(|| {
+            let size = out::stderr_size().map_or(80, |(columns, _)| columns);
+            out::stderr_is_in_front().then_some(size)
+        });
         Self::with(
             settings,
             Box::new(SystemClock::since(start)),
@@ -156,14 +162,20 @@ impl Reporter {
         )
     }
 
-    /// A reporter with a clock and a terminal of the caller's.
+    /// A reporter with a clock and a terminal of the caller's. `columns` is its width, `None` while no live line may be
+    /// drawn on it.
     pub fn with(
         settings: Settings,
         clock: Box<dyn Clock>,
         sink: Box<dyn Write + Send>,
         columns: Box<dyn Fn() -> Option<usize> + Send>,
     ) -> Self {
-        let terminal = Terminal::new(sink, settings.log, settings.live, columns);
+        let view = match (settings.live, &settings.ci) {
+            (true, _) => View::Live,
+            (false, Ci::None) => View::Plain,
+            (false, _) => View::Ci,
+        };
+        let terminal = Terminal::new(sink, settings.log, view, columns);
         let run = format!("{:016x}", fastrand::u64(..));
         let path = settings.report.clone();
         let mut reporter = Self {
@@ -229,9 +241,14 @@ impl Reporter {
 
     /// Counts the live line down. Costs nothing while there is none.
     pub fn tick(&mut self) {
-        if self.terminal.is_waiting() {
+        if self.terminal.wants_tick() {
             self.unless_failed(|reporter| reporter.terminal.tick(reporter.clock.elapsed()));
         }
+    }
+
+    /// Shows what is being fetched while go says nothing: on a terminal in the live line, in CI now and then.
+    pub fn progress(&mut self, progress: &Progress) {
+        self.unless_failed(|reporter| reporter.terminal.progress(progress, reporter.clock.elapsed()));
     }
 
     /// True while a live line wants a [`tick`](Self::tick) every second or so.
@@ -239,10 +256,17 @@ impl Reporter {
         self.terminal.is_waiting()
     }
 
-    /// Takes the live line off the screen: to be called before anything else is
-    /// written to the terminal, and before gofix is stopped or ends.
+    /// Takes the live line off the screen: to be called before gofix is stopped or ends.
     pub fn clear(&mut self) {
         self.unless_failed(|reporter| reporter.terminal.clear());
+    }
+
+    /// The same, since go is about to say something.
+    pub fn go_speaks(&mut self) {
+        self.unless_failed(|reporter| {
+            reporter.terminal.clear();
+            reporter.terminal.spoken(reporter.clock.elapsed());
+        });
     }
 
     /// Ends the live line of a wait that is over.

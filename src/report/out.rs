@@ -134,6 +134,11 @@ pub fn stderr_is_live() -> bool {
     !dumb && io::stderr().is_terminal()
 }
 
+/// True where this process belongs to the job in front of the terminal behind stderr.
+pub fn stderr_is_in_front() -> bool {
+    nix::unistd::tcgetpgrp(io::stderr()).is_ok_and(|front| front == nix::unistd::getpgrp())
+}
+
 /// Columns and rows of the terminal behind stderr, where it has any.
 pub fn stderr_size() -> Option<(usize, usize)> {
     size_of(&io::stderr())

@@ -9,6 +9,7 @@ use crate::diagnose::{Fault, FaultKind};
 use crate::policy::GaveUp;
 use crate::report::event::Event;
 use crate::report::phrase;
+use crate::report::progress::{self, Progress, Speed};
 use crate::report::story::{LONG_SILENCE, Leading, Story, Try, host_of};
 use crate::text::{count, duration, fit, safe};
 
@@ -22,47 +23,65 @@ const SHOWN_WAIT: Duration = Duration::from_millis(50);
 const SHOWN_REQUEST_WAIT: Duration = Duration::from_secs(1);
 /// A wait of the relay's that is worth a line in a pipe or a log.
 const SAID_REQUEST_WAIT: Duration = Duration::from_secs(10);
+/// What is over sooner is fetched without a word.
+const SHOWN_FETCH: Duration = Duration::from_secs(2);
+/// How long go says nothing in CI until a line says what is being fetched.
+const SAID_FETCH: Duration = Duration::from_secs(30);
 /// Back to the first column, and the rest of the line away.
 const ERASE: &str = "\r\x1b[K";
-/// Reads the columns of the terminal behind the view, where it has any.
+/// Reads the columns of the terminal behind the view; `None` while nothing may be drawn on it.
 pub(super) type Columns = Box<dyn Fn() -> Option<usize> + Send>;
+
+/// What stderr is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum View {
+    /// A terminal on which a line may be written again and again.
+    Live,
+    /// The log of a CI job, which is ended where nothing is heard of it for long.
+    Ci,
+    /// A pipe, a file, a dumb terminal.
+    Plain,
+}
 
 /// The view and the state of its live line.
 pub(super) struct Terminal {
     sink: Box<dyn Write + Send>,
     log: Log,
-    live: bool,
+    view: View,
     columns: Columns,
+    /// The next try, which goes before what is being fetched.
     waiting: Option<Waiting>,
+    fetching: Option<String>,
+    speed: Speed,
     shown: Option<String>,
     /// Until then a wait of the relay's has been said.
     said_until: Duration,
+    /// When go said something.
+    spoken: Duration,
 }
 
-/// What is waited for. Times are those of the clock since the start.
-enum Waiting {
-    /// The next try, at a time that is known.
-    Try {
-        until: Duration,
-        text: String,
-        left: u32,
-        /// go runs meanwhile: nobody else says when the wait is over.
-        beside_go: bool,
-    },
-    /// A server that says nothing.
-    Server { since: Duration, text: String },
+/// A wait for the next try. Times are those of the clock since the start.
+struct Waiting {
+    until: Duration,
+    text: String,
+    left: u32,
+    /// go runs meanwhile: nobody else says when the wait is over.
+    beside_go: bool,
 }
 
 impl Terminal {
-    pub(super) fn new(sink: Box<dyn Write + Send>, log: Log, live: bool, columns: Columns) -> Self {
+    pub(super) fn new(sink: Box<dyn Write + Send>, log: Log, view: View, columns: Columns) -> Self {
         Self {
             sink,
             log,
-            live,
+            view,
             columns,
             waiting: None,
+            fetching: None,
+            speed: Speed::default(),
             shown: None,
             said_until: Duration::ZERO,
+            spoken: Duration::ZERO,
         }
     }
 
@@ -83,9 +102,9 @@ impl Terminal {
             Event::RequestSilent { url, silent } => self.request_silent(url, *silent, now),
             Event::RouteSwitched { to, .. } => self.switched(to, story),
             Event::Stalled { quiet, .. } => {
-                if !self.live && self.log != Log::Quiet {
+                if !self.is_live() && self.log != Log::Quiet {
                     self.line(&format!(
-                        "nothing moved for {}; this attempt is ended",
+                        "no progress for {}; restarting go",
                         duration(*quiet)
                     ));
                 }
@@ -113,9 +132,9 @@ impl Terminal {
         }
         let Some(last) = story.tries.last() else { return };
         let words = last.words();
-        if self.live && self.log != Log::Quiet {
+        if self.is_live() && self.log != Log::Quiet {
             let text = format!("{words}; route {}", last.route.0);
-            self.waiting = Some(Waiting::Try {
+            self.waiting = Some(Waiting {
                 until: now + wait,
                 text: format!("{text} again"),
                 left,
@@ -141,11 +160,10 @@ impl Terminal {
         let until = now + wait;
         let words = phrase::tool_words(error).unwrap_or_else(|| safe(error));
         let text = format!("{}: {words}; asking again", safe(host_of(url)));
-        if self.live {
-            let is_longer =
-                !matches!(&self.waiting, Some(Waiting::Try { until: known, .. }) if *known >= until);
+        if self.is_live() {
+            let is_longer = self.waiting.as_ref().is_none_or(|known| known.until < until);
             if wait >= SHOWN_REQUEST_WAIT && is_longer {
-                self.waiting = Some(Waiting::Try {
+                self.waiting = Some(Waiting {
                     until,
                     text,
                     left,
@@ -158,31 +176,48 @@ impl Terminal {
         }
     }
 
-    /// A server that says nothing: on a terminal at once, elsewhere where that
-    /// is trouble.
+    /// A server that says nothing, where that is trouble. The live line tells of it sooner.
     fn request_silent(&mut self, url: &str, silent: Duration, now: Duration) {
-        if self.log == Log::Quiet {
+        let is_said = self.is_live() || self.log == Log::Quiet || now < self.said_until;
+        if silent >= LONG_SILENCE && !is_said {
+            self.said_until = now + LONG_SILENCE;
+            self.line(&format!(
+                "{} has said nothing for {}",
+                safe(host_of(url)),
+                duration(silent)
+            ));
+        }
+    }
+
+    /// What is being fetched while go says nothing. A pipe is told nothing of what goes well.
+    pub(super) fn progress(&mut self, progress: &Progress, now: Duration) {
+        if self.log == Log::Quiet || self.view == View::Plain {
             return;
         }
-        let text = format!("{} says nothing", safe(host_of(url)));
-        if silent.is_zero() {
-            if matches!(&self.waiting, Some(Waiting::Server { text: known, .. }) if *known == text) {
-                self.stop_waiting();
-            }
-        } else if self.live {
-            self.waiting.get_or_insert_with(|| Waiting::Server {
-                since: now.saturating_sub(silent),
-                text,
-            });
-        } else if silent >= LONG_SILENCE && now >= self.said_until {
-            self.said_until = now + LONG_SILENCE;
-            self.line(&format!("{text}, for {} now", duration(silent)));
+        self.speed.sample(now, progress.received);
+        let line = progress::line(progress, &self.speed);
+        if self.is_live() {
+            self.fetching = line.filter(|_| now >= SHOWN_FETCH);
+        } else if let Some(line) = line
+            && now >= self.said_until.max(self.spoken + SAID_FETCH)
+        {
+            self.said_until = now + SAID_FETCH;
+            self.line(&line);
         }
+    }
+
+    /// Go has said something at `now`.
+    pub(super) fn spoken(&mut self, now: Duration) {
+        self.spoken = now;
+    }
+
+    fn is_live(&self) -> bool {
+        self.view == View::Live
     }
 
     fn switched(&mut self, to: &(usize, String), story: &Story) {
         self.stop_waiting();
-        if self.live || self.log == Log::Quiet {
+        if self.is_live() || self.log == Log::Quiet {
             return;
         }
         let words = story.tries.last().map(Try::words).unwrap_or_default();
@@ -191,27 +226,25 @@ impl Terminal {
 
     /// Draws the live line anew where its text has changed.
     pub(super) fn tick(&mut self, now: Duration) {
-        let Some(waiting) = &self.waiting else { return };
-        let line = match waiting {
-            Waiting::Try {
-                until,
-                beside_go: true,
-                ..
-            } if *until <= now => return self.stop_waiting(),
-            Waiting::Try {
-                until, text, left, ..
-            } => {
+        if self
+            .waiting
+            .as_ref()
+            .is_some_and(|waiting| waiting.beside_go && waiting.until <= now)
+        {
+            self.waiting = None;
+        }
+        let line = match (&self.waiting, &self.fetching) {
+            (Some(waiting), _) => {
                 // Rounded up: the last second counts down from 1, not from 0.
-                let seconds = until.saturating_sub(now).as_millis().div_ceil(1000);
-                format!("gofix: {text} in {seconds}s ({} left)", tries(*left))
+                let seconds = waiting.until.saturating_sub(now).as_millis().div_ceil(1000);
+                format!("gofix: {} in {seconds}s ({} left)", waiting.text, tries(waiting.left))
             }
-            Waiting::Server { since, text } => {
-                let seconds = now.saturating_sub(*since).as_secs();
-                format!("gofix: {text}, for {seconds}s now")
-            }
+            (None, Some(text)) => format!("gofix: {text}"),
+            (None, None) => return self.clear(),
         };
+        let Some(columns) = (self.columns)() else { return };
         // A line that reaches the last column wraps on some terminals and could not be erased.
-        let line = fit(&line, (self.columns)().unwrap_or(80).saturating_sub(1));
+        let line = fit(&line, columns.saturating_sub(1));
         if self.shown.as_ref() != Some(&line) {
             self.write(&format!("{ERASE}{line}"));
             self.shown = Some(line);
@@ -228,10 +261,16 @@ impl Terminal {
     pub(super) fn stop_waiting(&mut self) {
         self.clear();
         self.waiting = None;
+        self.fetching = None;
     }
 
     pub(super) fn is_waiting(&self) -> bool {
         self.waiting.is_some()
+    }
+
+    /// True where the next tick has something to draw or to take away.
+    pub(super) fn wants_tick(&self) -> bool {
+        self.waiting.is_some() || self.fetching.is_some() || self.shown.is_some()
     }
 
     fn finished(&mut self, ok: bool, took: Duration, story: &Story, command: &str) {
@@ -244,7 +283,7 @@ impl Terminal {
 
     fn give_up(&mut self, story: &Story, command: &str, now: Duration) {
         self.stop_waiting();
-        let columns = if self.live { (self.columns)() } else { None };
+        let columns = if self.is_live() { (self.columns)() } else { None };
         let mut screen = String::new();
         for line in give_up_lines(story, command, now) {
             let line = format!("gofix: {line}");

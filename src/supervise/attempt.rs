@@ -290,7 +290,12 @@ impl Running<'_> {
                 self.sample();
                 // Not over what go has begun to say, nor over the question of a git or ssh.
                 if self.line_ended && !self.has_child {
+                    if let Some((relay, _)) = &self.setting.relay {
+                        self.setting.reporter.progress(&relay.progress());
+                    }
                     self.setting.reporter.tick();
+                } else {
+                    self.setting.reporter.clear();
                 }
             }
             Happened::Told(event) => self.setting.reporter.event(&event),
@@ -431,7 +436,7 @@ impl Running<'_> {
 
     fn show(&mut self, bytes: &[u8]) {
         let Some(last) = bytes.last() else { return };
-        self.setting.reporter.clear();
+        self.setting.reporter.go_speaks();
         self.line_ended = *last == b'\n';
         let written = write_all(io::stderr().as_fd(), bytes);
         if written.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {

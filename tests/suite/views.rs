@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use gofix::config::Log;
 use gofix::diagnose::{Diagnosis, Fault, FaultKind, Origin, Verdict};
-use gofix::report::{Ci, Clock, Event, GaveUp, Reporter, Settings};
+use gofix::report::{Ci, Clock, Event, GaveUp, Progress, Reporter, Settings, Transfer};
 
 /// A clock that stands still until it is moved.
 #[derive(Clone, Default)]
@@ -332,6 +332,83 @@ fn the_longest_wait_of_the_relay_is_shown_at_the_next_tick() {
         stage.reporter.tick();
         assert_eq!(render(stage.screen.text().as_bytes()), [""]);
         assert!(!stage.reporter.wants_ticks());
+    }
+}
+
+fn fetching(held: u64, silent: u64) -> Progress {
+    Progress {
+        files: 1,
+        received: held,
+        leading: Some(Transfer {
+            what: "go1.27.0 (linux/amd64)".to_owned(),
+            host: "proxy.golang.org".to_owned(),
+            held,
+            total: Some(70 << 20),
+            silent: Duration::from_secs(silent),
+        }),
+    }
+}
+
+/// Where a job is ended that says nothing for long, a line is said each half minute in which go says nothing.
+#[test]
+fn ci_is_told_every_half_minute_what_is_being_fetched() {
+    let mut stage = stage(Settings {
+        ci: Ci::Other,
+        ..settings()
+    });
+    stage.started(1, (1, OWN));
+    stage.reporter.go_speaks();
+    for second in 1..=95 {
+        stage.clock.advance(1000);
+        stage.reporter.progress(&fetching(second << 19, 0));
+        stage.reporter.tick();
+        if second == 40 {
+            stage.reporter.go_speaks();
+        }
+    }
+    stage.clock.advance(30_000);
+    stage.reporter.progress(&fetching(95 << 19, 30));
+    stage.finished(1, true);
+    assert_eq!(
+        stage.screen.text(),
+        "gofix: fetching 15.0 MiB of 70.0 MiB, 512.0 KiB/s, 1m50s left: go1.27.0 (linux/amd64)\n\
+         gofix: fetching 35.0 MiB of 70.0 MiB, 512.0 KiB/s, 1m10s left: go1.27.0 (linux/amd64)\n\
+         gofix: proxy.golang.org has said nothing for 30s: go1.27.0 (linux/amd64), 47.5 MiB of 70.0 MiB\n"
+    );
+}
+
+#[test]
+fn what_is_fetched_is_shown_from_two_seconds_on_and_never_in_a_pipe() {
+    for (live, quiet) in [(true, false), (true, true), (false, false)] {
+        let mut stage = stage(Settings {
+            live,
+            log: if quiet { Log::Quiet } else { Log::Normal },
+            ..settings()
+        });
+        let shown = |stage: &mut Stage, ms, progress: &Progress| {
+            stage.clock.advance(ms);
+            stage.reporter.progress(progress);
+            stage.reporter.tick();
+            render(stage.screen.text().as_bytes()).concat()
+        };
+        assert_eq!(shown(&mut stage, 1900, &fetching(1 << 20, 0)), "");
+        let line = shown(&mut stage, 100, &fetching(1 << 20, 4));
+        if !live || quiet {
+            stage.clock.advance(100_000);
+            assert_eq!(shown(&mut stage, 100, &fetching(1 << 20, 104)), "");
+            continue;
+        }
+        assert_eq!(
+            line,
+            "gofix: proxy.golang.org has said nothing for 4s: go1.27.0 (linux/amd64), 1.0..."
+        );
+        assert_eq!(shown(&mut stage, 1000, &Progress::default()), "", "nothing to fetch");
+        assert_ne!(shown(&mut stage, 1000, &fetching(2 << 20, 0)), "");
+        stage.reporter.go_speaks();
+        assert_eq!(render(stage.screen.text().as_bytes()), [""]);
+        stage.reporter.tick();
+        stage.finished(1, true);
+        assert_eq!(render(stage.screen.text().as_bytes()), [""]);
     }
 }
 

@@ -106,10 +106,100 @@ fn a_server_that_says_nothing_is_named_on_a_terminal() {
         .env("GOFIX_RELAY", "on")
         .env("GOFIX_STALL_MS", "600000");
     let pty = Pty::spawn(sandbox.go(&["mod", "download"]).env("TERM", "xterm"));
-    pty.expect(" says nothing, for ");
+    pty.expect(" has said nothing for ");
     let (status, text) = pty.wait();
     assert!(status.success(), "{text}");
+    assert!(text.contains("s: go.mod of example.com/a@v1.0.0"), "{text}");
     assert_eq!(screen(&text), Vec::<String>::new());
+}
+
+/// A file that takes long is on the screen with how much of it has come, and leaves nothing there.
+#[test]
+fn a_long_download_is_seen_on_a_terminal_and_nowhere_else() {
+    let catalogue = Catalogue::new().with(Module::new(A.0, A.1).ballast(4 << 20));
+    let drip = Rule::new(Fault::Drip {
+        bytes: 80 << 10,
+        every_ms: 100,
+    });
+    let slow = FaultProxy::builder(catalogue)
+        .rule(drip.on(Kind::Zip))
+        .start()
+        .unwrap();
+    let sandbox = || {
+        let sandbox = Sandbox::new()
+            .env("GOPROXY", slow.url())
+            .env("GOSUMDB", "off")
+            .requiring(&[A]);
+        sandbox.write("main.go", "package main\n\nimport _ \"example.com/a\"\n\nfunc main() {}\n");
+        sandbox
+    };
+    let seen = sandbox();
+    let pty = Pty::spawn(seen.go(&["build", "-mod=mod"]).env("TERM", "xterm"));
+    pty.expect("gofix: fetching ");
+    pty.expect(" MiB of ");
+    pty.expect("KiB/s, ");
+    let (status, text) = pty.wait();
+    assert!(status.success(), "{text}");
+    let lines = screen(&text);
+    assert!(
+        !lines.is_empty() && lines.iter().all(|line| line.starts_with("go: ")),
+        "{lines:#?}"
+    );
+    // go speaks first: its line is not written over.
+    assert_eq!(lines[0], "go: downloading example.com/a v1.0.0", "{lines:#?}");
+    // The same on a dumb terminal and in a pipe.
+    let dumb = sandbox();
+    let (status, text) = Pty::spawn(dumb.go(&["build", "-mod=mod"]).env("TERM", "dumb")).wait();
+    assert!(status.success() && !text.contains("gofix"), "{text:?}");
+    let piped = sandbox().go(&["build", "-mod=mod"]).output().expect_code(0);
+    assert!(!piped.stderr.contains("gofix"), "{piped}");
+}
+
+/// A toolchain comes as one file of 70 MB and more, and go says one line about it.
+#[test]
+fn a_toolchain_on_its_way_is_seen_and_ctrl_c_takes_the_line_away() {
+    let stall = Rule::new(Fault::StallBody { after: Some(2 << 20) }).on(Kind::Zip);
+    let catalogue = Catalogue::new().with(crate::support::toolchain().ballast(5 << 20));
+    let sumdb = SumDb::new("sum.example.test", &catalogue);
+    let proxy = FaultProxy::builder(catalogue)
+        .sumdb(sumdb)
+        .rule(stall)
+        .start()
+        .unwrap();
+    let sandbox = Sandbox::new()
+        .env("GOPROXY", proxy.url())
+        .env("GOTOOLCHAIN", "go1.99.0")
+        .env("GOFIX_STALL_MS", "600000")
+        .env("GOSUMDB", proxy.gosumdb())
+        .requiring(&[A]);
+    let mut pty = Pty::spawn(sandbox.go(&["mod", "download"]).env("TERM", "xterm"));
+    pty.expect("2.0 MiB of 5.0 MiB");
+    pty.expect(" has said nothing for ");
+    pty.type_text("\x03");
+    let (_, text) = pty.wait();
+    assert!(text.contains("s: go1.99.0 ("), "{text}");
+    let lines = screen(&text);
+    assert!(lines[0].starts_with("go: downloading go1."), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("nothing for")), "{lines:#?}");
+}
+
+/// The terminal belongs to the job in front.
+#[test]
+fn in_the_background_no_line_is_drawn() {
+    if !std::path::Path::new("/bin/bash").exists() {
+        return;
+    }
+    let late = Rule::new(Fault::Delay { ms: 6000 }).on(Kind::Mod).first(1);
+    let proxy = proxy([late]);
+    let sandbox = sandbox(&proxy)
+        .env("GOFIX_RELAY", "on")
+        .env("GOFIX_STALL_MS", "600000");
+    sandbox.switch_telemetry_off();
+    let line = "set -m; stty tostop; go mod download & wait $!; echo gave=$?";
+    let shell = sandbox.run("/bin/bash").args(["-c", line]).env("TERM", "xterm");
+    let (_, text) = Pty::spawn(shell).wait();
+    assert!(text.contains("gave=0"), "{text}");
+    assert!(!text.contains("gofix"), "{text}");
 }
 
 /// The relay walks all routes within one run of go: the screen names them all, and why the others are not used.
