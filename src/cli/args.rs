@@ -157,6 +157,8 @@ pub enum Command {
     Explain(Explain),
     /// The routes: which proxies may be asked, in which order
     Routes(Routes),
+    /// Wait until every proxy serves a version that was just released
+    Wait(Wait),
     /// The module cache: verify it, mend it
     Cache(Cache),
     /// Put gofix in front of go, or take it away
@@ -310,6 +312,30 @@ pub enum RoutesAction {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// `gofix wait`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Asks every proxy of your GOPROXY for the version, then the checksum database. A 404 is waited out for as long as the
+server says that it remembers it (Cache-Control, Age); a 401, a 403 or a bad certificate ends the wait.
+
+Exit status: 0 all serve it, 1 refused, 124 the time is over.
+
+Examples:
+  gofix wait example.com/lib@v1.4.0               in a release pipeline, behind `git push --tags`
+  gofix wait --for 30m example.com/lib@v1.4.0     for longer than a quarter of an hour
+  gofix wait --json example.com/lib@v1.4.0 | jq .servers")]
+pub struct Wait {
+    /// The versions to wait for
+    #[arg(value_name = "MODULE@VERSION", required = true, value_hint = ValueHint::Other)]
+    pub modules: Vec<String>,
+    /// How long: 15m, 90s
+    #[arg(long = "for", value_name = "TIME", default_value = "15m", value_hint = ValueHint::Other)]
+    pub limit: String,
+    /// One JSON object, at the end
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `gofix cache`.

@@ -16,6 +16,7 @@ mod rehearse;
 mod report;
 mod routes;
 mod shim;
+mod wait;
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -36,6 +37,8 @@ pub const OK: i32 = 0;
 pub const FAILED: i32 = 1;
 /// The command line makes no sense; Go's own status for that.
 pub const USAGE: i32 = 2;
+/// The time was over.
+pub const TIMED_OUT: i32 = 124;
 
 /// Runs the command in `args` (without the program's name) and returns the exit status.
 pub fn run(args: &[OsString], start: &StartState) -> i32 {
@@ -57,6 +60,7 @@ pub fn run(args: &[OsString], start: &StartState) -> i32 {
         Command::Completions(asked) => manual::completions(&asked),
         Command::Man(asked) => manual::man(&asked),
         Command::Explain(asked) => explain::run(asked.file.as_deref(), asked.json),
+        Command::Wait(asked) => wait::run(&asked, &cli.settings),
         #[cfg(feature = "rehearse")]
         Command::Rehearse(asked) => rehearse::run(&asked, &cli.settings),
         #[cfg(not(feature = "rehearse"))]

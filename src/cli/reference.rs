@@ -33,7 +33,7 @@ pub const EXIT_STATUSES: &[(&str, &str)] = &[
     ),
     (
         "124",
-        "The last run of go was ended by gofix's own clock: it stalled, or the budget was used up.",
+        "The last run of go was ended by gofix's own clock: it stalled, or the budget was used up. Also `gofix wait` whose time is over.",
     ),
     ("126", "The real go was found and may not be executed."),
     ("127", "There is no real go; the way through PATH is shown."),

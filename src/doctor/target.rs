@@ -255,22 +255,8 @@ fn same_path(a: &Url, b: &Url) -> bool {
 
 /// `off`, `name`, `name+hash+key`, each with a URL behind it if it has its own place.
 fn parse_gosumdb(value: &str, layer: &str) -> Option<Sumdb> {
-    let mut fields = value.split_whitespace();
-    let key = fields.next()?;
-    if key == "off" {
-        return None;
-    }
+    let crate::go::sumdb::Sumdb { name, url } = crate::go::sumdb::Sumdb::parse(value)?;
     let from = format!("GOSUMDB ({layer})");
-    let url = fields.next().map(str::to_owned);
-    if key == "sum.golang.google.cn" {
-        let url = url.or_else(|| Some("https://sum.golang.google.cn".to_owned()));
-        return Some(Sumdb {
-            name: "sum.golang.org".to_owned(),
-            url,
-            from,
-        });
-    }
-    let name = key.split('+').next().unwrap_or(key).to_owned();
     Some(Sumdb { name, url, from })
 }
 

@@ -3,6 +3,8 @@
 pub mod env;
 pub(crate) mod escape;
 pub(crate) mod files;
+pub(crate) mod patterns;
 pub(crate) mod protocol;
 pub mod proxy_list;
+pub(crate) mod sumdb;
 pub(crate) mod workspace;

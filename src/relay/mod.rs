@@ -19,6 +19,7 @@ mod budget;
 mod client;
 mod faults;
 mod fetch;
+mod lookup;
 mod peer;
 mod plan;
 mod progress;
@@ -61,6 +62,7 @@ use self::server::Door;
 use self::spool::Folders;
 use self::upstream::Upstream;
 
+pub(crate) use self::lookup::{Lookup, Reply, Silence};
 pub use self::rewrite::{Quoting, Rewriter};
 pub use self::setup::{Environment, Setup};
 pub use crate::net::proxy_env::ProxyVars;
@@ -268,17 +270,6 @@ fn fetcher(
     transfers: Arc<Transfers>,
 ) -> Fetcher {
     let patience = setup.patience();
-    let environment = setup.environment;
-    let netrc = match GoAuth::parse(&environment.goauth) {
-        GoAuth::Netrc => environment.netrc,
-        GoAuth::Off | GoAuth::Other => None,
-    };
-    let client = Client::new(
-        Tls::new(environment.roots),
-        ProxyRules::new(&environment.proxies),
-        Credentials::new(netrc),
-        environment.http2,
-    );
     let rules = Rules {
         patience,
         tries: setup.tries,
@@ -286,13 +277,27 @@ fn fetcher(
     let [deadline, patient_until] =
         [setup.deadline, setup.patient_until].map(|end| end.map(tokio::time::Instant::from_std));
     let asker = Asker {
-        client,
+        client: client(setup.environment),
         spool,
         budget: Budget::new(deadline, patient_until, setup.stall),
         listener: setup.listener,
         transfers,
     };
     Fetcher::new(asker, elements, rules, ledger)
+}
+
+/// A client that asks as go would with these variables.
+fn client(environment: Environment) -> Client {
+    let netrc = match GoAuth::parse(&environment.goauth) {
+        GoAuth::Netrc => environment.netrc,
+        GoAuth::Off | GoAuth::Other => None,
+    };
+    Client::new(
+        Tls::new(environment.roots),
+        ProxyRules::new(&environment.proxies),
+        Credentials::new(netrc),
+        environment.http2,
+    )
 }
 
 #[cfg(test)]

@@ -105,7 +105,12 @@ impl Active {
         let transfer = self.shown_numbers();
         match transfer.is_silent() {
             true => (false, self.silent_ms.load(Ordering::Relaxed)),
-            false => (true, transfer.total.map_or(0, |total| total.saturating_sub(transfer.held))),
+            false => (
+                true,
+                transfer
+                    .total
+                    .map_or(0, |total| total.saturating_sub(transfer.held)),
+            ),
         }
     }
 
@@ -136,7 +141,9 @@ fn for_people(wanted: &Wanted) -> String {
         Kind::List => format!("the versions of {module}"),
         Kind::Latest => format!("the latest version of {module}"),
         Kind::Mod => format!("go.mod of {module}@{version}"),
-        Kind::Zip if module == TOOLCHAIN => toolchain(version).unwrap_or_else(|| format!("{module}@{version}")),
+        Kind::Zip if module == TOOLCHAIN => {
+            toolchain(version).unwrap_or_else(|| format!("{module}@{version}"))
+        }
         Kind::Info | Kind::Zip => format!("{module}@{version}"),
         _ if wanted.is_sumdb() => "the checksum database".to_owned(),
         _ => wanted.path.clone(),
@@ -170,7 +177,10 @@ mod tests {
                 "golang.org/toolchain/@v/v0.0.1-go1.27.0.linux-amd64.zip",
                 "go1.27.0 (linux/amd64)",
             ),
-            ("sumdb/sum.golang.org/lookup/a.b/c@v1.0.0", "the checksum database"),
+            (
+                "sumdb/sum.golang.org/lookup/a.b/c@v1.0.0",
+                "the checksum database",
+            ),
         ] {
             assert_eq!(words(path), want);
         }

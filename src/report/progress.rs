@@ -75,7 +75,9 @@ impl Speed {
     /// Bytes a second.
     fn per_second(&self) -> Option<u64> {
         let ((first, before), (last, after)) = (self.samples.front()?, self.samples.back()?);
-        let took = u64::try_from((*last - *first).as_millis()).ok().filter(|took| *took > 0)?;
+        let took = u64::try_from((*last - *first).as_millis())
+            .ok()
+            .filter(|took| *took > 0)?;
         Some((after - before).saturating_mul(1000) / took).filter(|speed| *speed > 0)
     }
 }
@@ -89,7 +91,9 @@ pub(super) fn line(progress: &Progress, speed: &Speed) -> Option<String> {
         files => format!(" and {}", count(files as u64 - 1, "other file")),
     };
     if leading.is_silent() {
-        let amount = leading.amount().map_or_else(String::new, |amount| format!(", {amount}"));
+        let amount = leading
+            .amount()
+            .map_or_else(String::new, |amount| format!(", {amount}"));
         return Some(format!(
             "{} has said nothing for {}: {what}{amount}{others}",
             safe(&leading.host),
@@ -146,7 +150,10 @@ mod tests {
     fn what_is_said() {
         let mut speed = Speed::default();
         let total = Some(70 << 20);
-        assert_eq!(shown(1, transfer(0, None, 0), &speed), "fetching go1.27.0 (linux/amd64)");
+        assert_eq!(
+            shown(1, transfer(0, None, 0), &speed),
+            "fetching go1.27.0 (linux/amd64)"
+        );
         for second in 0..20_u64 {
             speed.sample(Duration::from_secs(second), second * second << 20);
         }

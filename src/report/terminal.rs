@@ -103,10 +103,7 @@ impl Terminal {
             Event::RouteSwitched { to, .. } => self.switched(to, story),
             Event::Stalled { quiet, .. } => {
                 if !self.is_live() && self.log != Log::Quiet {
-                    self.line(&format!(
-                        "no progress for {}; restarting go",
-                        duration(*quiet)
-                    ));
+                    self.line(&format!("no progress for {}; restarting go", duration(*quiet)));
                 }
             }
             Event::LockWait { path, pid } => {
@@ -237,7 +234,11 @@ impl Terminal {
             (Some(waiting), _) => {
                 // Rounded up: the last second counts down from 1, not from 0.
                 let seconds = waiting.until.saturating_sub(now).as_millis().div_ceil(1000);
-                format!("gofix: {} in {seconds}s ({} left)", waiting.text, tries(waiting.left))
+                format!(
+                    "gofix: {} in {seconds}s ({} left)",
+                    waiting.text,
+                    tries(waiting.left)
+                )
             }
             (None, Some(text)) => format!("gofix: {text}"),
             (None, None) => return self.clear(),

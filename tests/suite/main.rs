@@ -22,3 +22,4 @@ mod supervise;
 mod support;
 mod terminal;
 mod views;
+mod wait_for_release;

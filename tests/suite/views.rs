@@ -402,7 +402,11 @@ fn what_is_fetched_is_shown_from_two_seconds_on_and_never_in_a_pipe() {
             line,
             "gofix: proxy.golang.org has said nothing for 4s: go1.27.0 (linux/amd64), 1.0..."
         );
-        assert_eq!(shown(&mut stage, 1000, &Progress::default()), "", "nothing to fetch");
+        assert_eq!(
+            shown(&mut stage, 1000, &Progress::default()),
+            "",
+            "nothing to fetch"
+        );
         assert_ne!(shown(&mut stage, 1000, &fetching(2 << 20, 0)), "");
         stage.reporter.go_speaks();
         assert_eq!(render(stage.screen.text().as_bytes()), [""]);
@@ -820,7 +824,7 @@ fn read_until_hangup(master: &OwnedFd) -> Vec<u8> {
 }
 
 /// What a terminal shows after `bytes`: enough of one for `\r`, `\n` and `ESC [K`.
-fn render(bytes: &[u8]) -> Vec<String> {
+pub(crate) fn render(bytes: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
     let mut lines = vec![Vec::new()];
     let mut column = 0;

@@ -127,10 +127,14 @@ fn a_long_download_is_seen_on_a_terminal_and_nowhere_else() {
         .unwrap();
     let sandbox = || {
         let sandbox = Sandbox::new()
+            .shared_build_cache()
             .env("GOPROXY", slow.url())
             .env("GOSUMDB", "off")
             .requiring(&[A]);
-        sandbox.write("main.go", "package main\n\nimport _ \"example.com/a\"\n\nfunc main() {}\n");
+        sandbox.write(
+            "main.go",
+            "package main\n\nimport _ \"example.com/a\"\n\nfunc main() {}\n",
+        );
         sandbox
     };
     let seen = sandbox();
@@ -180,7 +184,10 @@ fn a_toolchain_on_its_way_is_seen_and_ctrl_c_takes_the_line_away() {
     assert!(text.contains("s: go1.99.0 ("), "{text}");
     let lines = screen(&text);
     assert!(lines[0].starts_with("go: downloading go1."), "{lines:#?}");
-    assert!(!lines.iter().any(|line| line.contains("nothing for")), "{lines:#?}");
+    assert!(
+        !lines.iter().any(|line| line.contains("nothing for")),
+        "{lines:#?}"
+    );
 }
 
 /// The terminal belongs to the job in front.
