@@ -27,8 +27,9 @@ use crate::go::proxy_list::{Element, ProxyList, Sep};
 use crate::go::sumdb::Sumdb;
 use crate::net::url::Url;
 use crate::relay::{Environment, Lookup, Reply, Setup, Silence};
+use crate::report::out::LiveLine;
 use crate::report::{Ci, out, safe};
-use crate::text::{duration, fit};
+use crate::text::duration;
 
 /// The wait where the server does not say when to ask again: this long, then half as long again each time.
 const FIRST_WAIT: Duration = Duration::from_secs(5);
@@ -39,8 +40,6 @@ const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 const LAST_ANSWER: Duration = Duration::from_secs(10);
 /// How often a log is told of one server.
 const SAID_EVERY: Duration = Duration::from_secs(30);
-/// Back to the first column, and the rest of the line away.
-const ERASE: &str = "\r\x1b[K";
 
 /// Runs `gofix wait`.
 pub(super) fn run(asked: &args::Wait, settings: &Settings) -> i32 {
@@ -174,7 +173,7 @@ struct Shared {
     /// The proxies of the list in force, up to `direct` or `off`.
     proxies: Vec<(Url, Sep)>,
     sumdb: Option<Sumdb>,
-    live: bool,
+    line: LiveLine,
     json: bool,
 }
 
@@ -201,7 +200,7 @@ fn wait(
         deadline: began + limit,
         proxies: proxies(list),
         sumdb: Sumdb::parse(&env.text("GOSUMDB")),
-        live: !json && !in_ci && out::stderr_is_live() && out::stderr_is_in_front(),
+        line: LiveLine::on_stderr(!json && !in_ci),
         json,
     });
     runtime.block_on(shared.watch(modules, env));
@@ -249,7 +248,7 @@ impl Shared {
                 () = sleep_until(self.deadline + LAST_ANSWER) => break,
             }
         }
-        self.erase();
+        self.line.clear();
     }
 
     /// True once everybody serves the module.
@@ -423,7 +422,7 @@ impl Shared {
         row.asked += 1;
         row.took = self.began.elapsed();
         if state == State::Served && !self.json {
-            self.erase();
+            self.line.clear();
             let _ = writeln!(out::stdout(), "{} (after {})", row.words(), duration(row.took));
         }
     }
@@ -433,7 +432,7 @@ impl Shared {
         let mut rows = self.rows();
         let Some(row) = rows.get_mut(row) else { return };
         row.next = Some(next);
-        if !self.live && row.said.is_none_or(|said| now >= said + SAID_EVERY) {
+        if !self.line.is_live() && row.said.is_none_or(|said| now >= said + SAID_EVERY) {
             row.said = Some(now);
             self.say(&format!(
                 "{}; asking again in {}",
@@ -452,7 +451,7 @@ impl Shared {
 
     /// The live line: who is asked next, and when. Figures come first, since a narrow terminal cuts the end.
     fn draw(&self) {
-        if !self.live {
+        if !self.line.is_live() {
             return;
         }
         let now = Instant::now();
@@ -470,15 +469,7 @@ impl Shared {
             ),
             None => format!("asking ({left} left)"),
         };
-        let columns = out::stderr_size().map_or(80, |(columns, _)| columns);
-        let line = fit(&format!("gofix: {text}"), columns.saturating_sub(1));
-        out::write_all(&std::io::stderr(), format!("{ERASE}{line}").as_bytes());
-    }
-
-    fn erase(&self) {
-        if self.live {
-            out::write_all(&std::io::stderr(), ERASE.as_bytes());
-        }
+        self.line.show(&text);
     }
 
     /// Tells how it ended; the exit status.

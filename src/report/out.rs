@@ -105,21 +105,32 @@ impl LiveLine {
         }
     }
 
-    /// Shows `text`, cut to the width of the terminal, in place of what stood there.
+    /// True where the line can be seen.
+    pub fn is_live(&self) -> bool {
+        self.live
+    }
+
+    /// Shows `text`, cut to the width of the terminal, in place of what stood there. A job in the background leaves
+    /// the terminal to the one in front.
     pub fn show(&self, text: &str) {
-        if self.live {
+        if self.live && stderr_is_in_front() {
             let columns = stderr_size().map_or(80, |(columns, _)| columns);
             let line = fit(&format!("gofix: {}", safe(text)), columns.saturating_sub(1));
             write_all(&io::stderr(), format!("{ERASE}{line}").as_bytes());
+        }
+    }
+
+    /// Takes the line away, for something else to be written.
+    pub fn clear(&self) {
+        if self.live && stderr_is_in_front() {
+            write_all(&io::stderr(), ERASE.as_bytes());
         }
     }
 }
 
 impl Drop for LiveLine {
     fn drop(&mut self) {
-        if self.live {
-            write_all(&io::stderr(), ERASE.as_bytes());
-        }
+        self.clear();
     }
 }
 

@@ -155,7 +155,7 @@ mod tests {
             "fetching go1.27.0 (linux/amd64)"
         );
         for second in 0..20_u64 {
-            speed.sample(Duration::from_secs(second), second * second << 20);
+            speed.sample(Duration::from_secs(second), (second * second) << 20);
         }
         // 14, 15 … 19 seconds: (361 - 196) / 5.
         assert_eq!(
