@@ -28,7 +28,7 @@ const TICK: Duration = Duration::from_millis(100);
 pub(super) fn run(asked: &args::Cache, settings: &Settings) -> i32 {
     let (config, warnings) = match load_config(settings) {
         Ok(loaded) => loaded,
-        Err(status) => return status,
+        Err(failure) => return failure.say(),
     };
     say_warnings(&warnings);
     let here = Here::find(&config);

@@ -24,7 +24,7 @@ pub(super) fn run(asked: &args::Config, settings: &Settings) -> i32 {
 fn show(settings: &Settings, json: bool) -> i32 {
     let (config, warnings) = match load_config(settings) {
         Ok(loaded) => loaded,
-        Err(status) => return status,
+        Err(failure) => return failure.say(),
     };
     let mut stdout = out::stdout();
     if json {
@@ -109,7 +109,7 @@ fn warnings_json(warnings: &[Warning]) -> Value {
 fn check(settings: &Settings, json: bool) -> i32 {
     let (_, warnings) = match load_config(settings) {
         Ok(loaded) => loaded,
-        Err(status) => return status,
+        Err(failure) => return failure.say(),
     };
     let status = if warnings.is_empty() { OK } else { FAILED };
     let mut stdout = out::stdout();

@@ -31,7 +31,7 @@ pub(super) fn test_routes(settings: &Settings, json: bool) -> i32 {
 fn doctor(settings: &Settings, json: bool, module: Option<(String, String)>, only_servers: bool) -> i32 {
     let (config, warnings) = match load_config(settings) {
         Ok(loaded) => loaded,
-        Err(status) => return status,
+        Err(failure) => return failure.say(),
     };
     say_warnings(&warnings);
     let env = |name: &str| std::env::var_os(name);

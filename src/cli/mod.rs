@@ -9,6 +9,7 @@ mod cache;
 mod config;
 mod doctor;
 mod explain;
+mod failure;
 mod manual;
 pub mod reference;
 #[cfg(feature = "rehearse")]
@@ -28,6 +29,7 @@ use clap::error::ErrorKind;
 use gofix_shim::StartState;
 
 use self::args::{Cli, Command, Settings, Split};
+use self::failure::Failure;
 use crate::config::{Config, Warning};
 use crate::report::{out, safe};
 
@@ -95,7 +97,7 @@ fn go(split: &Split<'_>, settings: &Settings, start: &StartState) -> i32 {
     let flags = settings.flags();
     // A mistake in a flag is the user's own, made just now: here it stops the command, as a mistake in one of go's would.
     if let Err(complaint) = Config::default().apply(&flags) {
-        out::message(&complaint);
+        out::message(&complaint.to_string());
         return USAGE;
     }
     crate::supervise::go(&args, &flags, start)
@@ -116,16 +118,11 @@ fn real_go() -> Option<PathBuf> {
 /// The configuration with the settings of the command line on top.
 ///
 /// # Errors
-/// The exit status, where a setting on the command line makes no sense; that has been said.
-fn load_config(settings: &Settings) -> Result<(Config, Vec<Warning>), i32> {
+/// A setting on the command line that makes no sense.
+fn load_config(settings: &Settings) -> Result<(Config, Vec<Warning>), Failure> {
     let (mut config, warnings) = Config::load(&variable);
-    match config.apply(&settings.flags()) {
-        Ok(()) => Ok((config, warnings)),
-        Err(complaint) => {
-            out::message(&complaint);
-            Err(USAGE)
-        }
-    }
+    config.apply(&settings.flags())?;
+    Ok((config, warnings))
 }
 
 /// Says what is wrong in the configuration, a line each.

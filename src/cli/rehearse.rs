@@ -7,7 +7,8 @@ use std::process::Command;
 use serde_json::json;
 
 use super::args;
-use super::{FAILED, OK, USAGE};
+use super::failure::Failure;
+use super::{FAILED, OK};
 use crate::rehearse::scenario::{self, Plain, Scenario};
 use crate::rehearse::{Played, Players, Report, play};
 use crate::report::out::{self, Out};
@@ -18,10 +19,7 @@ use crate::text::safe;
 pub(super) fn run(asked: &args::Rehearse, settings: &args::Settings) -> i32 {
     let mut chosen = match choose(&asked.scenarios) {
         Ok(chosen) => chosen,
-        Err(complaint) => {
-            out::message(&complaint);
-            return USAGE;
-        }
+        Err(failure) => return failure.say(),
     };
     if settings.relay.is_some() {
         chosen
@@ -46,16 +44,17 @@ pub(super) fn run(asked: &args::Rehearse, settings: &args::Settings) -> i32 {
 }
 
 /// The scenarios of these names, in their own order; all if there is no name.
-fn choose(names: &[String]) -> Result<Vec<Scenario>, String> {
-    let mut all = scenario::all().map_err(|error| format!("the scenarios do not parse: {error}"))?;
+fn choose(names: &[String]) -> Result<Vec<Scenario>, Failure> {
+    let mut all =
+        scenario::all().map_err(|error| Failure::new(format!("the scenarios do not parse: {error}")))?;
     if let Some(unknown) = names
         .iter()
         .find(|name| all.iter().all(|known| known.name != **name))
     {
-        return Err(format!(
-            "there is no scenario `{}`; gofix rehearse --list names them all",
-            safe(unknown)
-        ));
+        return Err(
+            Failure::usage(format!("there is no scenario `{}`", safe(unknown)))
+                .hint("gofix rehearse --list names them all"),
+        );
     }
     all.retain(|scenario| names.is_empty() || names.contains(&scenario.name));
     Ok(all)

@@ -10,15 +10,15 @@ use toml_edit::{Array, DocumentMut, Item, RawString, Value};
 
 use super::args::{self, RoutesAction, Settings};
 use super::config::origin_json;
-use crate::sys::files;
-
-use super::{FAILED, OK, load_config, say_warnings, variable};
-use crate::config::{Config, Files, Origin, RouteSpec, expand_route};
+use super::failure::Failure;
+use super::{OK, load_config, say_warnings, variable};
+use crate::config::{BadValue, Config, Files, Origin, RouteSpec, expand_route};
 use crate::go::env::{GoEnv, Layer};
 use crate::go::proxy_list::{Element, ProxyList};
 use crate::policy::presets::{self, MIRRORS, PRESETS, PUBLIC_PROXIES};
 use crate::policy::widen::{Narrow, may_widen};
 use crate::report::{out, safe};
+use crate::sys::files;
 use crate::text::redact_url;
 
 /// Runs the command.
@@ -41,10 +41,7 @@ pub(super) fn run(asked: &args::Routes, settings: &Settings) -> i32 {
             let _ = writeln!(stdout);
             list(settings, false)
         }
-        Err(complaint) => {
-            out::message(&complaint);
-            FAILED
-        }
+        Err(failure) => failure.say(),
     }
 }
 
@@ -163,7 +160,7 @@ fn who(name: &str) -> &'static str {
 fn list(settings: &Settings, json: bool) -> i32 {
     let (config, warnings) = match load_config(settings) {
         Ok(loaded) => loaded,
-        Err(status) => return status,
+        Err(failure) => return failure.say(),
     };
     let overview = Overview::of(&config);
     let mut stdout = out::stdout();
@@ -358,30 +355,26 @@ impl RoutesFile {
     ///
     /// # Errors
     /// One line: no place for a file, a link, another owner, no TOML.
-    pub(super) fn open() -> Result<Self, String> {
+    pub(super) fn open() -> Result<Self, Failure> {
         let mut warnings = Vec::new();
         let files = Files::locate(&variable, &mut warnings);
         let Some(user) = files.user else {
-            return Err(
-                "there is no place for your file: see GOFIX_CONFIG, XDG_CONFIG_HOME and HOME".to_owned(),
-            );
+            return Err(Failure::new("there is no place for your configuration file")
+                .hint("set HOME, XDG_CONFIG_HOME or GOFIX_CONFIG"));
         };
         Self::at(user.path)
     }
 
     /// The same for a path that is known.
-    pub(super) fn at(path: PathBuf) -> Result<Self, String> {
+    pub(super) fn at(path: PathBuf) -> Result<Self, Failure> {
         if path.is_dir() {
-            return Err(format!(
-                "{} is a folder; move it out of the way first",
-                files::shown(&path)
-            ));
+            return Err(Failure::new(format!("{} is a folder", files::shown(&path)))
+                .hint("move it out of the way first"));
         }
-        let was = files::read(&path)
-            .map_err(|refusal| refusal.to_string())?
-            .unwrap_or_default();
-        let text = std::str::from_utf8(&was)
-            .map_err(|_| format!("{} is not UTF-8; mend it first", files::shown(&path)))?;
+        let was = files::read(&path)?.unwrap_or_default();
+        let text = std::str::from_utf8(&was).map_err(|_| {
+            Failure::new(format!("{} is not valid UTF-8", files::shown(&path))).hint("fix it first")
+        })?;
         let document = text.parse::<DocumentMut>().map_err(|error| {
             let line = error.span().map_or(1, |span| {
                 1 + was[..span.start.min(was.len())]
@@ -389,11 +382,12 @@ impl RoutesFile {
                     .filter(|b| **b == b'\n')
                     .count()
             });
-            format!(
-                "{}:{line}: no TOML: {}; mend it first",
+            Failure::new(format!(
+                "{}:{line}: invalid TOML: {}",
                 files::shown(&path),
                 safe(error.message())
-            )
+            ))
+            .hint("fix it first")
         })?;
         Ok(Self { path, document, was })
     }
@@ -542,19 +536,19 @@ impl RoutesFile {
     }
 
     /// Writes the file; one that has nothing left in it is removed.
-    pub(super) fn save(self) -> Result<Saved, String> {
+    pub(super) fn save(self) -> Result<Saved, Failure> {
         let text = self.document.to_string();
         let made = if text.as_bytes() == self.was {
             None
         } else if text.trim().is_empty() {
-            files::remove(&self.path).map_err(|refusal| refusal.to_string())?;
+            files::remove(&self.path)?;
             if let Some(folder) = self.path.parent().filter(|folder| folder.ends_with("gofix")) {
                 files::remove_empty(folder, folder);
             }
             None
         } else {
             // 0600: a list may hold a password.
-            files::write(&self.path, text.as_bytes(), 0o600).map_err(|refusal| refusal.to_string())?
+            files::write(&self.path, text.as_bytes(), 0o600)?
         };
         Ok(Saved {
             path: self.path,
@@ -594,7 +588,7 @@ pub(super) struct Saved {
 }
 
 /// Checks what was typed as a route; the preset's bare name is one too where `names` says so.
-fn checked(typed: &str, names: bool) -> Result<String, String> {
+fn checked(typed: &str, names: bool) -> Result<String, Failure> {
     let entry = typed.trim();
     let entry = if names && presets::find(entry).is_some() {
         format!("preset:{entry}")
@@ -604,14 +598,9 @@ fn checked(typed: &str, names: bool) -> Result<String, String> {
     match expand_route(&entry, &Origin::Default) {
         Ok(_) => Ok(entry),
         Err(_) if names && !entry.is_empty() && !entry.contains(['.', '/', ':', ',']) && entry != "off" => {
-            let known: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
-            Err(format!(
-                "no preset `{}`; there are: {}",
-                safe(&entry),
-                known.join(", ")
-            ))
+            Err(BadValue::Preset(safe(&entry)).into())
         }
-        Err(complaint) => Err(format!("`{}`: {complaint}", safe(&redact_entry(&entry)))),
+        Err(why) => Err(Failure::new(format!("`{}`: {why}", safe(&redact_entry(&entry))))),
     }
 }
 
@@ -619,7 +608,7 @@ fn redact_entry(entry: &str) -> String {
     entry.split_inclusive([',', '|']).map(redact_url).collect()
 }
 
-fn add(lists: &[String], first: bool) -> Result<String, String> {
+fn add(lists: &[String], first: bool) -> Result<String, Failure> {
     let mut file = RoutesFile::open()?;
     let mut said = Vec::new();
     for (index, typed) in lists.iter().enumerate() {
@@ -635,9 +624,9 @@ fn add(lists: &[String], first: bool) -> Result<String, String> {
     Ok(format!("{} in {}", said.join(", "), files::shown(&path)))
 }
 
-fn remove(routes: &[String], settings: &Settings) -> Result<String, String> {
+fn remove(routes: &[String], settings: &Settings) -> Result<String, Failure> {
     let mut file = RoutesFile::open()?;
-    let (config, _) = load_config(settings).map_err(|_| "nothing was changed".to_owned())?;
+    let (config, _) = load_config(settings)?;
     // Numbers first: every removal would shift those behind it.
     let entries: Vec<String> = routes
         .iter()
@@ -645,11 +634,11 @@ fn remove(routes: &[String], settings: &Settings) -> Result<String, String> {
         .collect::<Result<_, _>>()?;
     for entry in &entries {
         if !file.remove(entry) {
-            return Err(format!(
+            return Err(Failure::new(format!(
                 "{} has no route {}",
                 files::shown(&file.path),
                 safe(&redact_entry(entry))
-            ));
+            )));
         }
     }
     if file.entries().is_empty() {
@@ -665,7 +654,7 @@ fn remove(routes: &[String], settings: &Settings) -> Result<String, String> {
 }
 
 /// What stands in the file for what was typed: a number of `gofix routes`, a preset's name, or the list itself.
-fn entry_of(typed: &str, config: &Config) -> Result<String, String> {
+fn entry_of(typed: &str, config: &Config) -> Result<String, Failure> {
     let Ok(number) = typed.parse::<usize>() else {
         return Ok(if presets::find(typed).is_some() {
             format!("preset:{typed}")
@@ -674,26 +663,28 @@ fn entry_of(typed: &str, config: &Config) -> Result<String, String> {
         });
     };
     if number == 1 {
-        return Err("route 1 is your own GOPROXY; change it with: go env -w GOPROXY=LIST".to_owned());
+        return Err(
+            Failure::new("route 1 is your own GOPROXY").hint("change it with: go env -w GOPROXY=LIST")
+        );
     }
     let overview = Overview::of(config);
     let route = number.checked_sub(2).and_then(|index| overview.routes.get(index));
-    let route = route.ok_or_else(|| format!("there is no route {number}; see: gofix routes"))?;
+    let route =
+        route.ok_or_else(|| Failure::new(format!("there is no route {number}")).hint("see: gofix routes"))?;
     if !matches!(route.origin, Origin::UserFile(..)) {
-        return Err(format!(
-            "route {number} comes from {}; your file does not hold it",
+        return Err(Failure::new(format!(
+            "route {number} comes from {}, not from your file",
             route.origin
-        ));
+        )));
     }
     match route.preset {
-        Some(preset) => Err(format!(
-            "route {number} is one of preset:{preset}; type: gofix routes remove preset:{preset}"
-        )),
+        Some(preset) => Err(Failure::new(format!("route {number} is part of preset:{preset}"))
+            .hint(format!("remove it with: gofix routes remove preset:{preset}"))),
         None => Ok(route.list.to_string()),
     }
 }
 
-fn take(routes: &[String]) -> Result<String, String> {
+fn take(routes: &[String]) -> Result<String, Failure> {
     let entries: Vec<String> = routes
         .iter()
         .map(|typed| checked(typed, true))
@@ -709,7 +700,7 @@ fn take(routes: &[String]) -> Result<String, String> {
     ))
 }
 
-fn reset() -> Result<String, String> {
+fn reset() -> Result<String, Failure> {
     let mut file = RoutesFile::open()?;
     if !file.clear() {
         return Ok(format!("{} has no routes", files::shown(&file.path)));

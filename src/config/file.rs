@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::Document;
 
+use super::error::UnreadFile;
 use super::settings::{Given, SETTINGS, unknown_key};
 use super::{Config, Origin, Warning, shown_path};
 use crate::env_vars;
@@ -99,11 +100,11 @@ pub(super) fn read_file(config: &mut Config, path: &Path, layer: Layer, warnings
     let text = match read_text(path, layer) {
         Ok(Some(text)) => text,
         Ok(None) => return,
-        Err(message) => {
+        Err(error) => {
             warnings.push(Warning {
                 place: shown_path(path),
                 key: None,
-                message: format!("{message}; nothing in it holds"),
+                message: format!("{error}; the whole file is ignored"),
             });
             return;
         }
@@ -112,7 +113,7 @@ pub(super) fn read_file(config: &mut Config, path: &Path, layer: Layer, warnings
 }
 
 /// The text of a configuration file; `None` where there is no file.
-fn read_text(path: &Path, layer: Layer) -> Result<Option<String>, String> {
+fn read_text(path: &Path, layer: Layer) -> Result<Option<String>, UnreadFile> {
     let named = matches!(layer, Layer::User { named: true });
     // O_NONBLOCK: a fifo without a writer must not hold up a go command.
     let file = match File::options()
@@ -122,40 +123,36 @@ fn read_text(path: &Path, layer: Layer) -> Result<Option<String>, String> {
     {
         Ok(file) => file,
         Err(error) if !named && (is_absent(&error) || !is_known(path)) => return Ok(None),
-        Err(error) => return Err(format!("cannot be read: {}", os_words(&error))),
+        Err(error) => return Err(error.into()),
     };
-    let about = file
-        .metadata()
-        .map_err(|error| format!("cannot be read: {}", os_words(&error)))?;
+    let about = file.metadata()?;
     if about.is_dir() {
-        return Err("is a folder, not a file".to_owned());
+        return Err(UnreadFile::Folder);
     }
     if !about.is_file() {
         // /dev/null is the usual way to say "no file".
         return if path == Path::new("/dev/null") {
             Ok(None)
         } else {
-            Err("is not a regular file".to_owned())
+            Err(UnreadFile::Special)
         };
     }
     if about.len() > MAX_FILE {
-        return Err(format!("has {} bytes; at most {MAX_FILE} are read", about.len()));
+        return Err(UnreadFile::Large(MAX_FILE));
     }
     if !named {
         refuse_strangers(&about)?;
     }
     let mut bytes = Vec::new();
     // The length may have grown since it was asked for.
-    file.take(MAX_FILE + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| format!("cannot be read: {}", os_words(&error)))?;
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE {
-        return Err(format!("has more than {MAX_FILE} bytes"));
+        return Err(UnreadFile::Large(MAX_FILE));
     }
     String::from_utf8(bytes).map(Some).map_err(|error| {
         let line =
             1 + memchr::memchr_iter(b'\n', &error.as_bytes()[..error.utf8_error().valid_up_to()]).count();
-        format!("line {line} is not UTF-8")
+        UnreadFile::Encoding(line)
     })
 }
 
@@ -172,16 +169,16 @@ fn is_known(path: &Path) -> bool {
 }
 
 /// Whoever may write the file chooses which servers learn module names, so it has to be the user's or root's.
-fn refuse_strangers(about: &std::fs::Metadata) -> Result<(), String> {
+fn refuse_strangers(about: &std::fs::Metadata) -> Result<(), UnreadFile> {
     let me = nix::unistd::geteuid().as_raw();
     if about.uid() != me && about.uid() != 0 {
-        return Err(format!(
-            "belongs to user {}, not to user {me} or root",
-            about.uid()
-        ));
+        return Err(UnreadFile::Stranger {
+            owner: about.uid(),
+            me,
+        });
     }
     if about.mode() & 0o002 != 0 {
-        return Err("may be written by everybody".to_owned());
+        return Err(UnreadFile::WorldWritable);
     }
     Ok(())
 }
@@ -194,7 +191,10 @@ fn apply_text(config: &mut Config, path: &Path, layer: Layer, text: &str, warnin
             warnings.push(Warning {
                 place: format!("{}:{line}", shown_path(path)),
                 key: None,
-                message: format!("no TOML: {}; nothing in this file holds", safe(error.message())),
+                message: format!(
+                    "{}; the whole file is ignored",
+                    UnreadFile::Syntax(safe(error.message()))
+                ),
             });
             return;
         }
@@ -222,7 +222,7 @@ fn apply_text(config: &mut Config, path: &Path, layer: Layer, text: &str, warnin
             &mut complaints,
         );
         for complaint in complaints {
-            let message = setting.with_what_holds(config, complaint);
+            let message = setting.with_what_holds(config, &complaint);
             warnings.push(warn(message));
         }
     }
@@ -231,10 +231,4 @@ fn apply_text(config: &mut Config, path: &Path, layer: Layer, text: &str, warnin
 fn line_of(text: &str, offset: usize) -> usize {
     let before = text.as_bytes().get(..offset).unwrap_or(text.as_bytes());
     1 + memchr::memchr_iter(b'\n', before).count()
-}
-
-/// What the system says about an error, without the number behind it.
-fn os_words(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }

@@ -9,6 +9,7 @@
 //!
 //! Known to be imperfect: a file with a syntax error is ignored as a whole, since a half understood file is a guess.
 
+mod error;
 mod file;
 mod settings;
 
@@ -19,6 +20,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use self::error::{BadFlag, BadValue};
 pub use self::file::{Files, SYSTEM_DIR, UserFile};
 pub use self::settings::{KEYS_WITHOUT_VARIABLE, Shown, expand_route, parse_duration, write_duration};
 pub use crate::policy::widen::Widen;
@@ -184,15 +186,15 @@ impl Config {
     ///
     /// # Errors
     /// The message names the flag and says what is wrong with its value; the setting stays as it was.
-    pub fn apply(&mut self, flags: &Flags) -> Result<(), String> {
+    pub fn apply(&mut self, flags: &Flags) -> Result<(), BadFlag> {
         for Flag { key, flag, value } in &flags.0 {
             let Some(setting) = SETTINGS.iter().find(|setting| setting.key == *key) else {
                 continue;
             };
             let mut complaints = Vec::new();
             (setting.set)(self, &Given::Text(value), &Origin::Flag(flag), &mut complaints);
-            if let Some(complaint) = complaints.first() {
-                return Err(format!("{flag}: {complaint}"));
+            if let Some(why) = complaints.into_iter().next() {
+                return Err(BadFlag { flag, why });
             }
         }
         Ok(())
@@ -230,7 +232,7 @@ impl Config {
             warnings.extend(complaints.into_iter().map(|complaint| Warning {
                 place: variable.name.to_owned(),
                 key: None,
-                message: setting.with_what_holds(self, complaint),
+                message: setting.with_what_holds(self, &complaint),
             }));
         }
     }
@@ -402,7 +404,8 @@ mod tests {
             config
                 .apply(&wrong)
                 .unwrap_err()
-                .starts_with("--budget: `soon` is no duration")
+                .to_string()
+                .starts_with("--budget: `soon` is not a duration")
         );
         assert_eq!(*config.retry_count, 1);
         assert_eq!(
@@ -457,22 +460,22 @@ mod tests {
         assert_eq!(
             warnings,
             [
-                "/xdg/gofix/config.toml:1: retry_count: string where a whole number belongs; it stays 5",
-                "/xdg/gofix/config.toml:2: budget: `soon` is no duration; write it as `10m`, `1h30m`, `90s` or in plain \
-                 seconds; it stays 10m",
+                "/xdg/gofix/config.toml:1: retry_count: expected an integer, found a string; keeping 5",
+                "/xdg/gofix/config.toml:2: budget: `soon` is not a duration; write `10m`, `1h30m`, `90s`, or plain \
+                 seconds; keeping 10m",
                 "/xdg/gofix/config.toml:3: stall-ms: no such key; did you mean `stall_ms`?",
-                "/xdg/gofix/config.toml:4: widen: `yes` is none of `auto`, `always`, `never`; it stays auto",
-                "/xdg/gofix/config.toml:5: max_fails: it must be a whole number from 1 to 1000; it stays 10",
-                "/xdg/gofix/config.toml:6: routes: integer where a list in quotes belongs",
+                "/xdg/gofix/config.toml:4: widen: `yes` is not one of `auto`, `always`, `never`; keeping auto",
+                "/xdg/gofix/config.toml:5: max_fails: must be a whole number from 1 to 1000; keeping 10",
+                "/xdg/gofix/config.toml:6: routes: expected a list in quotes, found an integer; ignored",
                 "/xdg/gofix/config.toml:6: routes: invalid proxy URL scheme (must be https, http, file): \
-                 ftp://xxxxx@x; this route is left out",
-                "/xdg/gofix/config.toml:6: routes: no preset `moon`; there are: cn, global; this route is left out",
-                "/xdg/gofix/config.toml:6: routes: `off` is no route; `widen = \"never\"` switches later routes off; \
-                 this route is left out",
-                "/xdg/gofix/config.toml:7: report: it must be an absolute path; it stays unset",
-                "/xdg/gofix/config.toml:8: relay: table where a text belongs; it stays on",
-                "GOFIX_RETRY_COUNT: it must be a whole number from 0 to 100; it stays 5",
-                "GOFIX_LOG: the value is not UTF-8; it stays normal",
+                 ftp://xxxxx@x; ignored",
+                "/xdg/gofix/config.toml:6: routes: no preset `moon`; presets: cn, global; ignored",
+                "/xdg/gofix/config.toml:6: routes: `off` is not a route; `widen = \"never\"` switches later routes off; \
+                 ignored",
+                "/xdg/gofix/config.toml:7: report: must be an absolute path; leaving it unset",
+                "/xdg/gofix/config.toml:8: relay: expected a string, found a table; keeping on",
+                "GOFIX_RETRY_COUNT: must be a whole number from 0 to 100; keeping 5",
+                "GOFIX_LOG: not valid UTF-8; keeping normal",
             ]
         );
         assert_eq!(*config.retry_count, 5);
@@ -488,19 +491,19 @@ mod tests {
             warnings[0].replace("/xdg/gofix/config.toml", "FILE")
         };
         let syntax = line(&World::new().user("retry_count = 1\nbudget == 2\n"));
-        assert!(syntax.starts_with("FILE:2: no TOML: "), "{syntax}");
+        assert!(syntax.starts_with("FILE:2: invalid TOML: "), "{syntax}");
         assert_eq!(
             line(&World::new().user(b"a = 1\n\xff = 2\n")),
-            "FILE: line 2 is not UTF-8; nothing in it holds"
+            "FILE: line 2 is not valid UTF-8; the whole file is ignored"
         );
         let nested = line(&World::new().user(format!("routes = {}", "[".repeat(100_000))));
-        assert!(nested.starts_with("FILE:1: no TOML: "), "{nested}");
+        assert!(nested.starts_with("FILE:1: invalid TOML: "), "{nested}");
 
         let folder = World::new();
         fs::create_dir_all(folder.user_path()).unwrap();
         assert_eq!(
             line(&folder),
-            "FILE: is a folder, not a file; nothing in it holds"
+            "FILE: is a folder, not a file; the whole file is ignored"
         );
 
         let huge = World::new().user("");
@@ -512,19 +515,22 @@ mod tests {
             .unwrap();
         assert_eq!(
             line(&huge),
-            "FILE: has 104857600 bytes; at most 1048576 are read; nothing in it holds"
+            "FILE: is larger than 1048576 bytes; the whole file is ignored"
         );
 
         let fifo = World::new().user("");
         fs::remove_file(fifo.user_path()).unwrap();
         nix::unistd::mkfifo(&fifo.user_path(), nix::sys::stat::Mode::S_IRUSR).unwrap();
-        assert_eq!(line(&fifo), "FILE: is not a regular file; nothing in it holds");
+        assert_eq!(
+            line(&fifo),
+            "FILE: is not a regular file; the whole file is ignored"
+        );
 
         let open = World::new().user("retry_count = 1");
         fs::set_permissions(open.user_path(), fs::Permissions::from_mode(0o666)).unwrap();
         assert_eq!(
             line(&open),
-            "FILE: may be written by everybody; nothing in it holds"
+            "FILE: may be written by everybody; the whole file is ignored"
         );
 
         let stranger = World::new().user("retry_count = 1");
@@ -532,13 +538,13 @@ mod tests {
             std::os::unix::fs::chown(stranger.user_path(), Some(65534), None).unwrap();
             assert_eq!(
                 line(&stranger),
-                "FILE: belongs to user 65534, not to user 0 or root; nothing in it holds"
+                "FILE: belongs to user 65534, not to user 0 or root; the whole file is ignored"
             );
         } else {
             fs::set_permissions(stranger.user_path(), fs::Permissions::from_mode(0o000)).unwrap();
             assert_eq!(
                 line(&stranger),
-                "FILE: cannot be read: permission denied; nothing in it holds"
+                "FILE: cannot be read: permission denied; the whole file is ignored"
             );
         }
     }
@@ -565,7 +571,7 @@ mod tests {
         let (_, warnings) = world(OsStr::new("/nowhere/gofix.toml"));
         assert_eq!(
             warnings,
-            ["/nowhere/gofix.toml: cannot be read: no such file or directory; nothing in it holds"]
+            ["/nowhere/gofix.toml: cannot be read: no such file or directory; the whole file is ignored"]
         );
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use toml_edit::Item;
 
-use super::{Config, Log, Origin, Relay, Repair, RouteSpec, Value, Widen, shown_path};
+use super::{BadValue, Config, Log, Origin, Relay, Repair, RouteSpec, Value, Widen, shown_path};
 use crate::go::proxy_list::ProxyList;
 use crate::policy::presets;
 use crate::text::safe;
@@ -27,17 +27,18 @@ pub enum Shown {
 /// How one key is read from any layer and shown.
 pub(super) struct Setting {
     pub(super) key: &'static str,
-    pub(super) set: fn(&mut Config, &Given<'_>, &Origin, &mut Vec<String>),
+    pub(super) set: fn(&mut Config, &Given<'_>, &Origin, &mut Vec<BadValue>),
     pub(super) show: fn(&Config) -> (Shown, &Origin),
 }
 
 impl Setting {
-    pub(super) fn with_what_holds(&self, config: &Config, complaint: String) -> String {
+    /// What is wrong with a value, and what holds in its place.
+    pub(super) fn with_what_holds(&self, config: &Config, why: &BadValue) -> String {
         match (self.show)(config).0 {
-            Shown::Number(number) => format!("{complaint}; it stays {number}"),
-            Shown::Text(text) => format!("{complaint}; it stays {text}"),
-            Shown::Nothing => format!("{complaint}; it stays unset"),
-            Shown::Lists(_) => complaint,
+            Shown::Number(number) => format!("{why}; keeping {number}"),
+            Shown::Text(text) => format!("{why}; keeping {text}"),
+            Shown::Nothing => format!("{why}; leaving it unset"),
+            Shown::Lists(_) => format!("{why}; ignored"),
         }
     }
 }
@@ -176,7 +177,7 @@ const LOG_WORDS: &[(&str, Log)] = &[
     ("debug", Log::Debug),
 ];
 
-fn put<T>(slot: &mut Value<T>, read: Result<T, String>, origin: &Origin, complaints: &mut Vec<String>) {
+fn put<T>(slot: &mut Value<T>, read: Result<T, BadValue>, origin: &Origin, complaints: &mut Vec<BadValue>) {
     match read {
         Ok(value) => {
             *slot = Value {
@@ -188,7 +189,7 @@ fn put<T>(slot: &mut Value<T>, read: Result<T, String>, origin: &Origin, complai
     }
 }
 
-fn set_routes(config: &mut Config, given: &Given<'_>, origin: &Origin, complaints: &mut Vec<String>) {
+fn set_routes(config: &mut Config, given: &Given<'_>, origin: &Origin, complaints: &mut Vec<BadValue>) {
     let Some(lists) = given.lists(complaints) else {
         return;
     };
@@ -196,7 +197,7 @@ fn set_routes(config: &mut Config, given: &Given<'_>, origin: &Origin, complaint
     for list in lists {
         match expand_route(&list, origin) {
             Ok(mut specs) => routes.append(&mut specs),
-            Err(complaint) => complaints.push(format!("{complaint}; this route is left out")),
+            Err(complaint) => complaints.push(complaint),
         }
     }
     config.routes = routes;
@@ -207,12 +208,9 @@ fn set_routes(config: &mut Config, given: &Given<'_>, origin: &Origin, complaint
 ///
 /// # Errors
 /// An unknown preset, or a list that go would refuse.
-pub fn expand_route(entry: &str, origin: &Origin) -> Result<Vec<RouteSpec>, String> {
+pub fn expand_route(entry: &str, origin: &Origin) -> Result<Vec<RouteSpec>, BadValue> {
     if let Some(name) = entry.strip_prefix("preset:") {
-        let preset = presets::find(name).ok_or_else(|| {
-            let known: Vec<&str> = presets::PRESETS.iter().map(|preset| preset.name).collect();
-            format!("no preset `{}`; there are: {}", safe(name), known.join(", "))
-        })?;
+        let preset = presets::find(name).ok_or_else(|| BadValue::Preset(safe(name)))?;
         return Ok(preset
             .lists
             .iter()
@@ -225,11 +223,11 @@ pub fn expand_route(entry: &str, origin: &Origin) -> Result<Vec<RouteSpec>, Stri
             .collect());
     }
     if entry.chars().any(char::is_control) {
-        return Err("a list holds no control characters".to_owned());
+        return Err(BadValue::ControlCharacters);
     }
-    let list = ProxyList::parse(entry).map_err(|error| safe(&error.to_string()))?;
+    let list = ProxyList::parse(entry)?;
     if list.is_off() {
-        return Err("`off` is no route; `widen = \"never\"` switches later routes off".to_owned());
+        return Err(BadValue::Off);
     }
     Ok(vec![RouteSpec {
         list,
@@ -256,36 +254,41 @@ pub(super) enum Given<'a> {
 }
 
 impl Given<'_> {
-    fn text(&self) -> Result<&str, String> {
+    fn text(&self) -> Result<&str, BadValue> {
         match self {
             Self::Toml(item) => item
                 .as_str()
-                .ok_or_else(|| format!("{} where a text belongs", type_of(item))),
-            Self::Text(text) => text.to_str().ok_or_else(|| "the value is not UTF-8".to_owned()),
+                .ok_or_else(|| BadValue::of_type("a string", item.type_name())),
+            Self::Text(text) => text.to_str().ok_or(BadValue::Encoding),
         }
     }
 
-    fn integer(&self, low: u64, high: u64) -> Result<u64, String> {
+    fn integer(&self, low: u64, high: u64) -> Result<u64, BadValue> {
         let number = match self {
             Self::Toml(item) => match item.as_integer() {
                 Some(number) => u64::try_from(number).ok(),
-                None => return Err(format!("{} where a whole number belongs", type_of(item))),
+                None => return Err(BadValue::of_type("an integer", item.type_name())),
             },
             Self::Text(_) => {
                 let text = self.text()?.trim();
                 match text.parse::<u64>() {
                     Ok(number) => Some(number),
                     Err(_) if is_digits(text.strip_prefix('-').unwrap_or(text)) => None,
-                    Err(_) => return Err(format!("`{}` is not a whole number", safe(text))),
+                    Err(_) => {
+                        return Err(BadValue::Type {
+                            expected: "an integer",
+                            found: format!("`{}`", safe(text)),
+                        });
+                    }
                 }
             }
         };
         number
             .filter(|number| (low..=high).contains(number))
-            .ok_or_else(|| format!("it must be a whole number from {low} to {high}"))
+            .ok_or(BadValue::OutOfRange(low, high))
     }
 
-    fn duration(&self, low: Duration, high: Duration) -> Result<Duration, String> {
+    fn duration(&self, low: Duration, high: Duration) -> Result<Duration, BadValue> {
         let duration = match self {
             Self::Toml(item) => match item.as_integer() {
                 Some(seconds) => u64::try_from(seconds).ok().map(Duration::from_secs),
@@ -295,25 +298,21 @@ impl Given<'_> {
         };
         duration
             .filter(|duration| (low..=high).contains(duration))
-            .ok_or_else(|| {
-                format!(
-                    "it must be from {} to {}",
-                    write_duration(low),
-                    write_duration(high)
-                )
-            })
+            .ok_or(BadValue::TooLongOrShort(low, high))
     }
 
-    fn word<T: Copy>(&self, words: &[(&str, T)]) -> Result<T, String> {
+    fn word<T: Copy>(&self, words: &[(&str, T)]) -> Result<T, BadValue> {
         let text = self.text()?.trim();
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
             return Ok(*value);
         }
-        let known: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
-        Err(format!("`{}` is none of {}", safe(text), known.join(", ")))
+        Err(BadValue::Word {
+            found: safe(text),
+            known: words.iter().map(|(word, _)| format!("`{word}`")).collect(),
+        })
     }
 
-    fn path(&self) -> Result<PathBuf, String> {
+    fn path(&self) -> Result<PathBuf, BadValue> {
         match self {
             Self::Text(text) => Ok(PathBuf::from(text)),
             Self::Toml(_) => {
@@ -322,14 +321,14 @@ impl Given<'_> {
                 if path.is_absolute() {
                     Ok(path)
                 } else {
-                    Err("it must be an absolute path".to_owned())
+                    Err(BadValue::RelativePath)
                 }
             }
         }
     }
 
     /// The lists as written: an array of texts in a file, separated by `;` in a variable or a flag.
-    fn lists(&self, complaints: &mut Vec<String>) -> Option<Vec<String>> {
+    fn lists(&self, complaints: &mut Vec<BadValue>) -> Option<Vec<String>> {
         match self {
             Self::Text(_) => match self.text() {
                 Ok(text) => Some(
@@ -346,10 +345,7 @@ impl Given<'_> {
             },
             Self::Toml(item) => {
                 let Some(array) = item.as_array() else {
-                    complaints.push(format!(
-                        "{} where an array of lists belongs: routes = [\"LIST\", \"LIST\"]",
-                        type_of(item)
-                    ));
+                    complaints.push(BadValue::of_type("an array of lists", item.type_name()));
                     return None;
                 };
                 let mut lists = Vec::new();
@@ -357,7 +353,7 @@ impl Given<'_> {
                     match value.as_str() {
                         Some(text) => lists.push(text.trim().to_owned()),
                         None => {
-                            complaints.push(format!("{} where a list in quotes belongs", value.type_name()));
+                            complaints.push(BadValue::of_type("a list in quotes", value.type_name()));
                         }
                     }
                 }
@@ -365,10 +361,6 @@ impl Given<'_> {
             }
         }
     }
-}
-
-fn type_of(item: &Item) -> String {
-    item.type_name().to_owned()
 }
 
 fn is_digits(text: &str) -> bool {
@@ -379,14 +371,9 @@ fn is_digits(text: &str) -> bool {
 ///
 /// # Errors
 /// The message names the text and what it should look like.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
+pub fn parse_duration(text: &str) -> Result<Duration, BadValue> {
     let text = text.trim();
-    let wrong = || {
-        format!(
-            "`{}` is no duration; write it as `10m`, `1h30m`, `90s` or in plain seconds",
-            safe(text)
-        )
-    };
+    let wrong = || BadValue::NoDuration(safe(text));
     if is_digits(text) {
         return text.parse().map(Duration::from_secs).map_err(|_| wrong());
     }

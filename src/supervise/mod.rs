@@ -93,7 +93,7 @@ pub fn run(invocation: &Invocation, go: &RealGo, flags: &Flags, start: &StartSta
     }
     let (mut config, warnings) = Config::load(&|name| std::env::var_os(name));
     if let Err(wrong) = config.apply(flags) {
-        crate::report::out::message(&wrong);
+        crate::report::out::message(&wrong.to_string());
         return USAGE;
     }
     // The shim knows GOFLAGS of the environment only.

@@ -85,7 +85,7 @@ fn settings_stand_before_the_go_command() {
         .expect_code(2);
     assert_eq!(
         wrong.stderr,
-        "gofix: --budget: `soon` is no duration; write it as `10m`, `1h30m`, `90s` or in plain seconds\n"
+        "gofix: --budget: `soon` is not a duration; write `10m`, `1h30m`, `90s`, or plain seconds\n"
     );
     let shown = json(
         &sandbox
@@ -487,7 +487,7 @@ fn a_file_that_is_no_toml_is_not_rewritten() {
     write_config(&sandbox, "log = \"quiet\"\nroutes = [\n");
     let refused = sandbox.gofix(&["routes", "add", "cn"]).output().expect_code(1);
     assert!(
-        refused.stderr.contains("no TOML") && refused.stderr.contains("mend it first"),
+        refused.stderr.contains("invalid TOML") && refused.stderr.contains("fix it first"),
         "{refused}"
     );
     assert_eq!(

@@ -25,8 +25,9 @@ use super::args::{self, ShimAction, ShimInstall, ShimPlace};
 use super::routes::{RoutesFile, Saved};
 use crate::sys::files;
 
-use super::{FAILED, OK};
-use crate::config::SYSTEM_DIR;
+use super::OK;
+use super::failure::Failure;
+use crate::config::{BadValue, SYSTEM_DIR};
 use crate::policy::presets;
 use crate::report::{out, safe};
 
@@ -42,10 +43,7 @@ pub(super) fn run(asked: &args::Shim) -> i32 {
     };
     match done {
         Ok(()) => OK,
-        Err(complaint) => {
-            out::message(&complaint);
-            FAILED
-        }
+        Err(failure) => failure.say(),
     }
 }
 
@@ -59,16 +57,20 @@ struct Place {
 }
 
 impl Place {
-    fn of(asked: &ShimPlace) -> Result<Self, String> {
+    fn of(asked: &ShimPlace) -> Result<Self, Failure> {
         if let Some(dir) = &asked.dir {
-            let dir = std::path::absolute(dir).map_err(|error| format!("{}: {error}", files::shown(dir)))?;
+            let dir = std::path::absolute(dir)
+                .map_err(|error| Failure::new(format!("{}: {error}", files::shown(dir))))?;
             if dir
                 .as_os_str()
                 .as_bytes()
                 .iter()
                 .any(|byte| *byte == b':' || byte.is_ascii_control())
             {
-                return Err(format!("{} cannot stand in PATH", files::shown(&dir)));
+                return Err(Failure::new(format!(
+                    "{} cannot stand in PATH",
+                    files::shown(&dir)
+                )));
             }
             return Ok(Self {
                 dir,
@@ -85,7 +87,10 @@ impl Place {
         }
         let data = files::absolute("XDG_DATA_HOME")
             .or_else(|| files::absolute("HOME").map(|home| home.join(".local/share")))
-            .ok_or("HOME is not set, so there is no folder for the shim; name one with --dir")?;
+            .ok_or_else(|| {
+                Failure::new("HOME is not set, so there is no folder for the shim")
+                    .hint("name one with --dir")
+            })?;
         Ok(Self {
             dir: data.join("gofix/shims"),
             system: false,
@@ -131,7 +136,7 @@ fn system_root() -> PathBuf {
     std::env::var_os("__GOFIX_TEST_ROOT").map_or_else(|| PathBuf::from("/"), PathBuf::from)
 }
 
-fn install(asked: &ShimInstall) -> Result<(), String> {
+fn install(asked: &ShimInstall) -> Result<(), Failure> {
     let place = Place::of(&asked.place)?;
     let routes = asked.routes.as_deref().map(preset).transpose()?;
     let program = program()?;
@@ -154,7 +159,7 @@ fn install(asked: &ShimInstall) -> Result<(), String> {
         Some(shell) => print_lines(&place, shell),
         None => write_lines(&place, &mut made)?,
     }
-    made.write(&place).map_err(|refusal| refusal.to_string())
+    Ok(made.write(&place)?)
 }
 
 /// The folders that gofix made, so that taking the shim away removes those and no other.
@@ -201,24 +206,16 @@ impl Made {
     }
 }
 
-fn preset(name: &str) -> Result<&'static str, String> {
-    let known = || {
-        presets::PRESETS
-            .iter()
-            .map(|preset| preset.name)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    presets::find(name)
-        .map(|preset| preset.name)
-        .ok_or_else(|| format!("no preset `{}`; there are: {}", safe(name), known()))
+fn preset(name: &str) -> Result<&'static str, Failure> {
+    let preset = presets::find(name).ok_or_else(|| BadValue::Preset(safe(name)))?;
+    Ok(preset.name)
 }
 
 /// The program that the shim is: the one beside this gofix, if it is a shim, else this gofix.
-fn program() -> Result<PathBuf, String> {
+fn program() -> Result<PathBuf, Failure> {
     let gofix = std::env::current_exe()
         .and_then(|path| path.canonicalize())
-        .map_err(|error| format!("the path of gofix itself cannot be found: {error}"))?;
+        .map_err(|error| Failure::new(format!("the path of gofix itself cannot be found: {error}")))?;
     let beside = gofix.with_file_name("go");
     Ok(if beside.is_file() && try_out(&beside).is_ok() {
         beside
@@ -228,22 +225,23 @@ fn program() -> Result<PathBuf, String> {
 }
 
 /// Makes the link, runs it once, and only then gives it its name. Returns the topmost folder that was made for it.
-fn link(place: &Place, program: &Path) -> Result<Option<PathBuf>, String> {
+fn link(place: &Place, program: &Path) -> Result<Option<PathBuf>, Failure> {
     let shim = place.shim();
     if shim.symlink_metadata().is_ok() && !is_ours(&shim) {
-        return Err(format!(
-            "{} is there and is not gofix's; choose another folder with --dir",
-            files::shown(&shim)
-        ));
+        return Err(
+            Failure::new(format!("{} is there and is not gofix's", files::shown(&shim)))
+                .hint("choose another folder with --dir"),
+        );
     }
-    let made = files::make_folder(&place.dir).map_err(|refusal| refusal.to_string())?;
+    let made = files::make_folder(&place.dir)?;
     let trial = place.dir.join(format!(".go-{}", std::process::id()));
     let done = symlink(program, &trial)
-        .map_err(|error| format!("{}: {error}", files::shown(&trial)))
+        .map_err(|error| Failure::new(format!("{}: {error}", files::shown(&trial))))
         .and_then(|()| try_out(&trial))
         .and_then(|()| compare_with_real_go(&trial))
         .and_then(|()| {
-            std::fs::rename(&trial, &shim).map_err(|error| format!("{}: {error}", files::shown(&shim)))
+            std::fs::rename(&trial, &shim)
+                .map_err(|error| Failure::new(format!("{}: {error}", files::shown(&shim))))
         });
     if done.is_err() {
         let _ = files::remove(&trial);
@@ -252,7 +250,7 @@ fn link(place: &Place, program: &Path) -> Result<Option<PathBuf>, String> {
         }
     }
     done.map(|()| made)
-        .map_err(|complaint| format!("{complaint}; nothing was changed"))
+        .map_err(|failure| failure.hint("nothing was changed"))
 }
 
 /// A link that gofix made: one to something called gofix or go that answers as the shim does, or that leads nowhere.
@@ -265,14 +263,19 @@ fn is_ours(shim: &Path) -> bool {
 }
 
 /// Runs a program under the name `go` with a GOFIX_GO that says a word: a shim executes that, a go does not.
-fn try_out(program: &Path) -> Result<(), String> {
-    let cannot = |what: String| format!("{} cannot be the shim here: {what}", files::shown(program));
-    let folder = tempfile::tempdir().map_err(|error| format!("a temporary folder: {error}"))?;
+fn try_out(program: &Path) -> Result<(), Failure> {
+    let cannot = |what: String| {
+        Failure::new(format!(
+            "{} cannot be the shim here: {what}",
+            files::shown(program)
+        ))
+    };
+    let folder = tempfile::tempdir().map_err(|error| Failure::new(format!("a temporary folder: {error}")))?;
     let go = folder.path().join("go");
     // Not through a descriptor that is open for writing: the kernel would say "text file busy".
     std::fs::write(&go, "#!/bin/sh\necho \"the shim runs $1\"\n")
         .and_then(|()| std::fs::set_permissions(&go, std::fs::Permissions::from_mode(0o700)))
-        .map_err(|error| format!("{}: {error}", files::shown(&go)))?;
+        .map_err(|error| Failure::new(format!("{}: {error}", files::shown(&go))))?;
     let mut command = as_go(program);
     command
         .arg("gofix-trial")
@@ -291,12 +294,12 @@ fn try_out(program: &Path) -> Result<(), String> {
 }
 
 /// `go version` through the shim says what the real go says.
-fn compare_with_real_go(shim: &Path) -> Result<(), String> {
+fn compare_with_real_go(shim: &Path) -> Result<(), Failure> {
     let Some(real) = super::real_go() else {
         out::message("warning: there is no go in PATH yet; the shim will say so until there is one");
         return Ok(());
     };
-    let folder = tempfile::tempdir().map_err(|error| format!("a temporary folder: {error}"))?;
+    let folder = tempfile::tempdir().map_err(|error| Failure::new(format!("a temporary folder: {error}")))?;
     // Go counts its runs in the user's configuration folder; these are none of the user's.
     let version = |mut command: Command| {
         command
@@ -306,7 +309,10 @@ fn compare_with_real_go(shim: &Path) -> Result<(), String> {
             .current_dir("/");
         match brief::run(command, None, TRIAL) {
             Ended::Said(output, Some(status)) => Ok((output, status)),
-            _ => Err(format!("`go version` of {} does not end", files::shown(&real))),
+            _ => Err(Failure::new(format!(
+                "`go version` of {} does not end",
+                files::shown(&real)
+            ))),
         }
     };
     let mut through = as_go(shim);
@@ -314,10 +320,10 @@ fn compare_with_real_go(shim: &Path) -> Result<(), String> {
     if version(through)? == version(Command::new(&real))? {
         return Ok(());
     }
-    Err(format!(
+    Err(Failure::new(format!(
         "`go version` through the shim differs from that of {}",
         files::shown(&real)
-    ))
+    )))
 }
 
 fn as_go(program: &Path) -> Command {
@@ -330,7 +336,7 @@ fn as_go(program: &Path) -> Command {
 /// What marks routes that came with the shim, and go with it.
 const WITH_SHIM: &str = " # by gofix shim install";
 
-fn write_routes(place: &Place, preset: &str) -> Result<Saved, String> {
+fn write_routes(place: &Place, preset: &str) -> Result<Saved, Failure> {
     let mut file = routes_file(place)?;
     if file.entries() != [format!("preset:{preset}")] {
         file.replace(&[format!("preset:{preset}")]);
@@ -339,7 +345,7 @@ fn write_routes(place: &Place, preset: &str) -> Result<Saved, String> {
     file.save()
 }
 
-fn routes_file(place: &Place) -> Result<RoutesFile, String> {
+fn routes_file(place: &Place) -> Result<RoutesFile, Failure> {
     if place.system {
         return RoutesFile::at(
             system_root()
@@ -360,7 +366,7 @@ fn print_lines(place: &Place, shell: &str) {
     let _ = out::stdout().write_all(&shell.lines(&place.dir));
 }
 
-fn write_lines(place: &Place, made: &mut Made) -> Result<(), String> {
+fn write_lines(place: &Place, made: &mut Made) -> Result<(), Failure> {
     if let Some(file) = github_path() {
         return append_github_path(&file, &place.dir);
     }
@@ -404,10 +410,8 @@ fn github_path() -> Option<PathBuf> {
     files::absolute("GITHUB_PATH")
 }
 
-fn append_github_path(file: &Path, dir: &Path) -> Result<(), String> {
-    let was = files::read(file)
-        .map_err(|refusal| refusal.to_string())?
-        .unwrap_or_default();
+fn append_github_path(file: &Path, dir: &Path) -> Result<(), Failure> {
+    let was = files::read(file)?.unwrap_or_default();
     let dir = dir.as_os_str().as_bytes();
     if was.split(|byte| *byte == b'\n').any(|line| line == dir) {
         out::message(&format!("{} has the folder already", files::shown(file)));
@@ -425,7 +429,7 @@ fn append_github_path(file: &Path, dir: &Path) -> Result<(), String> {
         .create(true)
         .open(file)
         .and_then(|mut open| open.write_all(&line))
-        .map_err(|error| format!("{}: {error}", files::shown(file)))?;
+        .map_err(|error| Failure::new(format!("{}: {error}", files::shown(file))))?;
     out::message(&format!(
         "put the folder into {}: it is first in PATH from the next step on",
         files::shown(file)
@@ -433,18 +437,17 @@ fn append_github_path(file: &Path, dir: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn uninstall(asked: &ShimPlace) -> Result<(), String> {
+fn uninstall(asked: &ShimPlace) -> Result<(), Failure> {
     let place = Place::of(asked)?;
     let shim = place.shim();
     let mut said = Vec::new();
     if shim.symlink_metadata().is_ok() {
         if !is_ours(&shim) {
-            return Err(format!(
-                "{} is not gofix's; nothing was changed",
-                files::shown(&shim)
-            ));
+            return Err(
+                Failure::new(format!("{} is not gofix's", files::shown(&shim))).hint("nothing was changed")
+            );
         }
-        files::remove(&shim).map_err(|refusal| refusal.to_string())?;
+        files::remove(&shim)?;
         said.push(format!("removed {}", files::shown(&shim)));
     }
     let targets = place.targets(false);
@@ -460,7 +463,7 @@ fn uninstall(asked: &ShimPlace) -> Result<(), String> {
     }
     let config = take_routes(&place, &mut said)?;
     let made = Made::read(&place);
-    files::remove(&Made::file(&place)).map_err(|refusal| refusal.to_string())?;
+    files::remove(&Made::file(&place))?;
     let leaves = targets
         .iter()
         .map(|target| target.path.as_path())
@@ -480,7 +483,7 @@ fn uninstall(asked: &ShimPlace) -> Result<(), String> {
 }
 
 /// Takes the routes away that came with the shim, unless somebody has changed them since; returns the file's path.
-fn take_routes(place: &Place, said: &mut Vec<String>) -> Result<Option<PathBuf>, String> {
+fn take_routes(place: &Place, said: &mut Vec<String>) -> Result<Option<PathBuf>, Failure> {
     let Ok(mut file) = routes_file(place) else {
         return Ok(None);
     };
@@ -510,17 +513,22 @@ mod tests {
             path
         };
         // What a program for another C library looks like to the kernel: its loader is not there.
-        let foreign = try_out(&program("foreign", "#!/lib/ld-nowhere.so.1\n")).unwrap_err();
+        let foreign = try_out(&program("foreign", "#!/lib/ld-nowhere.so.1\n"))
+            .unwrap_err()
+            .to_string();
         assert!(
             foreign.contains("cannot be the shim here: it does not start: No such file"),
             "{foreign}"
         );
-        let other = try_out(&program("other", "#!/bin/sh\necho go version\n")).unwrap_err();
+        let other = try_out(&program("other", "#!/bin/sh\necho go version\n"))
+            .unwrap_err()
+            .to_string();
         assert!(other.contains("it does not run the go behind it"), "{other}");
         let noisy = program("noisy", "#!/bin/sh\necho hello; exec \"$GOFIX_GO\" \"$@\"\n");
         assert!(
             try_out(&noisy)
                 .unwrap_err()
+                .to_string()
                 .contains("it does not run the go behind it")
         );
         assert_eq!(

@@ -36,10 +36,7 @@ const BARE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 pub(super) fn run(asked: &ShimStatus) -> i32 {
     let place = match Place::of(&asked.place) {
         Ok(place) => place,
-        Err(complaint) => {
-            out::message(&complaint);
-            return FAILED;
-        }
+        Err(failure) => return failure.say(),
     };
     let views = views();
     let notes = notes();
