@@ -45,7 +45,7 @@ const SAID_EVERY: Duration = Duration::from_secs(30);
 pub(super) fn run(asked: &args::Wait, settings: &Settings) -> i32 {
     let (config, warnings) = match load_config(settings) {
         Ok(loaded) => loaded,
-        Err(status) => return status,
+        Err(failure) => return failure.say(),
     };
     say_warnings(&warnings);
     let limit = match parse_duration(&asked.limit) {

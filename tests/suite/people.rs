@@ -433,9 +433,9 @@ fn a_route_counts_once_however_it_is_written() {
 fn a_route_that_go_would_refuse_is_refused() {
     let sandbox = Sandbox::new();
     for (typed, complaint) in [
-        ("moon", "no preset `moon`; there are: cn, global"),
+        ("moon", "no preset `moon`; presets: cn, global"),
         ("ftp://u:secret@x.example", "invalid proxy URL scheme"),
-        ("off", "`off` is no route"),
+        ("off", "`off` is not a route"),
         ("", "contains no entries"),
         (" , ", "contains no entries"),
         ("https://a.example\n", ""),
