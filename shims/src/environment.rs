@@ -11,7 +11,10 @@ use std::process::Command;
 use std::ptr;
 
 use crate::process::{self, Argv};
-use crate::toolchain::{GUARD, Guard};
+use crate::toolchain::{GUARD, GUARD_SIZE, Guard};
+
+/// The longest entry of the guard: its name, the sign, its value and a NUL.
+const ENTRY: usize = GUARD.len() + 1 + GUARD_SIZE + 1;
 
 /// What a child's `environ` points to.
 struct Environment {
@@ -33,7 +36,7 @@ struct Guarded {
     /// Which of the entries it is.
     index: usize,
     guard: Guard,
-    text: [u8; 64],
+    text: [u8; ENTRY],
 }
 
 impl Environment {
@@ -42,7 +45,7 @@ impl Environment {
     fn install(&mut self) {
         if let Some(own) = &mut self.guard {
             own.guard.pid = std::process::id();
-            let mut buffer = [0; 40];
+            let mut buffer = [0; GUARD_SIZE];
             let parts = [GUARD.as_bytes(), b"=", own.guard.format(&mut buffer), b"\0"];
             for (to, from) in own.text.iter_mut().zip(parts.into_iter().flatten()) {
                 *to = *from;
@@ -85,7 +88,7 @@ pub(crate) fn set(
     let guard = guard.zip(index).map(|(guard, index)| Guarded {
         index,
         guard,
-        text: [0; 64],
+        text: [0; ENTRY],
     });
     let mut environment = Environment {
         pointers,

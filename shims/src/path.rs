@@ -142,6 +142,75 @@ pub struct FileId {
     ino: u64,
 }
 
+impl FileId {
+    /// A number that tells it from others, and is not 0.
+    pub fn mark(self) -> u64 {
+        (self.dev.rotate_left(40) ^ self.ino).max(1)
+    }
+}
+
+/// The program that a process runs.
+#[cfg(target_os = "linux")]
+pub fn program_of(pid: u32, program: &mut CPath) -> bool {
+    let mut link = CPath::new();
+    link.set(&[b"/proc/", digits(pid, &mut [0; 10]), b"/exe"]) && program.set_target(link.as_c())
+}
+
+/// The parent of a process, or of this one.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "getppid(2), and a file read without an allocation")]
+pub fn parent_of(pid: Option<u32>) -> Option<u32> {
+    let Some(pid) = pid else {
+        // SAFETY: cannot fail.
+        return Some(unsafe { libc::getppid() }.unsigned_abs());
+    };
+    let mut name = CPath::new();
+    name.set(&[b"/proc/", digits(pid, &mut [0; 10]), b"/stat"]);
+    let mut text = [0_u8; 256];
+    // SAFETY: a string with a NUL behind it, and a buffer as long as said.
+    let read = unsafe {
+        let file = libc::open(name.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        if file < 0 {
+            return None;
+        }
+        let read = libc::read(file, text.as_mut_ptr().cast(), text.len());
+        libc::close(file);
+        read
+    };
+    let text = text.get(..usize::try_from(read).ok()?)?;
+    // `PID (NAME) STATE PARENT …`, and the name may hold anything.
+    let behind = text.iter().rposition(|&byte| byte == b')')?;
+    let parent = text.get(behind + 1..)?.split(|&byte| byte == b' ').nth(2)?;
+    core::str::from_utf8(parent).ok()?.parse().ok()
+}
+
+#[cfg(target_os = "linux")]
+fn digits(number: u32, buffer: &mut [u8; 10]) -> &[u8] {
+    let mut left = number;
+    let mut start = buffer.len();
+    for (at, place) in buffer.iter_mut().enumerate().rev() {
+        *place = b'0' + (left % 10) as u8;
+        start = at;
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    buffer.get(start..).unwrap_or_default()
+}
+
+/// Not to be seen on this system.
+#[cfg(not(target_os = "linux"))]
+pub fn program_of(_pid: u32, _program: &mut CPath) -> bool {
+    false
+}
+
+/// Not to be seen on this system.
+#[cfg(not(target_os = "linux"))]
+pub fn parent_of(_pid: Option<u32>) -> Option<u32> {
+    None
+}
+
 /// A file as far as finding go needs it.
 #[derive(Clone, Copy, Debug)]
 pub struct Stat {

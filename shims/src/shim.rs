@@ -89,7 +89,7 @@ pub const OFF_FILE: &core::ffi::CStr = c"/etc/gofix/off";
 /// Executes the gofix beside the shim. Returns where that failed: then the real go runs by itself.
 #[expect(unsafe_code, reason = "builds an argv of C without a copy of the arguments")]
 fn hand_over(gofix: &CPath, go: &CPath, guard: Option<Guard>, args: &CArgs) {
-    let mut buffer = [0; 40];
+    let mut buffer = [0; toolchain::GUARD_SIZE];
     let mut text = CPath::new();
     if let Some(guard) = guard {
         text.set(&[guard.format(&mut buffer)]);
@@ -121,7 +121,7 @@ fn hand_over(gofix: &CPath, go: &CPath, guard: Option<Guard>, args: &CArgs) {
 
 #[expect(unsafe_code, reason = "the environment is changed")]
 fn set_guard(guard: Guard) {
-    let mut buffer = [0; 40];
+    let mut buffer = [0; toolchain::GUARD_SIZE];
     let mut text = CPath::new();
     text.set(&[guard.format(&mut buffer)]);
     // SAFETY: the shim is one thread.

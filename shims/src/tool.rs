@@ -237,7 +237,7 @@ fn not_found(why: Missing, search: &Search<'_>, me: &Myself) -> NotFound {
 }
 
 fn guard_text(guard: &Guard) -> OsString {
-    OsString::from_vec(guard.format(&mut [0; 40]).to_vec())
+    OsString::from_vec(guard.format(&mut [0; toolchain::GUARD_SIZE]).to_vec())
 }
 
 fn to_path(bytes: &[u8]) -> PathBuf {

@@ -4,22 +4,30 @@
 //! path it was found by, because version managers and snap look at that name. Nothing here allocates.
 //!
 //! A program found under the name `go` that is no toolchain may be a version manager's shim, and that may come
-//! back to gofix. Only then a variable, [`GUARD`], goes along: it holds the process that went there, how many
-//! such programs this process has tried, and how many were tried in all. The same process coming back has been
-//! sent in a circle by exec and goes on behind them; after [`MAX_HOPS`] gofix gives up.
+//! back to gofix. Only then a variable, [`GUARD`], goes along: it holds the process that went there and every such
+//! program on the way. Whoever comes back, by exec or as a child, is sent behind these. A child for which nothing
+//! is left is sent to the first once more, as it would be without gofix, at most [`MAX_AGAIN`] times: each may call
+//! go more than once. Below a go of a toolchain the search begins anew: what that runs is no circle.
 //!
 //! Known to be imperfect: whether something is a toolchain is read off the directory pkg/tool beside its bin.
 
 use crate::path::{self, CPath, FileId, Stat};
 
-/// The variable that goes along where what was found is no toolchain. Its value is `PID:TRIED:TOTAL`.
+/// The variable that goes along where what was found is no toolchain. Its value is `PID:AGAIN`, and for each program
+/// on the way `:MARK`.
 pub const GUARD: &str = "__GOFIX_GUARD";
 
 /// [`GUARD`] as C wants it.
 pub const GUARD_C: &core::ffi::CStr = c"__GOFIX_GUARD";
 
-/// So many programs that are no toolchain may be gone through before gofix takes it for a circle.
-pub const MAX_HOPS: u32 = 20;
+/// So many programs that are no toolchain may be gone through.
+pub const MAX_HOPS: usize = 20;
+
+/// So often may they be begun with anew by children for which nothing else is left.
+pub const MAX_AGAIN: u32 = 2;
+
+/// The longest value of [`GUARD`].
+pub const GUARD_SIZE: usize = 2 * 10 + 1 + MAX_HOPS * 17;
 
 /// The variables that decide which go is the real one, as bytes; empty counts as not set.
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,61 +78,98 @@ impl Myself {
 pub struct Guard {
     /// The process that went on to a program that is no toolchain.
     pub pid: u32,
-    /// How many such programs this process has tried.
-    pub tried: u32,
-    /// How many were tried in all, by it and by the processes that led to it.
-    pub total: u32,
+    /// How often the programs have been begun with anew.
+    pub again: u32,
+    /// The [marks](path::FileId::mark) of these programs; zero where there are no more.
+    pub gone: [u64; MAX_HOPS],
 }
 
 impl Guard {
     /// Reads the variable; anything that gofix did not write counts as nothing.
     pub fn parse(value: &[u8]) -> Option<Self> {
-        let mut numbers = value.split(|&byte| byte == b':').map(number);
-        let guard = Self {
-            pid: numbers.next()??,
-            tried: numbers.next()??,
-            total: numbers.next()??,
+        let mut parts = value.split(|&byte| byte == b':');
+        let mut guard = Self {
+            pid: u32::try_from(number(parts.next()?, 10)?).ok()?,
+            again: u32::try_from(number(parts.next()?, 10)?).ok()?,
+            gone: [0; MAX_HOPS],
         };
-        match numbers.next() {
-            None => Some(guard),
-            Some(_) => None,
+        let mut places = guard.gone.iter_mut();
+        for part in parts {
+            *places.next()? = number(part, 16)?;
         }
+        Some(guard)
     }
 
     /// Writes the variable's value into `buffer` and returns it.
-    pub fn format<'b>(&self, buffer: &'b mut [u8; 40]) -> &'b [u8] {
+    pub fn format<'b>(&self, buffer: &'b mut [u8; GUARD_SIZE]) -> &'b [u8] {
         let mut at = buffer.len();
-        for (index, number) in [self.total, self.tried, self.pid].into_iter().enumerate() {
-            if index > 0 {
-                put_before(buffer, &mut at, b':');
-            }
-            let mut left = number;
-            loop {
-                put_before(buffer, &mut at, b'0' + (left % 10) as u8);
-                left /= 10;
-                if left == 0 {
-                    break;
-                }
-            }
+        for mark in self.gone.iter().rev().filter(|mark| **mark != 0) {
+            put_before(buffer, &mut at, *mark, 16);
+            put_byte_before(buffer, &mut at, b':');
         }
+        put_before(buffer, &mut at, self.again.into(), 10);
+        put_byte_before(buffer, &mut at, b':');
+        put_before(buffer, &mut at, self.pid.into(), 10);
         buffer.get(at..).unwrap_or_default()
+    }
+
+    /// The program was gone through on the way here.
+    fn holds(&self, program: &CPath) -> bool {
+        let is_empty = self.gone.first() == Some(&0);
+        !is_empty && mark_of(program).is_some_and(|mark| self.gone.contains(&mark))
+    }
+
+    /// Adds a program. False where there is no room for it.
+    fn add(&mut self, program: &CPath) -> bool {
+        let Some(mark) = mark_of(program) else {
+            return false;
+        };
+        if self.gone.contains(&mark) {
+            return true;
+        }
+        let place = self.gone.iter_mut().find(|place| **place == 0);
+        place.map(|place| *place = mark).is_some()
     }
 }
 
-fn put_before(buffer: &mut [u8], at: &mut usize, byte: u8) {
+fn mark_of(program: &CPath) -> Option<u64> {
+    path::stat(program.as_c()).map(|stat| stat.id.mark())
+}
+
+fn put_before(buffer: &mut [u8], at: &mut usize, number: u64, base: u64) {
+    let mut left = number;
+    loop {
+        let digit = (left % base) as u8;
+        put_byte_before(
+            buffer,
+            at,
+            if digit < 10 {
+                b'0' + digit
+            } else {
+                b'a' - 10 + digit
+            },
+        );
+        left /= base;
+        if left == 0 {
+            break;
+        }
+    }
+}
+
+fn put_byte_before(buffer: &mut [u8], at: &mut usize, byte: u8) {
     *at = at.saturating_sub(1);
     if let Some(place) = buffer.get_mut(*at) {
         *place = byte;
     }
 }
 
-fn number(digits: &[u8]) -> Option<u32> {
+fn number(digits: &[u8], base: u32) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }
-    digits.iter().try_fold(0_u32, |number, digit| {
-        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
-        number.checked_mul(10)?.checked_add(u32::from(digit))
+    digits.iter().try_fold(0_u64, |number, digit| {
+        let digit = char::from(*digit).to_digit(base)?;
+        number.checked_mul(base.into())?.checked_add(digit.into())
     })
 }
 
@@ -159,31 +204,58 @@ impl Missing {
 
 /// Finds the real go and puts its path into `go`. Returns the guard that has to go along, if one has to.
 pub fn find(search: &Search<'_>, me: &Myself, go: &mut CPath) -> Result<Option<Guard>, Missing> {
-    let guard = search.guard.and_then(Guard::parse).unwrap_or_default();
-    let mut skip = if guard.pid == search.pid { guard.tried } else { 0 };
-    let tried = skip;
-    let setting = search.gofix_go.filter(|value| !value.is_empty());
-    if let Some(setting) = setting {
-        take_setting(setting, me, go)?;
-        if is_toolchain(go) {
-            return Ok(None);
-        }
+    let mut guard = search.guard.and_then(Guard::parse).unwrap_or_default();
+    let is_child = guard.pid != search.pid;
+    if is_child && guard.pid != 0 && is_below_toolchain(guard.pid) {
+        guard = Guard::default();
     }
-    if setting.is_none() || skip > 0 {
-        skip = skip.saturating_sub(u32::from(setting.is_some()));
-        walk(search.path.unwrap_or_default(), me, skip, go)?;
-        if is_toolchain(go) {
-            return Ok(None);
+    match pick(search, me, &guard, go) {
+        Err(Missing::NotFound) if is_child && guard.pid != 0 => {
+            pick(search, me, &Guard::default(), go)?;
+            guard.again = guard.again.saturating_add(1);
         }
+        picked => picked?,
     }
-    if guard.total >= MAX_HOPS {
+    if is_toolchain(go) {
+        return Ok(None);
+    }
+    if guard.again > MAX_AGAIN || !guard.add(go) {
         return Err(Missing::Circle);
     }
-    Ok(Some(Guard {
-        pid: search.pid,
-        tried: tried + 1,
-        total: guard.total + 1,
-    }))
+    guard.pid = search.pid;
+    Ok(Some(guard))
+}
+
+/// Takes GOFIX_GO, else walks PATH; what `guard` holds is stepped over.
+fn pick(search: &Search<'_>, me: &Myself, guard: &Guard, go: &mut CPath) -> Result<(), Missing> {
+    if let Some(setting) = search.gofix_go.filter(|value| !value.is_empty()) {
+        take_setting(setting, me, go)?;
+        if !guard.holds(go) {
+            return Ok(());
+        }
+    }
+    walk(search.path.unwrap_or_default(), me, guard, go)
+}
+
+/// The process `ancestor` has become a go of a toolchain, or one stands between it and this process.
+fn is_below_toolchain(ancestor: u32) -> bool {
+    let mut pid = path::parent_of(None);
+    let mut program = CPath::new();
+    // Deeper than any script goes.
+    for _ in 0..64 {
+        let Some(current) = pid else { break };
+        if path::program_of(current, &mut program)
+            && program.bytes().ends_with(b"/go")
+            && is_toolchain(&program)
+        {
+            return true;
+        }
+        if current == ancestor {
+            break;
+        }
+        pid = path::parent_of(Some(current));
+    }
+    false
 }
 
 fn take_setting(setting: &[u8], me: &Myself, go: &mut CPath) -> Result<(), Missing> {
@@ -201,30 +273,23 @@ fn take_setting(setting: &[u8], me: &Myself, go: &mut CPath) -> Result<(), Missi
     }
 }
 
-/// Takes the first go behind the last entry that is gofix, `skip` programs that are no toolchain left out.
+/// Takes the first go behind the last entry that is gofix; programs that `guard` holds are stepped over.
 /// Where nothing named go stands behind, gofix was not called by its place in PATH (`gofix tidy`, an absolute
 /// path), and the first toolchain in front is the go that would have run.
-fn walk(path: &[u8], me: &Myself, skip: u32, go: &mut CPath) -> Result<(), Missing> {
+fn walk(path: &[u8], me: &Myself, guard: &Guard, go: &mut CPath) -> Result<(), Missing> {
     let mut found: Option<&[u8]> = None;
     let mut in_front: Option<&[u8]> = None;
     let mut not_executable = false;
-    let mut left = skip;
     for entry in entries(path) {
         match look(entry, me, go) {
             Entry::Gofix => {
                 if let Some(entry) = found.filter(|entry| set_candidate(entry, go) && is_toolchain(go)) {
                     in_front.get_or_insert(entry);
                 }
-                (found, not_executable, left) = (None, false, skip);
+                (found, not_executable) = (None, false);
             }
             Entry::NotExecutable => not_executable = true,
-            Entry::Go if found.is_none() => {
-                if left > 0 && !is_toolchain(go) {
-                    left -= 1;
-                } else {
-                    found = Some(entry);
-                }
-            }
+            Entry::Go if found.is_none() && (!guard.holds(go) || is_toolchain(go)) => found = Some(entry),
             _ => {}
         }
     }
@@ -349,49 +414,38 @@ mod tests {
 
     #[test]
     fn the_guard_is_read_as_it_is_written() {
-        for guard in [
-            Guard::default(),
-            Guard {
-                pid: 1,
-                tried: 1,
-                total: 1,
-            },
-            Guard {
-                pid: 4_194_304,
-                tried: 12,
-                total: 20,
-            },
-            Guard {
-                pid: u32::MAX,
-                tried: u32::MAX,
-                total: u32::MAX,
-            },
+        let mut one = [0; MAX_HOPS];
+        one[0] = 0xabc;
+        for (pid, again, gone) in [
+            (0, 0, [0; MAX_HOPS]),
+            (4_194_304, 1, one),
+            (u32::MAX, u32::MAX, [u64::MAX; MAX_HOPS]),
         ] {
-            assert_eq!(Guard::parse(guard.format(&mut [0; 40])), Some(guard));
+            let guard = Guard { pid, again, gone };
+            assert_eq!(Guard::parse(guard.format(&mut [0; GUARD_SIZE])), Some(guard));
         }
-        assert_eq!(
-            Guard {
-                pid: 10,
-                tried: 2,
-                total: 3
-            }
-            .format(&mut [0; 40]),
-            b"10:2:3"
-        );
+        let guard = Guard {
+            pid: 10,
+            again: 2,
+            gone: one,
+        };
+        assert_eq!(guard.format(&mut [0; GUARD_SIZE]), b"10:2:abc");
     }
 
     #[test]
     fn a_guard_of_another_kind_counts_as_none() {
+        let long = "1:1".to_owned() + &":1".repeat(MAX_HOPS + 1);
         for value in [
             "",
             "1",
-            "1:2",
-            "1:2:3:4",
+            "1:2:",
             "a:1:1",
             "-1:1:1",
-            "1:1:99999999999",
+            "1:99999999999",
             "1::1",
             " 1:1:1",
+            "1:1:g",
+            &long,
         ] {
             assert_eq!(Guard::parse(value.as_bytes()), None, "{value}");
         }
