@@ -3,7 +3,7 @@
 CARGO ?= cargo
 WITH_GO := scripts/with-go
 
-.PHONY: build rehearse test lint deny bench bench-cache bench-relay fault-proof soak test-real conformance conformance-quick check-others fuzz
+.PHONY: build rehearse test lint deny bench bench-cache bench-relay fault-proof soak test-real conformance conformance-quick check-others fuzz dist test-dropin
 
 # Both executables, go and gofix, into target/debug.
 build:
@@ -66,3 +66,7 @@ soak: build
 # Any bytes for everything that reads what others wrote, FUZZ_SECONDS (240) long. Needs a nightly compiler.
 fuzz:
 	scripts/fuzz
+
+# What a release consists of, in target/dist: static programs, packages, checksums. The same bytes in any folder.
+dist:
+	CARGO="$(CARGO)" scripts/dist

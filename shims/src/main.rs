@@ -17,7 +17,7 @@ extern "C" fn main(argc: c_int, argv: *mut *const c_char) -> c_int {
 /// The shim ends by abort where it would panic, so nothing is ever unwound: with the unwinder's entry points
 /// defined here, libgcc_s, which std would bring along, is neither linked nor loaded, and that is a third of
 /// what starting the shim costs.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[cfg(target_os = "linux")]
 mod no_unwinder {
     macro_rules! aborting {
         ($($name:ident)*) => {$(

@@ -6,6 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueHint};
 
@@ -167,6 +168,8 @@ pub enum Command {
     Rehearse(Rehearse),
     /// Read the reports that GOFIX_REPORT wrote
     Report(Report),
+    /// The recipe for the system that builds your project
+    Ci(Ci),
     /// The configuration: what holds, and where it comes from
     Config(Config),
     /// Completions for a shell
@@ -502,6 +505,20 @@ pub struct Report {
     /// One JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// `gofix ci`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without a name: the system whose job this is, else those that the files of this folder are for. docs/ci.md tells more of each.
+
+Examples:
+  gofix ci
+  gofix ci docker")]
+pub struct Ci {
+    /// The system
+    #[arg(value_name = "SYSTEM", value_parser = PossibleValuesParser::new(super::ci::names()))]
+    pub system: Option<String>,
 }
 
 /// `gofix config`.

@@ -6,6 +6,7 @@
 
 pub mod args;
 mod cache;
+mod ci;
 mod config;
 mod doctor;
 mod explain;
@@ -53,6 +54,7 @@ pub fn run(args: &[OsString], start: &StartState) -> i32 {
         Err(error) => return show(&error, split.word),
     };
     match cli.command {
+        Command::Ci(asked) => ci::run(&asked),
         Command::Config(asked) => config::run(&asked, &cli.settings),
         Command::Report(asked) => report::run(&asked),
         Command::Doctor(asked) => doctor::run(&asked, &cli.settings),

@@ -4,6 +4,7 @@ mod diagnose;
 mod fault_proof;
 mod faultproxy;
 mod house;
+mod install;
 mod machines;
 mod managers;
 mod panics;

@@ -817,6 +817,23 @@ fn the_whole_machine_gets_files_of_its_own() {
         shell.stdout,
         format!("{}\n", root.join("usr/local/lib/gofix/shims/go").display())
     );
+    // A login shell's /etc/profile makes PATH anew; the go of an image is found all the same, behind the shim.
+    let gofix = gofix_exe().display();
+    let login = format!("PATH=/usr/bin:/bin; {script}; go env GOROOT; {gofix} shim status --json");
+    let shell = sandbox
+        .run("sh")
+        .args(["-c", &login])
+        .env("HOME", sandbox.path("tmp"))
+        .env("__GOFIX_TEST_ROOT", &root)
+        .output();
+    let (first, rest) = shell.stdout.split_once('\n').unwrap();
+    let (goroot, status) = rest.split_once('\n').unwrap();
+    let shim = root.join("usr/local/lib/gofix/shims/go");
+    assert_eq!(first, shim.display().to_string(), "{shell}");
+    assert_eq!(Path::new(goroot).join("bin/go"), real_go(), "{shell}");
+    let status: Value = serde_json::from_str(status).unwrap();
+    assert_eq!(status["shim"], shim.display().to_string(), "{shell}");
+    assert_eq!(status["installed"], true, "{shell}");
     assert!(root.join("etc/fish/conf.d/gofix.fish").exists());
     let config = fs::read_to_string(root.join("etc/gofix/config.toml")).unwrap();
     assert!(config.starts_with("routes = [\"preset:global\"]"), "{config}");

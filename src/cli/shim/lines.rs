@@ -28,12 +28,29 @@ pub(super) enum Shell {
 const POSIX: &str = include_str!("../../../shims/path.sh");
 const FISH: &str = include_str!("../../../shims/path.fish");
 
+/// What stands behind them in the files of the whole machine: the folder of the go that was there, last in PATH. A login
+/// shell's `/etc/profile` makes PATH anew, without the folders that an image or an installer has put there.
+const POSIX_GO: &str = "case \":${PATH}:\" in *:@DIR@:*) ;; *) PATH=\"${PATH}:\"@DIR@ ;; esac\n";
+const FISH_GO: &str = "contains -- @DIR@ $PATH; or set -gx PATH $PATH @DIR@\n";
+
 impl Shell {
-    /// The lines for `dir`.
-    pub(super) fn lines(self, dir: &Path) -> Vec<u8> {
-        let (template, quoted) = match self {
-            Self::Posix => (POSIX, quote(dir, b"'\\''")),
-            Self::Fish => (FISH, quote(dir, b"\\'")),
+    /// The lines that put `dir` first, and `go` last where it has to be named.
+    pub(super) fn lines(self, dir: &Path, go: Option<&Path>) -> Vec<u8> {
+        let (first, last) = match self {
+            Self::Posix => (POSIX, POSIX_GO),
+            Self::Fish => (FISH, FISH_GO),
+        };
+        let mut lines = self.filled(first, dir);
+        if let Some(go) = go {
+            lines.extend(self.filled(last, go));
+        }
+        lines
+    }
+
+    fn filled(self, template: &str, dir: &Path) -> Vec<u8> {
+        let quoted = match self {
+            Self::Posix => quote(dir, b"'\\''"),
+            Self::Fish => quote(dir, b"\\'"),
         };
         let mut lines = Vec::new();
         let mut parts = template.split("@DIR@");
@@ -206,12 +223,12 @@ pub(super) enum Put {
 }
 
 /// Puts the lines into a file, in place of those for another folder.
-pub(super) fn put(target: &Target, dir: &Path) -> Result<Put, Refusal> {
+pub(super) fn put(target: &Target, dir: &Path, go: Option<&Path>) -> Result<Put, Refusal> {
     let was = files::read(&target.path)?;
     let text = if target.own {
-        target.shell.lines(dir)
+        target.shell.lines(dir, go)
     } else {
-        with_block(was.as_deref(), target, dir)?
+        with_block(was.as_deref(), target, &target.shell.lines(dir, go))?
     };
     if was.as_ref() == Some(&text) {
         return Ok(Put::Already);
@@ -219,7 +236,7 @@ pub(super) fn put(target: &Target, dir: &Path) -> Result<Put, Refusal> {
     files::write(&target.path, &text, 0o644).map(Put::Written)
 }
 
-fn with_block(was: Option<&[u8]>, target: &Target, dir: &Path) -> Result<Vec<u8>, Refusal> {
+fn with_block(was: Option<&[u8]>, target: &Target, lines: &[u8]) -> Result<Vec<u8>, Refusal> {
     let Some(Without { mut text, new }) = was.map_or_else(|| Some(Without::nothing()), without_block) else {
         return Err(broken(&target.path));
     };
@@ -232,7 +249,7 @@ fn with_block(was: Option<&[u8]>, target: &Target, dir: &Path) -> Result<Vec<u8>
         (false, true) => BEGIN_JOINED,
         (false, false) => BEGIN,
     });
-    text.extend_from_slice(&target.shell.lines(dir));
+    text.extend_from_slice(lines);
     text.extend_from_slice(END);
     Ok(text)
 }
@@ -325,22 +342,22 @@ mod tests {
         for text in [&b""[..], b"a\n", b"a", b"a\n\n", b"\n", b"\xff\xfe no text\n"] {
             std::fs::write(&file, text).unwrap();
             assert!(matches!(
-                put(&shared(&file), Path::new("/a/b")),
+                put(&shared(&file), Path::new("/a/b"), None),
                 Ok(Put::Written(None))
             ));
             assert_eq!(
-                put(&shared(&file), Path::new("/a/b")).unwrap(),
+                put(&shared(&file), Path::new("/a/b"), None).unwrap(),
                 Put::Already,
                 "never twice"
             );
-            put(&shared(&file), Path::new("/other")).unwrap();
+            put(&shared(&file), Path::new("/other"), None).unwrap();
             let now = std::fs::read(&file).unwrap();
             assert_eq!(memchr::memmem::find_iter(&now, END).count(), 1);
             assert!(take(&shared(&file)).unwrap());
             assert_eq!(std::fs::read(&file).unwrap(), text);
         }
         std::fs::remove_file(&file).unwrap();
-        put(&shared(&file), Path::new("/a")).unwrap();
+        put(&shared(&file), Path::new("/a"), None).unwrap();
         assert!(take(&shared(&file)).unwrap());
         assert!(!file.exists(), "a file that gofix made goes with the lines");
     }
@@ -350,10 +367,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("rc");
         std::fs::write(&file, "above").unwrap();
-        put(&shared(&file), Path::new("/a")).unwrap();
+        put(&shared(&file), Path::new("/a"), None).unwrap();
         let text = [std::fs::read(&file).unwrap(), b"below\n".to_vec()].concat();
         std::fs::write(&file, text).unwrap();
-        put(&shared(&file), Path::new("/b")).unwrap();
+        put(&shared(&file), Path::new("/b"), None).unwrap();
         take(&shared(&file)).unwrap();
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "above\nbelow\n");
     }
@@ -365,7 +382,7 @@ mod tests {
         for text in [&b"a\n# >>> gofix shim >>>\nb\n"[..], b"a\n# <<< gofix shim <<<\n"] {
             std::fs::write(&file, text).unwrap();
             assert!(matches!(
-                put(&shared(&file), Path::new("/a")),
+                put(&shared(&file), Path::new("/a"), None),
                 Err(Refusal::Block(_))
             ));
             assert!(matches!(take(&shared(&file)), Err(Refusal::Block(_))));

@@ -31,6 +31,9 @@ use crate::config::{BadValue, SYSTEM_DIR};
 use crate::policy::presets;
 use crate::report::{out, safe};
 
+/// What a process gets for PATH where nobody has set one.
+const BARE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// How long the shim may take for one run.
 const TRIAL: Duration = Duration::from_secs(20);
 
@@ -96,6 +99,15 @@ impl Place {
             system: false,
             named: false,
         })
+    }
+
+    /// A folder that has the shim, whoever put it there.
+    fn named(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            system: false,
+            named: true,
+        }
     }
 
     fn shim(&self) -> PathBuf {
@@ -300,7 +312,12 @@ fn compare_with_real_go(shim: &Path) -> Result<(), Failure> {
         return Ok(());
     };
     let folder = tempfile::tempdir().map_err(|error| Failure::new(format!("a temporary folder: {error}")))?;
-    // Go counts its runs in the user's configuration folder; these are none of the user's.
+    // Go counts its runs in the user's configuration folder; these are none of the user's. Nor may it count them here, in a
+    // process that outlives go and would put a folder back that has been removed.
+    let telemetry = folder.path().join("go/telemetry");
+    std::fs::create_dir_all(&telemetry)
+        .and_then(|()| std::fs::write(telemetry.join("mode"), "off"))
+        .map_err(|error| Failure::new(format!("{}: {error}", files::shown(&telemetry))))?;
     let version = |mut command: Command| {
         command
             .arg("version")
@@ -363,16 +380,17 @@ fn print_lines(place: &Place, shell: &str) {
         name => name == "fish",
     };
     let shell = if fish { Shell::Fish } else { Shell::Posix };
-    let _ = out::stdout().write_all(&shell.lines(&place.dir));
+    let _ = out::stdout().write_all(&shell.lines(&place.dir, None));
 }
 
 fn write_lines(place: &Place, made: &mut Made) -> Result<(), Failure> {
     if let Some(file) = github_path() {
         return append_github_path(&file, &place.dir);
     }
+    let go = if place.system { folder_of_go() } else { None };
     let mut failed = Vec::new();
     for target in place.targets(true) {
-        match lines::put(&target, &place.dir) {
+        match lines::put(&target, &place.dir, go.as_deref()) {
             Ok(Put::Written(folder)) => {
                 made.add(folder);
                 out::message(&format!("put the PATH lines into {}", files::shown(&target.path)));
@@ -402,6 +420,16 @@ fn write_lines(place: &Place, made: &mut Made) -> Result<(), Failure> {
     ));
     out::message("which go wins where: gofix shim status        everything as it was: gofix shim uninstall");
     Ok(())
+}
+
+/// The folder of the real go, where every user of the machine may have it in PATH and none has by default.
+fn folder_of_go() -> Option<PathBuf> {
+    use std::os::unix::fs::MetadataExt;
+    let folder = super::real_go()?.parent()?.to_owned();
+    let owner = std::fs::metadata(&folder).ok()?;
+    let is_safe = [0, nix::unistd::geteuid().as_raw()].contains(&owner.uid()) && owner.mode() & 0o022 == 0;
+    let is_common = std::env::split_paths(BARE_PATH).any(|entry| entry == folder);
+    (is_safe && !is_common).then_some(folder)
 }
 
 /// The file whose lines GitHub Actions puts in front of PATH for the steps that follow.

@@ -19,9 +19,10 @@ use gofix_shim::path::CPath;
 use gofix_shim::toolchain::{self, Myself};
 use serde_json::{Value, json};
 
-use super::Place;
 use super::brief::{self, Ended};
-use crate::cli::args::ShimStatus;
+use super::{BARE_PATH, Place};
+use crate::cli::args::{ShimPlace, ShimStatus};
+use crate::cli::failure::Failure;
 use crate::cli::{FAILED, OK, variable};
 use crate::report::{out, safe};
 use crate::sys::files;
@@ -29,16 +30,13 @@ use crate::sys::files;
 /// How long a shell may take for its start-up files.
 const SHELL_TIME: Duration = Duration::from_secs(10);
 
-/// What a process gets for PATH where nobody has set one.
-const BARE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 /// Runs the command: 0 where `go` is the shim here, else 1.
 pub(super) fn run(asked: &ShimStatus) -> i32 {
-    let place = match Place::of(&asked.place) {
+    let views = views();
+    let place = match place(&asked.place, &views) {
         Ok(place) => place,
         Err(failure) => return failure.say(),
     };
-    let views = views();
     let notes = notes();
     let reached = views.first().is_some_and(View::is_carried);
     let mut stdout = out::stdout();
@@ -50,6 +48,29 @@ pub(super) fn run(asked: &ShimStatus) -> i32 {
         show(&place, &views, &notes, &mut stdout);
     }
     if reached { OK } else { FAILED }
+}
+
+/// The place that was asked about; else the user's own, the one in PATH (an image's, a package's), the one of the whole machine,
+/// whichever has a shim.
+fn place(asked: &ShimPlace, views: &[View]) -> Result<Place, Failure> {
+    let own = Place::of(asked);
+    if asked.dir.is_some() || asked.system || own.as_ref().is_ok_and(|place| place.shim().exists()) {
+        return own;
+    }
+    let in_path = views
+        .first()
+        .and_then(|view| view.gos.iter().find(|go| go.kind == toolchain::Entry::Gofix))
+        .and_then(|go| go.path.parent())
+        .map(Place::named);
+    let system = || {
+        Place::of(&ShimPlace {
+            system: true,
+            ..ShimPlace::default()
+        })
+        .ok()
+    };
+    let there = in_path.or_else(|| system().filter(|place| place.shim().exists()));
+    there.map_or(own, Ok)
 }
 
 fn show(place: &Place, views: &[View], notes: &[String], stdout: &mut impl Write) {
