@@ -2,24 +2,24 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::{Request, Response, Uri};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::time::timeout;
 
+use crate::net::dial::Stream;
+use crate::net::http::{Http1, Http2, NoBody};
+use crate::net::limits::Allowance;
+use crate::net::redirect;
 use crate::net::url::Url;
-
-use super::net::Connection;
 
 /// Most of an error's body that is kept.
 const MAX_ERROR_BODY: usize = 4 << 10;
 
 /// A connection on which requests can be made.
 pub(super) enum Session {
-    Http1(hyper::client::conn::http1::SendRequest<Empty<Bytes>>),
-    Http2(hyper::client::conn::http2::SendRequest<Empty<Bytes>>),
+    Http1(Http1),
+    Http2(Http2),
 }
 
 /// How much of a body is wanted.
@@ -54,27 +54,19 @@ impl Session {
     ///
     /// # Errors
     /// Where not even the preface can be sent.
-    pub(super) async fn start(stream: Box<dyn Connection>, http2: bool) -> Result<Self, String> {
-        let io = TokioIo::new(stream);
-        if http2 {
-            let (sender, driver) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
-                .await
-                .map_err(|e| words(&e))?;
-            tokio::spawn(driver);
-            return Ok(Self::Http2(sender));
-        }
-        let (sender, driver) = hyper::client::conn::http1::handshake(io)
-            .await
-            .map_err(|e| words(&e))?;
-        tokio::spawn(driver);
-        Ok(Self::Http1(sender))
+    pub(super) async fn start(stream: Box<dyn Stream>, http2: bool) -> Result<Self, String> {
+        let started = match http2 {
+            true => Http2::start(stream).await.map(Self::Http2),
+            false => Http1::start(stream).await.map(Self::Http1),
+        };
+        started.map_err(|e| words(&e))
     }
 
     /// True while another request can be made.
     pub(super) async fn is_open(&mut self) -> bool {
         match self {
-            Self::Http1(sender) => sender.ready().await.is_ok(),
-            Self::Http2(sender) => sender.ready().await.is_ok(),
+            Self::Http1(connection) => connection.is_ready().await,
+            Self::Http2(connection) => connection.is_ready().await,
         }
     }
 
@@ -93,8 +85,8 @@ impl Session {
         let request = self.request(url, authorization, absolute)?;
         let sent = async {
             match self {
-                Self::Http1(sender) => sender.send_request(request).await,
-                Self::Http2(sender) => sender.send_request(request).await,
+                Self::Http1(connection) => connection.send(request).await,
+                Self::Http2(connection) => connection.send(request).await,
             }
         };
         let response = timeout(wanted.idle, sent)
@@ -110,14 +102,9 @@ impl Session {
         url: &Url,
         authorization: Option<&str>,
         absolute: Option<&str>,
-    ) -> Result<Request<Empty<Bytes>>, String> {
-        let scheme = if url.scheme == crate::net::url::Scheme::Https {
-            "https"
-        } else {
-            "http"
-        };
+    ) -> Result<Request<NoBody>, String> {
         let path = url.path_and_query();
-        let full = format!("{scheme}://{}{path}", url.authority);
+        let full = format!("{}://{}{path}", url.scheme.as_str(), url.authority);
         let http2 = matches!(self, Self::Http2(_));
         let target = if http2 || absolute.is_some() { full } else { path };
         let uri: Uri = target.parse().map_err(|_| "the URL cannot be asked".to_owned())?;
@@ -133,12 +120,16 @@ impl Session {
             request = request.header("proxy-authorization", login);
         }
         request
-            .body(Empty::new())
+            .body(NoBody::new())
             .map_err(|_| "the URL cannot be asked".to_owned())
     }
 }
 
-async fn read(response: Response<Incoming>, wait: Duration, wanted: Wanted) -> Result<Reply, String> {
+async fn read(
+    (response, allowance): (Response<Incoming>, Allowance),
+    wait: Duration,
+    wanted: Wanted,
+) -> Result<Reply, String> {
     let header = |name: &str| {
         response
             .headers()
@@ -149,7 +140,7 @@ async fn read(response: Response<Incoming>, wait: Duration, wanted: Wanted) -> R
         status: response.status().as_u16(),
         content_type: header("content-type").unwrap_or_default(),
         date: header("date"),
-        location: header("location"),
+        location: redirect::target(response.status(), response.headers()),
         body: Vec::new(),
         received: 0,
         wait,
@@ -173,6 +164,7 @@ async fn read(response: Response<Incoming>, wait: Duration, wanted: Wanted) -> R
         else {
             continue;
         };
+        allowance.body(data.len());
         reply.received += data.len() as u64;
         let room = MAX_ERROR_BODY.saturating_sub(reply.body.len());
         reply.body.extend_from_slice(&data[..data.len().min(room)]);

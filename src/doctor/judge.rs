@@ -12,11 +12,10 @@ use jiff::Timestamp;
 use crate::text::safe;
 use crate::text::{bytes, duration};
 
-use super::net::Dialled;
-use super::probe::{Answer, Measured, Step};
+use super::probe::{Answer, Dialled, Measured, NO_ROOTS, Step};
 use super::row::{Grade, Row};
 use super::target::{Role, Target};
-use super::words::Refusal;
+use super::words::{self, Refusal};
 
 /// A slower first answer is worth a warning.
 const SLOW_ANSWER: Duration = Duration::from_secs(2);
@@ -124,8 +123,13 @@ impl Judge<'_> {
 
     fn name(&self) -> Option<Row> {
         match &self.measured.resolved {
-            Some(Err(words)) => {
-                let found = format!("the name {} does not resolve: {}", self.first_host(), safe(words));
+            Some(Err(error)) => {
+                let words = words::lookup(error);
+                let found = format!(
+                    "the name {} does not resolve: {}",
+                    self.first_host(),
+                    safe(&words)
+                );
                 Some(
                     self.row(Grade::Broken, found)
                         .mend(format!("getent hosts {}", self.name_only())),
@@ -149,14 +153,14 @@ impl Judge<'_> {
     fn connection(&self) -> Option<Row> {
         match &self.measured.connect {
             Some(Ok(_)) => None,
-            Some(Err(words)) => {
+            Some(Err(blocked)) => {
                 let found = format!(
-                    "the proxy {} does not let the connection through: {words}",
-                    self.first_host()
+                    "the proxy {} does not let the connection through: {}",
+                    self.first_host(),
+                    blocked.words
                 );
                 let row = self.row(Grade::Broken, found);
-                let login = words.starts_with("407");
-                Some(row.mend(if login {
+                Some(row.mend(if blocked.wants_login {
                     "export HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT".to_owned()
                 } else {
                     format!("export NO_PROXY=$NO_PROXY,{}", self.target.url.host)
@@ -210,7 +214,7 @@ impl Judge<'_> {
                 Some(why) => self.bad_certificate(why),
                 None => {
                     let row = self.row(Grade::Broken, format!("the TLS handshake fails: {words}"));
-                    if words.starts_with("no certificate authority") {
+                    if words == NO_ROOTS {
                         row.mend("apt-get install ca-certificates   (or apk add, dnf install)")
                     } else {
                         row
@@ -241,7 +245,7 @@ impl Judge<'_> {
             let found = format!("{found}; {span}, and today is {} here", day(self.now));
             return self.row(Grade::Broken, found).mend("timedatectl set-ntp true");
         }
-        if why.contains("issuer") {
+        if why == words::UNKNOWN_ISSUER {
             let found = format!("{found}: a middlebox between here and there, or a private authority");
             let mend = "export SSL_CERT_FILE=FILE   (a bundle that holds that authority)";
             return self.row(Grade::Broken, found).mend(mend);
@@ -351,7 +355,7 @@ impl Judge<'_> {
     fn good(&self) -> Row {
         let m = self.measured;
         let mut parts = Vec::new();
-        if let Some((_, took)) = good(&m.connect) {
+        if let Some(Ok(took)) = &m.connect {
             parts.push(format!("connects in {}", millis(*took)));
         }
         if let Some((session, took)) = good(&m.handshake) {
@@ -562,7 +566,7 @@ mod tests {
     fn dialled(address: &str, errno: Option<i32>) -> Dialled {
         let refusal = errno.map(|errno| {
             let error = std::io::Error::from_raw_os_error(errno);
-            (Refusal::of(&error), super::super::words::io(&error))
+            (Refusal::of(&error), words::io(&error))
         });
         Dialled {
             address: SocketAddr::new(address.parse().unwrap(), 443),
@@ -586,7 +590,7 @@ mod tests {
     fn good(attempts: Vec<Dialled>) -> Measured {
         let ms = Duration::from_millis(20);
         Measured {
-            connect: Some(Ok(((), ms))),
+            connect: Some(Ok(ms)),
             handshake: Some(Ok((
                 Handshake {
                     version: "TLS 1.3",
@@ -755,7 +759,7 @@ mod tests {
 
     #[test]
     fn interception_shows_in_the_issuer_even_where_it_is_trusted() {
-        let certificate = |issuer: &str, until: &str| crate::doctor::der::Certificate {
+        let certificate = |issuer: &str, until: &str| crate::net::certificate::Certificate {
             issuer: issuer.into(),
             subject: "proxy".into(),
             not_before: "2025-01-01T00:00:00Z".parse().unwrap(),

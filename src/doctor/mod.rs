@@ -13,17 +13,14 @@
 
 mod advise;
 mod cache;
-mod der;
 mod http;
 mod judge;
 mod local;
-mod net;
 mod network;
 mod probe;
 mod row;
 mod show;
 mod target;
-mod tls;
 mod words;
 
 use std::ffi::OsString;
@@ -37,8 +34,9 @@ use jiff::Timestamp;
 use crate::config::Config;
 use crate::go::env::{GoEnv, Lookup};
 use crate::go::workspace;
-use crate::net::credentials::{Credentials, GoAuth};
-use crate::net::proxy_env::{ProxyRules, ProxyVars};
+use crate::net::environment::Environment;
+use crate::net::proxy_env::ProxyRules;
+use crate::net::tls::Tls;
 use crate::sys::panics::checkpoint;
 use crate::text::bytes;
 use crate::text::safe;
@@ -47,7 +45,6 @@ use local::Local;
 use probe::{Answer, Measured, Probe, Tools};
 pub use row::{Grade, Row};
 use target::{Plan, Role};
-use tls::Roots;
 
 /// The servers have this long; then what is known is judged.
 const PROBES: Duration = Duration::from_millis(8500);
@@ -239,37 +236,19 @@ pub fn examine(subject: &Subject<'_>, progress: &mut dyn FnMut(&str)) -> std::io
 }
 
 fn tools(subject: &Subject<'_>, plan: &Plan) -> Tools {
-    let text = |name: &str| {
-        let value = (subject.env)(name).filter(|value| !value.is_empty());
-        let value = value.or_else(|| (subject.env)(&name.to_ascii_lowercase()));
-        value.unwrap_or_default().to_string_lossy().into_owned()
-    };
-    let vars = ProxyVars {
-        http: text("HTTP_PROXY"),
-        https: text("HTTPS_PROXY"),
-        no_proxy: text("NO_PROXY"),
-        cgi: (subject.env)("REQUEST_METHOD").is_some_and(|value| !value.is_empty()),
-    };
-    let netrc = match GoAuth::parse(&subject.goenv.text("GOAUTH")) {
-        GoAuth::Netrc => local::netrc_path(subject.env),
-        GoAuth::Off | GoAuth::Other => None,
-    };
-    let godebug = (subject.env)("GODEBUG").unwrap_or_default();
+    let environment = Environment::from_go(subject.goenv);
     let (path, version) = subject
         .module
         .clone()
         .unwrap_or_else(|| (MODULE.0.to_owned(), MODULE.1.to_owned()));
     Tools {
-        roots: Roots::load(subject.env),
-        rules: ProxyRules::new(&vars),
-        credentials: Credentials::new(netrc),
+        rules: ProxyRules::new(&environment.proxies),
+        credentials: environment.credentials(),
+        http2: environment.http2,
+        tls: Tls::new(environment.roots),
         sumdb: plan.sumdb.clone(),
         module: (path, version),
         connect: subject.config.connect_timeout.min(LONGEST_CONNECT),
-        http2: !godebug
-            .to_string_lossy()
-            .split(',')
-            .any(|word| word.trim() == "http2client=0"),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::text::safe;
 use super::local::read_proc;
 use super::probe::Measured;
 use super::row::{Grade, Row};
-use super::words::Refusal;
+use super::words::{Refusal, is_resolver_silent};
 
 /// Rows about the network itself. Any of them means that no server can help.
 pub(super) fn rows(servers: &[Measured]) -> Vec<Row> {
@@ -37,7 +37,7 @@ pub(super) fn rows(servers: &[Measured]) -> Vec<Row> {
 
 /// A resolver that does not answer is told from a name that does not exist.
 fn names(servers: &[Measured]) -> Option<Row> {
-    let silent = |m: &Measured| matches!(&m.resolved, Some(Err(words)) if words.contains("resolver"));
+    let silent = |m: &Measured| matches!(&m.resolved, Some(Err(error)) if is_resolver_silent(error));
     if !servers.iter().all(silent) {
         return None;
     }

@@ -8,21 +8,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 use crate::go::escape::escape;
+use crate::net::certificate::{self, Certificate};
 use crate::net::credentials::{Credentials, basic};
+use crate::net::dial::{self, Connected, DialError, LookupError};
 use crate::net::proxy_env::{Proxy, ProxyRules, ProxyScheme};
+use crate::net::redirect::{self, Reason};
+use crate::net::tls::{Tls, Witness};
 use crate::net::url::{Scheme, Url};
 
-use super::der::Certificate;
 use super::http::{Reply, Session, Wanted};
-use super::net::{self, Connection, Dialled};
 use super::target::{Role, Sumdb, Target};
-use super::tls::{self, Roots, Seen};
+use super::words::{self, Refusal};
 
 /// Limit of a name lookup; go's own resolver gives up after 10 s.
 const RESOLVE: Duration = Duration::from_secs(4);
@@ -35,13 +35,14 @@ const IDLE: Duration = Duration::from_secs(4);
 /// What the transfer's speed is measured on.
 const SPEED_BYTES: usize = 2 << 20;
 const SPEED_TIME: Duration = Duration::from_millis(2500);
-/// Go follows at most ten.
-const MAX_REDIRECTS: usize = 10;
+/// Addresses of one name that are tried.
+const MAX_ADDRESSES: usize = 8;
+pub(super) const NO_ROOTS: &str = "no certificate authority is known on this machine";
 
 /// What every probe needs.
 #[derive(Debug)]
 pub(super) struct Tools {
-    pub(super) roots: Roots,
+    pub(super) tls: Tls,
     pub(super) rules: ProxyRules,
     pub(super) credentials: Credentials,
     pub(super) sumdb: Option<Sumdb>,
@@ -55,6 +56,28 @@ pub(super) struct Tools {
 
 /// What a step led to, and how long it took.
 pub(super) type Step<T> = Result<(T, Duration), String>;
+
+/// What became of one address.
+#[derive(Debug, Clone)]
+pub(super) struct Dialled {
+    pub(super) address: SocketAddr,
+    pub(super) refusal: Option<(Refusal, String)>,
+}
+
+/// Why a proxy lets nobody through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Blocked {
+    pub(super) words: String,
+    pub(super) wants_login: bool,
+}
+
+/// What a handshake showed.
+#[derive(Debug, Clone, Default)]
+struct Seen {
+    certificate: Option<Certificate>,
+    /// Set where the certificate does not verify.
+    refused: Option<String>,
+}
 
 /// The session of a TLS connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,9 +104,9 @@ pub(super) struct Measured {
     pub(super) via: Option<String>,
     /// Set where the HTTP proxy's own value is not usable.
     pub(super) via_error: Option<String>,
-    pub(super) resolved: Option<Step<Vec<SocketAddr>>>,
+    pub(super) resolved: Option<Result<(Vec<SocketAddr>, Duration), LookupError>>,
     pub(super) dialled: Vec<Dialled>,
-    pub(super) connect: Option<Step<()>>,
+    pub(super) connect: Option<Result<Duration, Blocked>>,
     pub(super) handshake: Option<Step<Handshake>>,
     pub(super) certificate: Option<Certificate>,
     pub(super) certificate_refused: Option<String>,
@@ -264,14 +287,10 @@ impl Probe {
             time: SPEED_TIME,
             idle: IDLE,
         };
-        let start = Instant::now();
-        for _ in 0..=MAX_REDIRECTS {
+        let first = url.clone();
+        for hops in 0.. {
             let reply = self.again(session, &url, tools, dialled, wanted).await;
-            let next = match &reply {
-                Ok(reply) if (300..400).contains(&reply.status) => reply.location.clone(),
-                _ => None,
-            };
-            let Some(next) = next else {
+            let Some(location) = reply.as_ref().ok().and_then(|reply| reply.location.clone()) else {
                 if let Ok(reply) = &reply {
                     self.speed(reply);
                 }
@@ -285,15 +304,14 @@ impl Probe {
                 self.notes().zip = Some(step);
                 return;
             };
-            match url.join(&next) {
-                Ok(to) if url.scheme == Scheme::Https && to.scheme == Scheme::Http => {
-                    self.notes().zip =
-                        Some(Err("it redirects from https to http, which Go refuses".to_owned()));
-                    return;
-                }
-                Ok(to) => url = to,
-                Err(_) => {
-                    self.notes().zip = Some(Err("it redirects to something that is no URL".to_owned()));
+            match redirect::follow(&first, &url, &location, hops) {
+                Ok(next) => url = next,
+                Err(error) => {
+                    let words = match error.reason {
+                        Reason::Insecure => "it redirects from https to http, which Go refuses".to_owned(),
+                        _ => error.text,
+                    };
+                    self.notes().zip = Some(Err(words));
                     return;
                 }
             }
@@ -315,11 +333,6 @@ impl Probe {
                 *session = other;
             }
         }
-        let took = start.elapsed();
-        self.notes().zip = Some(Ok((
-            Answer::Garbage("stopped after 10 redirects".to_owned()),
-            took,
-        )));
     }
 
     /// A request on `session`, or on a new one where the server closed it.
@@ -410,15 +423,15 @@ impl Visit<'_> {
                 return None;
             }
         };
-        let stream = self.connection(url, proxy).await?;
+        let connected = self.connection(url, proxy).await?;
         let absolute = proxy
             .filter(|proxy| url.scheme == Scheme::Http && proxy.scheme != ProxyScheme::Socks5)
             .map(|proxy| proxy.user.as_ref().map_or_else(String::new, basic));
-        let (stream, http2) = match url.scheme {
-            Scheme::Http => (stream, false),
-            Scheme::Https => self.handshake(url, stream, http2).await?,
+        let (connected, http2) = match url.scheme {
+            Scheme::Http => (connected, false),
+            Scheme::Https => self.handshake(url, connected, http2).await?,
         };
-        match Session::start(stream, http2).await {
+        match Session::start(connected.stream, http2).await {
             Ok(session) => Some(Open {
                 session,
                 http2,
@@ -433,7 +446,7 @@ impl Visit<'_> {
     }
 
     /// TCP to the host, or to the proxy in front of it and on through it.
-    async fn connection(&self, url: &Url, proxy: Option<&Proxy>) -> Option<Box<dyn Connection>> {
+    async fn connection(&self, url: &Url, proxy: Option<&Proxy>) -> Option<Connected> {
         let (host, port) = proxy.map_or((url.host.as_str(), url.port), |proxy| {
             (proxy.host.as_str(), proxy.port)
         });
@@ -442,121 +455,127 @@ impl Visit<'_> {
         }
         self.probe.doing(&format!("looking up {host}"));
         let start = Instant::now();
-        let resolved = net::resolve(host, port, RESOLVE).await;
-        let addresses = resolved.clone().ok();
+        let resolved = dial::resolve(host, port, RESOLVE).await;
+        let addresses = resolved.as_ref().ok().cloned();
         if self.first {
-            self.probe.notes().resolved = Some(resolved.map(|found| (found, start.elapsed())));
+            self.probe.notes().resolved = Some(resolved.map(|found| (found, start.elapsed())).map_err(
+                |error| match error {
+                    DialError::Lookup { error, .. } => error,
+                    other => LookupError::Other(words::dial(&other)),
+                },
+            ));
         }
         self.probe.doing(&format!("connecting to {host}:{port}"));
         let start = Instant::now();
-        let stream = if self.first {
-            net::dial(&addresses?, self.tools.connect, self.dialled).await
-        } else {
-            let (nobody, _) = mpsc::unbounded_channel();
-            net::dial(&addresses?, self.tools.connect, &nobody).await
-        };
-        let stream = stream?;
+        let connected = Connected::of(self.first_of(&addresses?).await?).ok()?;
         if self.first {
-            self.probe.notes().connect = Some(Ok(((), start.elapsed())));
+            self.probe.notes().connect = Some(Ok(start.elapsed()));
         }
         let Some(proxy) = proxy else {
-            return Some(Box::new(stream));
+            return Some(connected);
         };
-        let mut stream: Box<dyn Connection> = match proxy.scheme {
-            ProxyScheme::Https => self.tls_to_proxy(proxy, stream).await?,
-            ProxyScheme::Http | ProxyScheme::Socks5 => Box::new(stream),
-        };
-        if url.scheme == Scheme::Http && proxy.scheme != ProxyScheme::Socks5 {
-            return Some(stream);
-        }
         self.probe
             .doing(&format!("asking the proxy {} for a connection", proxy.host));
-        let through = timeout(CONNECT, net::through(proxy, &mut *stream, &url.host, url.port)).await;
-        let through = through.unwrap_or_else(|_| Err("no answer to CONNECT".to_owned()));
-        match through {
-            Ok(()) => Some(stream),
-            Err(words) => {
-                self.probe.notes().connect = Some(Err(crate::text::safe(&words)));
+        match self.through(proxy, connected, url).await {
+            Ok(connected) => Some(connected),
+            Err(error) => {
+                self.probe.notes().connect = Some(Err(Blocked {
+                    words: crate::text::safe(&words::dial(&error)),
+                    wants_login: words::wants_login(&error),
+                }));
                 None
             }
         }
     }
 
-    async fn tls_to_proxy(
-        &self,
-        proxy: &Proxy,
-        stream: tokio::net::TcpStream,
-    ) -> Option<Box<dyn Connection>> {
-        let failed = |words: String| {
-            self.probe.notes().connect = Some(Err(crate::text::safe(&format!("TLS to the proxy: {words}"))));
+    /// Connects to every address at once and hands out the first connection. What
+    /// became of each address is noted, of the slow ones later on.
+    async fn first_of(&self, addresses: &[SocketAddr]) -> Option<TcpStream> {
+        let (winner, mut winners) = mpsc::channel(addresses.len().max(1));
+        for &address in addresses.iter().take(MAX_ADDRESSES) {
+            let limit = self.tools.connect;
+            let (winner, dialled) = (winner.clone(), self.dialled.clone());
+            let is_told = self.first;
+            tokio::spawn(async move {
+                let outcome = dial::connect(address, limit).await;
+                let refusal = outcome.as_ref().err().map(|e| (Refusal::of(e), words::io(e)));
+                // Nobody listens any more once the probe is over.
+                if is_told {
+                    let _ = dialled.send(Dialled { address, refusal });
+                }
+                if let Ok(stream) = outcome {
+                    let _ = winner.try_send(stream);
+                }
+            });
+        }
+        drop(winner);
+        winners.recv().await
+    }
+
+    /// From the proxy on.
+    async fn through(&self, proxy: &Proxy, connected: Connected, url: &Url) -> Result<Connected, DialError> {
+        let connected = match proxy.scheme {
+            ProxyScheme::Https => {
+                let config = self.tools.tls.config(false)?;
+                dial::handshake(connected, &proxy.host, config, HANDSHAKE)
+                    .await
+                    .map_err(|error| DialError::ToProxy(Box::new(error)))?
+                    .0
+            }
+            ProxyScheme::Http | ProxyScheme::Socks5 => connected,
         };
-        let (config, _) = tls::client(&self.tools.roots, false)?;
-        let name = ServerName::try_from(proxy.host.clone()).ok()?;
-        match timeout(HANDSHAKE, TlsConnector::from(config).connect(name, stream)).await {
-            Ok(Ok(stream)) => Some(Box::new(stream)),
-            Ok(Err(e)) => {
-                failed(tls::handshake_words(&e));
-                None
-            }
-            Err(_) => {
-                failed("no answer to the handshake".to_owned());
-                None
-            }
+        if url.scheme == Scheme::Http && proxy.scheme != ProxyScheme::Socks5 {
+            return Ok(connected);
         }
+        dial::tunnel(connected, proxy, &url.host, url.port, CONNECT).await
     }
 
-    async fn handshake(
-        &self,
-        url: &Url,
-        stream: Box<dyn Connection>,
-        http2: bool,
-    ) -> Option<(Box<dyn Connection>, bool)> {
+    async fn handshake(&self, url: &Url, connected: Connected, http2: bool) -> Option<(Connected, bool)> {
         self.probe.doing(&format!("TLS handshake with {}", url.host));
-        let Some((config, seen)) = tls::client(&self.tools.roots, http2) else {
-            self.note_handshake(
-                Err("no certificate authority is known on this machine".to_owned()),
-                None,
-            );
+        if !self.tools.tls.has_roots() {
+            self.note_handshake(Err(NO_ROOTS.to_owned()), Seen::default());
             return None;
-        };
-        let Ok(name) = ServerName::try_from(url.host.clone()) else {
-            self.note_handshake(Err("no certificate can be for this name".to_owned()), None);
-            return None;
+        }
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let witness: Witness = {
+            let seen = Arc::clone(&seen);
+            Arc::new(move |shown, refused| {
+                *seen.lock().unwrap_or_else(PoisonError::into_inner) = Seen {
+                    certificate: certificate::parse(shown),
+                    refused: refused.map(words::certificate),
+                };
+            })
         };
         let start = Instant::now();
-        let shaken = timeout(HANDSHAKE, TlsConnector::from(config).connect(name, stream)).await;
+        let shaken = match self.tools.tls.watched(http2, witness) {
+            Ok(config) => dial::handshake(connected, &url.host, config, HANDSHAKE).await,
+            Err(error) => Err(error),
+        };
         let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match shaken {
-            Err(_) => {
-                self.note_handshake(Err("no answer to the TLS handshake".to_owned()), Some(seen));
-                None
-            }
-            Ok(Err(e)) => {
-                self.note_handshake(Err(crate::text::safe(&tls::handshake_words(&e))), Some(seen));
-                None
-            }
-            Ok(Ok(stream)) => {
-                let (_, session) = stream.get_ref();
-                let version = match session.protocol_version() {
+            Ok((connected, session)) => {
+                let version = match session.version {
                     Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
                     _ => "TLS 1.3",
                 };
-                let http2 = session.alpn_protocol() == Some(b"h2");
-                self.note_handshake(Ok((Handshake { version, http2 }, start.elapsed())), Some(seen));
-                Some((Box::new(stream), http2))
+                let http2 = session.http2;
+                self.note_handshake(Ok((Handshake { version, http2 }, start.elapsed())), seen);
+                Some((connected, http2))
+            }
+            Err(error) => {
+                self.note_handshake(Err(crate::text::safe(&words::dial(&error))), seen);
+                None
             }
         }
     }
 
-    fn note_handshake(&self, step: Step<Handshake>, seen: Option<Seen>) {
+    fn note_handshake(&self, step: Step<Handshake>, seen: Seen) {
         let mut notes = self.probe.notes();
         if !self.first && step.is_ok() {
             return;
         }
-        if let Some(seen) = seen {
-            notes.certificate = seen.certificate;
-            notes.certificate_refused = seen.refused;
-        }
+        notes.certificate = seen.certificate;
+        notes.certificate_refused = seen.refused;
         if self.first {
             notes.handshake = Some(step);
         } else if let Err(words) = step {

@@ -1,6 +1,13 @@
-//! System errors in the words that Go uses for them.
+//! What keeps a connection from coming about, in words for people.
 
 use std::io;
+
+use rustls::{AlertDescription, CertificateError};
+
+use crate::net::dial::{DialError, LookupError};
+use crate::net::proxy_env::ProxyScheme;
+use crate::net::tunnel::TunnelError;
+use crate::text::errno_text;
 
 /// What kept a connection from coming about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,13 +54,103 @@ pub(super) fn io(error: &io::Error) -> String {
     if error.kind() == io::ErrorKind::UnexpectedEof {
         return "EOF".to_owned();
     }
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text);
-    let mut chars = text.chars();
-    match chars.next() {
-        Some(first) if chars.as_str().starts_with(|c: char| c.is_lowercase()) => {
-            first.to_lowercase().chain(chars).collect()
+    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        return handshake(tls);
+    }
+    errno_text(error)
+}
+
+/// What the resolver says.
+pub(super) fn lookup(error: &LookupError) -> String {
+    match error {
+        LookupError::NoSuchHost => "no such host".to_owned(),
+        LookupError::Timeout => "the resolver does not answer".to_owned(),
+        LookupError::Other(words) if is_silence(words) => {
+            "temporary failure in name resolution (no resolver answers)".to_owned()
         }
-        _ => text.to_owned(),
+        LookupError::Other(words) => words.clone(),
+    }
+}
+
+/// Nobody has answered the question, rather than denied that there is such a name.
+pub(super) fn is_resolver_silent(error: &LookupError) -> bool {
+    match error {
+        LookupError::NoSuchHost => false,
+        LookupError::Timeout => true,
+        LookupError::Other(words) => is_silence(words),
+    }
+}
+
+/// EAI_AGAIN, in the words of glibc and musl.
+fn is_silence(words: &str) -> bool {
+    matches!(words, "Temporary failure in name resolution" | "Try again")
+}
+
+/// Why there is no way to a server although it, or the proxy in front of it, takes connections.
+pub(super) fn dial(error: &DialError) -> String {
+    match error {
+        DialError::Lookup { error, .. } => lookup(error),
+        DialError::LinkLocal { host } => format!("{host} is an address of this link"),
+        DialError::Connect { error, .. } | DialError::Broken(error) | DialError::Handshake { error, .. } => {
+            io(error)
+        }
+        DialError::Library(error) => error.to_string(),
+        DialError::ServerName { .. } => "no certificate can be for this name".to_owned(),
+        DialError::HandshakeTimeout => "no answer to the TLS handshake".to_owned(),
+        DialError::ToProxy(error) => format!("TLS to the proxy: {}", dial(error)),
+        DialError::Tunnel { error, scheme, .. } => match error {
+            TunnelError::Broken(error) => io(error),
+            TunnelError::Status(status, Some(words)) => format!("{status} {words}"),
+            TunnelError::Status(status, None) => status.to_string(),
+            other if *scheme == ProxyScheme::Socks5 => format!("SOCKS: {other}"),
+            other => other.to_string(),
+        },
+        DialError::TunnelTimeout => "it does not answer".to_owned(),
+    }
+}
+
+/// True where a proxy wants to know who asks.
+pub(super) fn wants_login(error: &DialError) -> bool {
+    matches!(
+        error,
+        DialError::Tunnel {
+            error: TunnelError::Status(407, _) | TunnelError::Login(_),
+            ..
+        }
+    )
+}
+
+/// What is wrong with a certificate.
+pub(super) fn certificate(error: &rustls::Error) -> String {
+    let rustls::Error::InvalidCertificate(why) = error else {
+        return error.to_string();
+    };
+    match why {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".to_owned(),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "it is not valid yet".to_owned()
+        }
+        CertificateError::UnknownIssuer => UNKNOWN_ISSUER.to_owned(),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "it is for another name".to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
+pub(super) const UNKNOWN_ISSUER: &str = "its issuer is not trusted here";
+
+/// What a failed handshake means where it was no matter of the certificate.
+fn handshake(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)
+        | rustls::Error::PeerIncompatible(_) => {
+            "the server speaks no TLS newer than 1.1, and Go refuses that".to_owned()
+        }
+        rustls::Error::InvalidMessage(_) => "what answers does not speak TLS".to_owned(),
+        rustls::Error::AlertReceived(alert) => {
+            format!("the server refused the TLS handshake ({alert:?})")
+        }
+        other => other.to_string(),
     }
 }

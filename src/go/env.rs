@@ -194,6 +194,15 @@ impl GoEnv {
         self.goroot.as_deref()
     }
 
+    /// The user's home, where there is one.
+    #[must_use]
+    pub(crate) fn home(&self) -> Option<&Path> {
+        self.home
+            .as_deref()
+            .filter(|home| !home.is_empty())
+            .map(Path::new)
+    }
+
     /// The module cache.
     #[must_use]
     pub fn gomodcache(&self) -> Option<PathBuf> {
@@ -215,11 +224,11 @@ impl GoEnv {
         if !value.is_empty() {
             return Some(PathBuf::from(value));
         }
-        let home = self.home.as_ref().filter(|home| !home.is_empty())?;
+        let home = self.home()?;
         let cache = std::env::var_os("XDG_CACHE_HOME").filter(|dir| Path::new(dir).is_absolute());
         let dir = cache.map_or_else(
             || {
-                PathBuf::from(home).join(if cfg!(target_os = "macos") {
+                home.join(if cfg!(target_os = "macos") {
                     "Library/Caches"
                 } else {
                     ".cache"
@@ -245,10 +254,8 @@ impl GoEnv {
             "GONOPROXY" | "GONOSUMDB" => self.get("GOPRIVATE").0,
             "GOAUTH" => "netrc".into(),
             "GOPATH" => self
-                .home
-                .as_ref()
-                .filter(|home| !home.is_empty())
-                .map(|home| PathBuf::from(home).join("go"))
+                .home()
+                .map(|home| home.join("go"))
                 .filter(|gopath| Some(gopath) != self.goroot.as_ref())
                 .map(PathBuf::into_os_string)
                 .unwrap_or_default(),

@@ -258,7 +258,8 @@ fn parse_proxy(value: &str) -> Option<Result<Proxy, String>> {
     } else {
         port.parse().ok()?
     };
-    if host.is_empty() || !host.bytes().all(|b| b.is_ascii_graphic()) {
+    // Without a host it is this machine, as for go.
+    if !host.bytes().all(|b| b.is_ascii_graphic()) {
         return None;
     }
     Some(Ok(Proxy {
@@ -372,6 +373,9 @@ mod tests {
                 .is_none()
         );
         assert!(with("http://p", true).proxy_for(Scheme::Http, "h", 80).is_err());
+        let own = with(":8080", false);
+        let own = own.proxy_for(Scheme::Http, "h", 80).unwrap().unwrap();
+        assert_eq!((own.host.as_str(), own.port), ("", 8080));
         let socks = with("socks5://p", false);
         assert_eq!(
             socks.proxy_for(Scheme::Http, "h", 80).unwrap().unwrap().port,

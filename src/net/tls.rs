@@ -1,45 +1,35 @@
-//! TLS as go does it: the same certificates are trusted, the same words used.
+//! TLS as go does it: the same certificates are trusted, by one verifier for relay and doctor.
 //!
-//! On Linux and the BSDs the roots are read from where Go reads them, with
-//! SSL_CERT_FILE and SSL_CERT_DIR in place of its own lists; on macOS and
-//! Windows the system's store is asked. Nothing is read before the first https
-//! upstream is.
+//! Nothing is read before the first https upstream is asked, and the folders only where the bundle is not enough: on most
+//! machines they hold one by one what it holds at once.
 //!
 //! Known to be imperfect: the library speaks no TLS before 1.2 and knows fewer
 //! curves and signatures than Go's. What it refuses go is left to try by itself.
 
-use std::ffi::OsString;
 use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{
-    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-use crate::diagnose::FaultKind;
+use super::certificate;
+use super::dial::DialError;
+pub use super::roots::RootSource;
 
-use crate::relay::trouble::{Again, Trouble};
+/// What is told of every certificate that a server shows, and of what was found wrong with it.
+pub(crate) type Witness = Arc<dyn Fn(&CertificateDer<'_>, Option<&Error>) + Send + Sync>;
 
-/// Where certificates come from: the two variables that Go reads.
-#[derive(Debug, Clone, Default)]
-pub struct RootSource {
-    /// SSL_CERT_FILE.
-    pub file: Option<OsString>,
-    /// SSL_CERT_DIR, folders between colons.
-    pub dirs: Option<OsString>,
-}
-
-/// The two client configurations, made when first needed.
+/// Client configurations over one set of roots.
 #[derive(Debug)]
 pub(crate) struct Tls {
-    source: RootSource,
-    made: OnceLock<Result<Configs, String>>,
+    roots: Arc<Roots>,
+    made: OnceLock<Result<Configs, Error>>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Configs {
     both: Arc<ClientConfig>,
     http1: Arc<ClientConfig>,
@@ -48,7 +38,12 @@ struct Configs {
 impl Tls {
     pub(crate) fn new(source: RootSource) -> Self {
         Self {
-            source,
+            roots: Arc::new(Roots {
+                source,
+                provider: Arc::new(rustls::crypto::ring::default_provider()),
+                bundle: OnceLock::new(),
+                all: OnceLock::new(),
+            }),
             made: OnceLock::new(),
         }
     }
@@ -57,50 +52,176 @@ impl Tls {
     ///
     /// # Errors
     /// Where the library refuses its own defaults.
-    pub(crate) fn config(&self, http2: bool) -> Result<Arc<ClientConfig>, Trouble> {
-        match self.made.get_or_init(|| make(&self.source)) {
-            Ok(configs) if http2 => Ok(Arc::clone(&configs.both)),
-            Ok(configs) => Ok(Arc::clone(&configs.http1)),
-            Err(text) => Err(Trouble::new(FaultKind::Certificate, text.clone()).then(Again::Elsewhere)),
+    pub(crate) fn config(&self, http2: bool) -> Result<Arc<ClientConfig>, DialError> {
+        let made = self.made.get_or_init(|| {
+            let make = |http2| self.make(http2, None).map(Arc::new);
+            Ok(Configs {
+                both: make(true)?,
+                http1: make(false)?,
+            })
+        });
+        let configs = made.as_ref().map_err(|error| DialError::Library(error.clone()))?;
+        Ok(Arc::clone(if http2 { &configs.both } else { &configs.http1 }))
+    }
+
+    /// The same for a handshake whose certificate somebody wants to see.
+    ///
+    /// # Errors
+    /// Those of [`Tls::config`].
+    pub(crate) fn watched(&self, http2: bool, witness: Witness) -> Result<Arc<ClientConfig>, DialError> {
+        let config = self.make(http2, Some(witness)).map_err(DialError::Library)?;
+        Ok(Arc::new(config))
+    }
+
+    /// False where this machine has no certificate authority at all.
+    pub(crate) fn has_roots(&self) -> bool {
+        !self.roots.bundle().is_empty() || !self.roots.all().is_empty()
+    }
+
+    fn make(&self, http2: bool, witness: Option<Witness>) -> Result<ClientConfig, Error> {
+        let verifier = Verifier {
+            roots: Arc::clone(&self.roots),
+            witness,
+        };
+        let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.roots.provider))
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
+        if http2 {
+            config.alpn_protocols.push(b"h2".to_vec());
+        }
+        config.alpn_protocols.push(b"http/1.1".to_vec());
+        Ok(config)
+    }
+}
+
+/// The roots of this machine, read when they are needed.
+#[derive(Debug)]
+struct Roots {
+    source: RootSource,
+    provider: Arc<CryptoProvider>,
+    bundle: OnceLock<Trusted>,
+    /// Those of the folders too.
+    all: OnceLock<Trusted>,
+}
+
+impl Roots {
+    fn bundle(&self) -> &Trusted {
+        self.bundle
+            .get_or_init(|| Trusted::new(self.source.bundle(), &self.provider))
+    }
+
+    fn all(&self) -> &Trusted {
+        self.all.get_or_init(|| {
+            let mut roots = self.bundle().roots.clone();
+            roots.extend(self.source.folders());
+            Trusted::new(roots, &self.provider)
+        })
+    }
+}
+
+/// Some roots, and the library's own verifier over them.
+#[derive(Debug)]
+struct Trusted {
+    roots: Vec<CertificateDer<'static>>,
+    /// `None` where none of them is one that the library can read.
+    usual: Option<Arc<WebPkiServerVerifier>>,
+}
+
+impl Trusted {
+    fn new(mut roots: Vec<CertificateDer<'static>>, provider: &Arc<CryptoProvider>) -> Self {
+        roots.sort_unstable_by(|a, b| a.as_ref().cmp(b.as_ref()));
+        roots.dedup();
+        let mut store = RootCertStore::empty();
+        // Certificates that the library cannot read are left out, as Go does.
+        store.add_parsable_certificates(roots.iter().cloned());
+        let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider));
+        Self {
+            roots,
+            usual: usual.build().ok(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.usual.is_none()
+    }
+
+    fn verify(&self, shown: &Shown<'_>) -> Result<(), Error> {
+        let Some(usual) = &self.usual else {
+            return Err(CertificateError::UnknownIssuer.into());
+        };
+        let verdict = usual.verify_server_cert(
+            shown.end_entity,
+            shown.intermediates,
+            shown.name,
+            shown.ocsp,
+            shown.now,
+        );
+        match verdict {
+            Ok(_) => Ok(()),
+            Err(error) if is_about_the_issuer(&error) && self.roots.iter().any(|r| r == shown.end_entity) => {
+                shown.verify_as_root()
+            }
+            Err(error) => Err(error),
         }
     }
 }
 
-fn make(source: &RootSource) -> Result<Configs, String> {
-    let mut roots = RootCertStore::empty();
-    let loaded = load_roots(source);
-    // Certificates that the library cannot read are left out, as Go does.
-    roots.add_parsable_certificates(loaded.iter().cloned());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(|err| format!("tls: {err}"))?;
-    let mut http1 = if roots.is_empty() {
-        builder.with_root_certificates(roots).with_no_client_auth()
-    } else {
-        let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-            .build()
-            .map_err(|err| format!("tls: {err}"))?;
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Verifier { usual, roots: loaded }))
-            .with_no_client_auth()
-    };
-    let mut both = http1.clone();
-    both.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    http1.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Configs {
-        both: Arc::new(both),
-        http1: Arc::new(http1),
-    })
+/// Said of one that nobody else vouches for: it names an issuer that is not known, or it is an authority's own, as
+/// `openssl req -x509` makes it.
+fn is_about_the_issuer(error: &Error) -> bool {
+    match error {
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
+        Error::InvalidCertificate(CertificateError::Other(other)) => {
+            other.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity)
+        }
+        _ => false,
+    }
 }
 
-/// The library's own verifier, and one thing that Go takes beyond it: a root
-/// that a server shows as its own, as `openssl req -x509` makes it.
-#[derive(Debug)]
+/// What a server shows of itself.
+struct Shown<'a> {
+    end_entity: &'a CertificateDer<'a>,
+    intermediates: &'a [CertificateDer<'a>],
+    name: &'a ServerName<'a>,
+    ocsp: &'a [u8],
+    now: UnixTime,
+}
+
+impl Shown<'_> {
+    /// A server's own certificate that is a root needs nobody else: go looks at its dates, its names and what it may be
+    /// used for (`Certificate.isValid`, `Verify`).
+    fn verify_as_root(&self) -> Result<(), Error> {
+        let certificate = certificate::parse(self.end_entity).ok_or(CertificateError::BadEncoding)?;
+        let unix = |time: jiff::Timestamp| {
+            let seconds = u64::try_from(time.as_second()).unwrap_or(0);
+            UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds))
+        };
+        let (not_before, not_after) = (unix(certificate.not_before), unix(certificate.not_after));
+        let time = self.now;
+        if time < not_before {
+            return Err(CertificateError::NotValidYetContext { time, not_before }.into());
+        }
+        if time > not_after {
+            return Err(CertificateError::ExpiredContext { time, not_after }.into());
+        }
+        if !certificate::may_be_a_server(self.end_entity) {
+            return Err(CertificateError::InvalidPurpose.into());
+        }
+        verify_server_name(&ParsedCertificate::try_from(self.end_entity)?, self.name)
+    }
+}
+
 struct Verifier {
-    usual: Arc<WebPkiServerVerifier>,
-    roots: Vec<CertificateDer<'static>>,
+    roots: Arc<Roots>,
+    witness: Option<Witness>,
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Verifier")
+    }
 }
 
 impl ServerCertVerifier for Verifier {
@@ -108,25 +229,26 @@ impl ServerCertVerifier for Verifier {
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
         now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let usual = self
-            .usual
-            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        match usual {
-            // Said of one whose dates hold and which nothing else was found wrong with so far.
-            Err(rustls::Error::InvalidCertificate(CertificateError::Other(why)))
-                if why.to_string() == "CaUsedAsEndEntity"
-                    && self.roots.iter().any(|root| root == end_entity)
-                    && may_be_a_server(end_entity) =>
-            {
-                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            usual => usual,
+    ) -> Result<ServerCertVerified, Error> {
+        let shown = Shown {
+            end_entity,
+            intermediates,
+            name,
+            ocsp,
+            now,
+        };
+        let verdict = self
+            .roots
+            .bundle()
+            .verify(&shown)
+            .or_else(|_| self.roots.all().verify(&shown));
+        if let Some(witness) = &self.witness {
+            witness(end_entity, verdict.as_ref().err());
         }
+        verdict.map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -134,8 +256,9 @@ impl ServerCertVerifier for Verifier {
         message: &[u8],
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.usual.verify_tls12_signature(message, cert, dss)
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.roots.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, dss, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -143,275 +266,15 @@ impl ServerCertVerifier for Verifier {
         message: &[u8],
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.usual.verify_tls13_signature(message, cert, dss)
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.roots.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.usual.supported_verify_schemes()
-    }
-}
-
-/// False for a certificate whose extended key usage (RFC 5280, 4.2.1.12) names
-/// neither servers nor anything.
-fn may_be_a_server(certificate: &[u8]) -> bool {
-    const EXTENDED_KEY_USAGE: &[u8] = b"\x06\x03\x55\x1d\x25";
-    const SERVER_AUTH: &[u8] = b"\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x01";
-    const ANY: &[u8] = b"\x06\x04\x55\x1d\x25\x00";
-    let has = |oid| memchr::memmem::find(certificate, oid).is_some();
-    !has(EXTENDED_KEY_USAGE) || has(SERVER_AUTH) || has(ANY)
-}
-
-/// The system's own store.
-#[cfg(any(target_os = "macos", target_os = "windows"))]
-pub(crate) fn load_roots(_source: &RootSource) -> Vec<CertificateDer<'static>> {
-    rustls_native_certs::load_native_certs().certs
-}
-
-/// Go's lists: `crypto/x509/root_linux.go` and `root_bsd.go`. The first file
-/// that can be read, and then every folder.
-#[cfg(not(any(target_os = "macos", target_os = "windows")))]
-pub(crate) fn load_roots(source: &RootSource) -> Vec<CertificateDer<'static>> {
-    use std::os::unix::ffi::OsStrExt;
-    use std::path::{Path, PathBuf};
-
-    const FILES: &[&str] = &[
-        "/etc/ssl/certs/ca-certificates.crt",
-        "/etc/pki/tls/certs/ca-bundle.crt",
-        "/etc/ssl/ca-bundle.pem",
-        "/etc/pki/tls/cacert.pem",
-        "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-        "/etc/ssl/cert.pem",
-        "/usr/local/etc/ssl/cert.pem",
-        "/usr/local/share/certs/ca-root-nss.crt",
-        "/etc/openssl/certs/ca-certificates.crt",
-    ];
-    const FOLDERS: &[&str] = &["/etc/ssl/certs", "/etc/pki/tls/certs", "/usr/local/share/certs"];
-
-    let set = |value: &Option<OsString>| value.clone().filter(|value| !value.is_empty());
-    let files: Vec<PathBuf> = match set(&source.file) {
-        Some(file) => vec![file.into()],
-        None => FILES.iter().map(PathBuf::from).collect(),
-    };
-    let folders: Vec<PathBuf> = match set(&source.dirs) {
-        Some(dirs) => dirs
-            .as_bytes()
-            .split(|b| *b == b':')
-            .map(|dir| PathBuf::from(std::ffi::OsStr::from_bytes(dir)))
-            .collect(),
-        None => FOLDERS.iter().map(PathBuf::from).collect(),
-    };
-    let mut found = Vec::new();
-    let from_bundle = files.iter().find_map(|file| read_limited(file));
-    let has_bundle = from_bundle.is_some();
-    found.extend(from_bundle.iter().flat_map(|pem| certificates(pem)));
-    // The default folders hold one by one what the bundle holds at once;
-    // reading them again would only cost time.
-    if has_bundle && set(&source.dirs).is_none() && set(&source.file).is_none() {
-        return found;
-    }
-    for folder in folders {
-        let Ok(entries) = std::fs::read_dir(&folder) else {
-            continue;
-        };
-        for entry in entries.flatten() {
-            let path = entry.path();
-            let alias =
-                std::fs::read_link(&path).is_ok_and(|target| !target.as_os_str().as_bytes().contains(&b'/'));
-            if !alias && let Some(pem) = read_limited(&path) {
-                found.extend(certificates(&pem));
-            }
-        }
-    }
-    found.sort_unstable_by(|a, b| a.as_ref().cmp(b.as_ref()));
-    found.dedup();
-    return found;
-
-    fn read_limited(path: &Path) -> Option<Vec<u8>> {
-        use std::io::Read;
-        const LIMIT: u64 = 16 << 20;
-        if !std::fs::metadata(path).is_ok_and(|meta| meta.is_file()) {
-            return None;
-        }
-        let mut bytes = Vec::new();
-        std::fs::File::open(path)
-            .and_then(|file| file.take(LIMIT).read_to_end(&mut bytes))
-            .ok()?;
-        Some(bytes)
-    }
-}
-
-#[cfg(not(any(target_os = "macos", target_os = "windows")))]
-fn certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
-    use rustls::pki_types::pem::PemObject;
-    CertificateDer::pem_slice_iter(pem)
-        .filter_map(Result::ok)
-        .collect()
-}
-
-/// Go's words for what went wrong in TLS.
-pub(crate) fn trouble(err: &rustls::Error) -> Trouble {
-    match err {
-        rustls::Error::InvalidCertificate(err) => Trouble::new(
-            match certificate_text(err) {
-                Some(_) => FaultKind::Certificate,
-                None => FaultKind::TlsHandshake,
-            },
-            format!(
-                "tls: failed to verify certificate: x509: {}",
-                certificate_text(err).unwrap_or_else(|| "unsupported certificate".to_owned())
-            ),
-        )
-        .then(Again::Elsewhere),
-        rustls::Error::AlertReceived(alert) => {
-            let trouble = Trouble::nobody(
-                FaultKind::TlsHandshake,
-                format!("remote error: tls: {}", alert_text(*alert)),
-            );
-            // The two have nothing in common, and will not have next time.
-            match alert {
-                AlertDescription::HandshakeFailure
-                | AlertDescription::ProtocolVersion
-                | AlertDescription::InsufficientSecurity => trouble.then(Again::Elsewhere),
-                _ => trouble,
-            }
-        }
-        rustls::Error::InvalidMessage(_) => Trouble::nobody(
-            FaultKind::TlsHandshake,
-            "tls: first record does not look like a TLS handshake",
-        ),
-        rustls::Error::PeerIncompatible(_) => Trouble::nobody(
-            FaultKind::TlsHandshake,
-            "tls: server selected unsupported protocol version or cipher suite",
-        )
-        .then(Again::Elsewhere),
-        other => Trouble::nobody(
-            FaultKind::TlsHandshake,
-            format!("tls: {}", crate::text::safe(&other.to_string())),
-        ),
-    }
-}
-
-/// `None` where the library does not understand the certificate.
-fn certificate_text(err: &CertificateError) -> Option<String> {
-    let text = match err {
-        CertificateError::UnknownIssuer => "certificate signed by unknown authority".to_owned(),
-        CertificateError::ExpiredContext { time, not_after } => format!(
-            "certificate has expired or is not yet valid: current time {} is after {}",
-            stamp(*time),
-            stamp(*not_after)
-        ),
-        CertificateError::NotValidYetContext { time, not_before } => format!(
-            "certificate has expired or is not yet valid: current time {} is before {}",
-            stamp(*time),
-            stamp(*not_before)
-        ),
-        CertificateError::Expired | CertificateError::NotValidYet => {
-            "certificate has expired or is not yet valid".to_owned()
-        }
-        CertificateError::NotValidForNameContext { expected, presented } => {
-            let names = presented
-                .iter()
-                .map(|name| name.split('"').nth(1).unwrap_or(name))
-                .collect::<Vec<_>>()
-                .join(", ");
-            if names.is_empty() {
-                format!(
-                    "certificate is not valid for any names, but wanted to match {}",
-                    expected.to_str()
-                )
-            } else {
-                format!(
-                    "certificate is valid for {}, not {}",
-                    crate::text::safe(&names),
-                    expected.to_str()
-                )
-            }
-        }
-        CertificateError::NotValidForName => "certificate is not valid for this name".to_owned(),
-        CertificateError::BadSignature => "signature of the certificate does not verify".to_owned(),
-        _ => return None,
-    };
-    Some(text)
-}
-
-/// RFC 3339 in UTC, as Go prints a certificate's times.
-fn stamp(time: UnixTime) -> String {
-    i64::try_from(time.as_secs())
-        .ok()
-        .and_then(|secs| jiff::Timestamp::from_second(secs).ok())
-        .map_or_else(|| time.as_secs().to_string(), |stamp| stamp.to_string())
-}
-
-/// `crypto/tls/alert.go`.
-fn alert_text(alert: AlertDescription) -> String {
-    match alert {
-        AlertDescription::HandshakeFailure => "handshake failure".to_owned(),
-        AlertDescription::ProtocolVersion => "protocol version not supported".to_owned(),
-        AlertDescription::UnrecognisedName => "unrecognized name".to_owned(),
-        AlertDescription::InternalError => "internal error".to_owned(),
-        AlertDescription::CertificateRequired => "certificate required".to_owned(),
-        AlertDescription::BadCertificate => "bad certificate".to_owned(),
-        AlertDescription::NoApplicationProtocol => "no application protocol".to_owned(),
-        AlertDescription::AccessDenied => "access denied".to_owned(),
-        AlertDescription::DecodeError => "error decoding message".to_owned(),
-        other => format!("alert({})", u8::from(other)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn source(file: &std::path::Path, dirs: &std::path::Path) -> RootSource {
-        RootSource {
-            file: Some(file.into()),
-            dirs: Some(dirs.into()),
-        }
-    }
-
-    #[test]
-    fn the_two_variables_take_the_place_of_the_system() {
-        let folder = tempfile::tempdir().unwrap();
-        let made = |name: &str| {
-            rcgen::generate_simple_self_signed([name.to_owned()])
-                .unwrap()
-                .cert
-        };
-        let (one, two) = (made("one.test"), made("two.test"));
-        let bundle = folder.path().join("bundle.pem");
-        std::fs::write(&bundle, format!("rubbish\n{}\n", one.pem())).unwrap();
-        let dir = folder.path().join("dir");
-        std::fs::create_dir(&dir).unwrap();
-        std::fs::write(dir.join("two.pem"), two.pem()).unwrap();
-        std::fs::write(dir.join("readme"), "no certificate").unwrap();
-        std::os::unix::fs::symlink("two.pem", dir.join("hash.0")).unwrap();
-        let mut expected = vec![one.der().clone(), two.der().clone()];
-        expected.sort_unstable_by(|a, b| a.as_ref().cmp(b.as_ref()));
-        assert_eq!(load_roots(&source(&bundle, &dir)), expected);
-        let nowhere = folder.path().join("nowhere");
-        assert_eq!(load_roots(&source(&nowhere, &nowhere)), []);
-        assert!(Tls::new(source(&nowhere, &nowhere)).config(true).is_ok());
-    }
-
-    #[test]
-    fn the_words_of_go() {
-        let text = |err| trouble(&rustls::Error::InvalidCertificate(err)).text;
-        assert_eq!(
-            text(CertificateError::UnknownIssuer),
-            "tls: failed to verify certificate: x509: certificate signed by unknown authority"
-        );
-        let at = |secs| UnixTime::since_unix_epoch(std::time::Duration::from_secs(secs));
-        assert_eq!(
-            text(CertificateError::ExpiredContext {
-                time: at(86_400),
-                not_after: at(0)
-            }),
-            "tls: failed to verify certificate: x509: certificate has expired or is not yet valid: \
-             current time 1970-01-02T00:00:00Z is after 1970-01-01T00:00:00Z"
-        );
-        let alert = trouble(&rustls::Error::AlertReceived(AlertDescription::HandshakeFailure));
-        assert_eq!(alert.text, "remote error: tls: handshake failure");
-        assert!(alert.nobody);
+        self.roots
+            .provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

@@ -25,7 +25,8 @@ impl Scheme {
         }
     }
 
-    fn as_str(self) -> &'static str {
+    /// As it stands in a URL.
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Https => "https",
@@ -72,6 +73,8 @@ pub(crate) struct Url {
 pub(crate) enum UrlError {
     /// A scheme other than http and https.
     Scheme(String),
+    /// Nobody is named who could be asked.
+    NoHost,
     /// Not a URL, or one with a host that cannot be asked.
     Malformed,
 }
@@ -240,8 +243,11 @@ fn split_port(authority: &str) -> Result<(String, Option<u16>), UrlError> {
         "" => None,
         digits => Some(digits.parse::<u16>().map_err(|_| UrlError::Malformed)?),
     };
+    if host.is_empty() {
+        return Err(UrlError::NoHost);
+    }
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':' | b'~');
-    if host.is_empty() || !host.bytes().all(plain) {
+    if !host.bytes().all(plain) {
         return Err(UrlError::Malformed);
     }
     Ok((host.to_ascii_lowercase(), port))
@@ -346,7 +352,6 @@ mod tests {
         for text in [
             "h/p",
             "http:h",
-            "http://",
             "http://h:99999/",
             "http://h x/",
             "http://bücher.example/",
@@ -356,6 +361,16 @@ mod tests {
             "http://h/\r\nX: y",
         ] {
             assert_eq!(Url::parse(text), Err(UrlError::Malformed), "{text}");
+        }
+        for text in [
+            "http://",
+            "https:///x",
+            "https://u:p@",
+            "https://:443/x",
+            "https://?x",
+            "https://#x",
+        ] {
+            assert_eq!(Url::parse(text), Err(UrlError::NoHost), "{text}");
         }
         assert_eq!(Url::parse("ftp://h/"), Err(UrlError::Scheme("ftp".to_owned())));
     }

@@ -284,7 +284,7 @@ impl Asker {
             if is_offline(&trouble) {
                 trouble.again = Again::Elsewhere;
             }
-            if trouble.is_refused_tls() {
+            if trouble.is_refused {
                 step.upstream.refuse();
             }
             trouble.progress = progress;

@@ -14,40 +14,31 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::diagnose::FaultKind;
 
-use super::trouble::{Again, Ends, Phase, Trouble, find, http_trouble};
+use super::trouble::{Again, Phase, Trouble};
+use super::words::{find, http_trouble};
 use crate::net::credentials::Credentials;
-use crate::net::dial::{self, Connected, Patience};
+use crate::net::dial::{self, Connected, Ends, Patience};
+use crate::net::http::{self, NoBody};
+use crate::net::limits::{self, Allowance};
 use crate::net::proxy_env::{ProxyRules, ProxyScheme};
 use crate::net::tls::Tls;
-use crate::net::url::{Scheme, Url, UrlError};
+use crate::net::url::{Scheme, Url};
+use crate::net::{redirect, tunnel};
 use crate::sys::clock::{Clock, within};
 
 /// Idle connections kept for one host.
 const IDLE_PER_HOST: usize = 16;
 /// How long an idle connection is kept, as in Go.
 const IDLE_LIMIT: Duration = Duration::from_secs(90);
-/// Requests that redirects may lead to, the first one among them, as in Go.
-const REDIRECTS: usize = 10;
-/// The longest header of an answer.
-const HEADER_LIMIT: usize = 128 << 10;
-/// HTTP/2 flow control as in Go: what may lie unread of one body, and of all.
-/// Less would be slower than go where the way is long: at 100 ms one body gets
-/// ten windows a second. Bodies are read as they come, so that little lies there.
-const STREAM_WINDOW: u32 = 4 << 20;
-const CONNECTION_WINDOW: u32 = 1 << 30;
-
-type NoBody = Empty<Bytes>;
 
 /// What requests are made with.
 #[derive(Debug)]
@@ -136,7 +127,7 @@ struct Idle {
 
 #[derive(Debug)]
 struct Http1 {
-    sender: http1::SendRequest<NoBody>,
+    connection: http::Http1,
     ends: Ends,
     /// The request line names the whole URL: an HTTP proxy takes it further.
     absolute: Option<Option<String>>,
@@ -144,7 +135,7 @@ struct Http1 {
 
 #[derive(Debug, Clone)]
 struct Shared {
-    sender: http2::SendRequest<NoBody>,
+    connection: http::Http2,
     ends: Ends,
     requests: u32,
     since: Instant,
@@ -167,6 +158,7 @@ pub(crate) struct Exchange {
     /// Who answered.
     pub(crate) origin: Origin,
     body: Incoming,
+    allowance: Allowance,
     ends: Ends,
     stream: u32,
     connection: Option<Http1>,
@@ -205,7 +197,7 @@ impl Client {
         let mut at = url.clone();
         let mut authorization = self.credentials.header(&at);
         let mut instead_of = None;
-        for hop in 0..REDIRECTS {
+        for hop in 0..limits::REDIRECTS {
             let elsewhere = !at.same_host(url);
             if elsewhere && at.host.parse().is_ok_and(dial::is_link_local) {
                 let mut trouble =
@@ -230,12 +222,12 @@ impl Client {
             };
             let mut exchange = self.send(&sent, alive_since).await.map_err(with_target)?;
             instead_of = exchange.instead_of.or(instead_of);
-            let Some(location) = redirect_target(&exchange) else {
+            let Some(location) = redirect::target(exchange.status, &exchange.headers) else {
                 exchange.redirected = (hop > 0).then(|| at.redacted());
                 exchange.instead_of = instead_of;
                 return Ok(exchange);
             };
-            let next = follow(url, &at, &location, hop)?;
+            let next = redirect::follow(url, &at, &location, hop)?;
             if !next.same_host(&at) {
                 authorization = None;
             }
@@ -338,7 +330,7 @@ impl Client {
         let is_fresh = |since: Instant| alive_since.is_none_or(|limit| since > limit);
         let mut pool = self.pool();
         if let Some(shared) = pool.shared.get_mut(origin) {
-            if shared.sender.is_closed() {
+            if shared.connection.is_closed() {
                 pool.shared.remove(origin);
             } else if is_fresh(shared.since) {
                 shared.requests += 1;
@@ -351,7 +343,7 @@ impl Client {
         // The last is the one that was used last.
         while idle.last().is_some_and(|kept| is_fresh(kept.since)) {
             let kept = idle.pop()?;
-            if kept.since.elapsed() < IDLE_LIMIT && !kept.connection.sender.is_closed() {
+            if kept.since.elapsed() < IDLE_LIMIT && !kept.connection.connection.is_closed() {
                 return Some(Connection::Http1(kept.connection));
             }
         }
@@ -378,7 +370,7 @@ impl Client {
         else {
             return;
         };
-        if !hyper::body::Body::is_end_stream(&body) || connection.sender.is_closed() {
+        if !hyper::body::Body::is_end_stream(&body) || connection.connection.is_closed() {
             return;
         }
         let mut pool = self.pool();
@@ -447,17 +439,11 @@ impl Client {
             .map_err(|text| Trouble::new(FaultKind::Config, text).then(Again::Elsewhere))?;
         let mut absolute = None;
         let connected = match proxy {
-            None => {
-                let (stream, ends) = dial::tcp(&url.host, url.port, patience, redirected).await?;
-                Connected {
-                    stream: Box::new(stream),
-                    ends,
-                }
-            }
+            None => dial::tcp(&url.host, url.port, patience, redirected).await?,
             Some(proxy) => {
-                let connected = dial::to_proxy(proxy, patience, || self.tls.config(false)).await?;
+                let connected = dial::to_proxy(proxy, patience, &self.tls).await?;
                 if url.scheme == Scheme::Http && proxy.scheme != ProxyScheme::Socks5 {
-                    absolute = Some(dial::proxy_authorization(proxy));
+                    absolute = Some(tunnel::proxy_authorization(proxy));
                     connected
                 } else {
                     dial::tunnel(connected, proxy, &url.host, url.port, patience.tunnel).await?
@@ -469,8 +455,8 @@ impl Client {
         }
         let http2 = self.http2 && !self.pool().http1_only.contains(origin);
         let config = self.tls.config(http2)?;
-        let (connected, http2) = dial::tls(connected, &url.host, config, patience.handshake).await?;
-        if !http2 {
+        let (connected, session) = dial::handshake(connected, &url.host, config, patience.handshake).await?;
+        if !session.http2 {
             self.pool().http1_chosen.insert(origin.clone());
             return http1_connection(connected, None).await;
         }
@@ -493,10 +479,7 @@ impl Client {
         let request = sent
             .request(connection.absolute.as_ref(), false)
             .map_err(|trouble| (trouble, false))?;
-        let answer = within(sent.patience.first_byte, async {
-            connection.sender.ready().await?;
-            connection.sender.send_request(request).await
-        });
+        let answer = within(sent.patience.first_byte, connection.connection.send(request));
         match answer.await {
             Some(Ok(response)) => Ok(Exchange::new(response, sent.origin, ends, 0, Some(connection))),
             Some(Err(err)) => {
@@ -511,10 +494,7 @@ impl Client {
     async fn send_http2(&self, mut shared: Shared, sent: &Sent<'_>) -> Result<Exchange, (Trouble, bool)> {
         let stream = shared.requests.saturating_mul(2).saturating_sub(1);
         let request = sent.request(None, true).map_err(|trouble| (trouble, false))?;
-        let answer = within(sent.patience.first_byte, async {
-            shared.sender.ready().await?;
-            shared.sender.send_request(request).await
-        });
+        let answer = within(sent.patience.first_byte, shared.connection.send(request));
         match answer.await {
             Some(Ok(response)) => Ok(Exchange::new(response, sent.origin, shared.ends, stream, None)),
             Some(Err(err)) => {
@@ -635,20 +615,11 @@ async fn http1_connection(
     absolute: Option<Option<String>>,
 ) -> Result<Connection, Trouble> {
     let ends = connected.ends;
-    let (sender, driver) = http1::Builder::new()
-        .max_buf_size(HEADER_LIMIT)
-        // Go takes folded header lines, too, and steps over lines that are none. It counts bytes and not lines: more
-        // than the 100 of the library would cost every answer 64 KiB of fresh memory, and a command a twentieth of its time.
-        .allow_obsolete_multiline_headers_in_responses(true)
-        .allow_spaces_after_header_name_in_responses(true)
-        .ignore_invalid_headers_in_responses(true)
-        .handshake(TokioIo::new(connected.stream))
+    let connection = http::Http1::start(connected.stream)
         .await
         .map_err(|err| http_trouble(&err, ends, 0, false))?;
-    // Errors of the connection reach the request that is on it.
-    tokio::spawn(async move { drop(driver.await) });
     Ok(Connection::Http1(Http1 {
-        sender,
+        connection,
         ends,
         absolute,
     }))
@@ -656,16 +627,11 @@ async fn http1_connection(
 
 async fn http2_connection(connected: Connected) -> Result<Shared, Trouble> {
     let ends = connected.ends;
-    let (sender, driver) = http2::Builder::new(TokioExecutor::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(128 << 10)
-        .handshake(TokioIo::new(connected.stream))
+    let connection = http::Http2::start(connected.stream)
         .await
         .map_err(|err| http_trouble(&err, ends, 1, false))?;
-    tokio::spawn(async move { drop(driver.await) });
     Ok(Shared {
-        sender,
+        connection,
         ends,
         requests: 1,
         since: Instant::now(),
@@ -677,62 +643,9 @@ fn no_header() -> Trouble {
     Trouble::nobody(FaultKind::Timeout, "net/http: timeout awaiting response headers")
 }
 
-/// The Location of an answer that is a redirect. One without is an answer like
-/// any other, as in Go.
-fn redirect_target(exchange: &Exchange) -> Option<String> {
-    if !matches!(exchange.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
-        return None;
-    }
-    let location = exchange.headers.get(header::LOCATION)?;
-    Some(String::from_utf8_lossy(location.as_bytes()).into_owned()).filter(|text| !text.is_empty())
-}
-
-/// Where a redirect leads, or why it is not followed.
-fn follow(first: &Url, at: &Url, location: &str, hop: usize) -> Result<Url, Trouble> {
-    let refuse = |text: String, url: String| {
-        let mut trouble = Trouble::new(FaultKind::Garbage, text);
-        trouble.url = Some(url);
-        trouble
-    };
-    let shown = || match location.contains("//") {
-        true => crate::text::safe(&crate::text::redact_url(location)),
-        false => crate::text::safe(location),
-    };
-    if hop + 1 >= REDIRECTS {
-        return Err(refuse("stopped after 10 redirects".to_owned(), shown()));
-    }
-    match at.join(location) {
-        Ok(next) if first.scheme == Scheme::Https && next.scheme == Scheme::Http => Err(refuse(
-            format!(
-                "redirected from secure URL {} to insecure URL {}",
-                at.redacted(),
-                next.redacted()
-            ),
-            shown(),
-        )),
-        Ok(next) => Ok(next),
-        Err(UrlError::Scheme(scheme)) if first.scheme == Scheme::Https => Err(refuse(
-            format!(
-                "redirected from secure URL {} to insecure URL {}",
-                at.redacted(),
-                shown()
-            ),
-            format!("{}:", crate::text::safe(&scheme)),
-        )),
-        Err(UrlError::Scheme(scheme)) => Err(refuse(
-            format!("unsupported protocol scheme {:?}", crate::text::safe(&scheme)),
-            shown(),
-        )),
-        Err(UrlError::Malformed) => Err(refuse(
-            format!("failed to parse Location header {:?}", shown()),
-            at.stripped(),
-        )),
-    }
-}
-
 impl Exchange {
     fn new(
-        response: hyper::Response<Incoming>,
+        (response, allowance): (hyper::Response<Incoming>, Allowance),
         origin: &Origin,
         ends: Ends,
         stream: u32,
@@ -749,6 +662,7 @@ impl Exchange {
             redirected: None,
             instead_of: None,
             body,
+            allowance,
             origin: origin.clone(),
             ends,
             stream,
@@ -770,6 +684,7 @@ impl Exchange {
                 Some(Err(err)) => return Err(http_trouble(&err, self.ends, self.stream, true)),
                 Some(Ok(frame)) => {
                     if let Ok(bytes) = frame.into_data() {
+                        self.allowance.body(bytes.len());
                         pace.moved(bytes.len());
                         return Ok(Some(bytes));
                     }

@@ -30,6 +30,7 @@ mod setup;
 pub(crate) mod spool;
 pub(crate) mod trouble;
 mod upstream;
+mod words;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -45,7 +46,6 @@ use ring::rand::SecureRandom;
 use tokio::sync::oneshot;
 
 use crate::diagnose::Fault;
-use crate::net::credentials::{Credentials, GoAuth};
 use crate::net::proxy_env::ProxyRules;
 use crate::net::tls::Tls;
 use crate::report::Progress;
@@ -64,7 +64,8 @@ use self::upstream::Upstream;
 
 pub(crate) use self::lookup::{Lookup, Reply, Silence};
 pub use self::rewrite::{Quoting, Rewriter};
-pub use self::setup::{Environment, Setup};
+pub use self::setup::Setup;
+pub use crate::net::environment::Environment;
 pub use crate::net::proxy_env::ProxyVars;
 pub use crate::net::tls::RootSource;
 
@@ -288,14 +289,11 @@ fn fetcher(
 
 /// A client that asks as go would with these variables.
 fn client(environment: Environment) -> Client {
-    let netrc = match GoAuth::parse(&environment.goauth) {
-        GoAuth::Netrc => environment.netrc,
-        GoAuth::Off | GoAuth::Other => None,
-    };
+    let credentials = environment.credentials();
     Client::new(
         Tls::new(environment.roots),
         ProxyRules::new(&environment.proxies),
-        Credentials::new(netrc),
+        credentials,
         environment.http2,
     )
 }

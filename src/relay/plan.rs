@@ -181,8 +181,8 @@ fn written(element: &Element) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::setup::Environment;
     use super::*;
+    use crate::net::environment::Environment;
 
     fn plan(lists: &[&str], goauth: &str, in_front: bool) -> Option<Plan> {
         let lists = lists.iter().map(|list| ProxyList::parse(list).unwrap()).collect();

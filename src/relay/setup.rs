@@ -3,11 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::go::env::{GoEnv, Layer};
 use crate::go::proxy_list::ProxyList;
 use crate::net::dial::Patience;
-use crate::net::proxy_env::ProxyVars;
-use crate::net::tls::RootSource;
+use crate::net::environment::Environment;
 use crate::report::Event;
 
 use super::schedule;
@@ -24,62 +22,6 @@ const FIRST_BYTE: u32 = 4;
 /// and no less than what a proxy needs for a version that it has to fetch.
 const QUIET: u32 = 10;
 const QUIET_AT_LEAST: Duration = Duration::from_secs(1);
-
-/// Go's own variables, as far as they matter to who is asked and how.
-#[derive(Debug, Clone, Default)]
-pub struct Environment {
-    /// GOAUTH; empty means netrc.
-    pub goauth: String,
-    /// The netrc file, `None` where there is no home either.
-    pub netrc: Option<PathBuf>,
-    /// HTTP_PROXY and its kin.
-    pub proxies: ProxyVars,
-    /// SSL_CERT_FILE and SSL_CERT_DIR.
-    pub roots: RootSource,
-    /// HTTP/2 may be spoken (GODEBUG has no `http2client=0`).
-    pub http2: bool,
-}
-
-impl Environment {
-    /// Reads the variables as go would.
-    #[must_use]
-    pub fn from_go(env: &GoEnv) -> Self {
-        // These are read by Go's libraries, which know nothing of a GOENV file.
-        let own = |name: &str| {
-            let (value, layer) = env.get(name);
-            (layer == Layer::Environment && !value.is_empty()).then_some(value)
-        };
-        let text = |name: &str| own(name).map(|value| value.to_string_lossy().into_owned());
-        let either = |upper: &str, lower: &str| text(upper).or_else(|| text(lower)).unwrap_or_default();
-        let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
-        Self {
-            goauth: env.text("GOAUTH"),
-            netrc: own("NETRC")
-                .map(PathBuf::from)
-                .or_else(|| home.map(|home| PathBuf::from(home).join(".netrc"))),
-            proxies: ProxyVars {
-                http: either("HTTP_PROXY", "http_proxy"),
-                https: either("HTTPS_PROXY", "https_proxy"),
-                no_proxy: either("NO_PROXY", "no_proxy"),
-                cgi: own("REQUEST_METHOD").is_some(),
-            },
-            roots: RootSource {
-                file: own("SSL_CERT_FILE"),
-                dirs: own("SSL_CERT_DIR"),
-            },
-            http2: godebug(&text("GODEBUG").unwrap_or_default(), "http2client") != Some("0"),
-        }
-    }
-}
-
-/// The last value of one key of GODEBUG.
-fn godebug<'a>(value: &'a str, key: &str) -> Option<&'a str> {
-    value
-        .split(',')
-        .rev()
-        .find_map(|word| word.split_once('=').filter(|(name, _)| *name == key))
-        .map(|(_, value)| value)
-}
 
 /// What a relay is made of.
 pub struct Setup {
@@ -179,12 +121,5 @@ mod tests {
         assert_eq!(of(30_000), Duration::from_secs(3));
         assert_eq!(of(2_000), Duration::from_secs(1));
         assert_eq!(of(1_999), Duration::MAX);
-    }
-
-    #[test]
-    fn godebug_keys() {
-        assert_eq!(godebug("a=1,http2client=0", "http2client"), Some("0"));
-        assert_eq!(godebug("http2client=0,http2client=1", "http2client"), Some("1"));
-        assert_eq!(godebug("", "http2client"), None);
     }
 }

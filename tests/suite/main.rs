@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one module for each part of gofix.
 
 mod diagnose;
+mod dial;
 mod fault_proof;
 mod faultproxy;
 mod house;

@@ -5,6 +5,7 @@
 //! environment made from nothing: no GO*, GOFIX* or proxy variable of the machine is
 //! inherited, and GOPROXY is `off` until a test names a loopback proxy.
 
+pub(crate) mod authority;
 pub(crate) mod measured;
 pub(crate) mod pty;
 pub(crate) mod wait;

@@ -5,10 +5,11 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
-use gofix::faultproxy::{Builder, Catalogue, Door, Fault, FaultProxy, Kind, Module, Rule, SumDb, Tls};
+use gofix::faultproxy::{Builder, Catalogue, Door, Fault, FaultProxy, Kind, Module, Rule, SumDb};
 use serde_json::Value;
 
 use super::render;
+use crate::support::authority::Authority;
 use crate::support::pty::Pty;
 use crate::support::{Outcome, Sandbox, real_go};
 
@@ -285,44 +286,11 @@ fn a_wrong_clock_shows_in_the_date_header() {
     assert_eq!(row["mend"], "timedatectl set-ntp true");
 }
 
-struct Authority {
-    certificate: rcgen::Certificate,
-    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
-}
-
-fn authority(name: &str) -> Authority {
-    let mut params = rcgen::CertificateParams::default();
-    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    params
-        .distinguished_name
-        .push(rcgen::DnType::OrganizationName, name);
-    let key = rcgen::KeyPair::generate().unwrap();
-    let certificate = params.self_signed(&key).unwrap();
-    Authority {
-        certificate,
-        issuer: rcgen::Issuer::new(params, key),
-    }
-}
-
-fn tls(authority: &Authority, years: (i32, i32), http2: bool) -> Tls {
-    let mut params =
-        rcgen::CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-    params.not_before = rcgen::date_time_ymd(years.0, 1, 1);
-    params.not_after = rcgen::date_time_ymd(years.1, 1, 1);
-    let key = rcgen::KeyPair::generate().unwrap();
-    let certificate = params.signed_by(&key, &authority.issuer).unwrap();
-    Tls {
-        chain_pem: certificate.pem(),
-        key_pem: key.serialize_pem(),
-        http2,
-    }
-}
-
 /// A sandbox that trusts `authority` alone.
 fn trusting(goproxy: &str, authority: &Authority) -> Sandbox {
     let sandbox = sandbox(goproxy);
     let file = sandbox.path("roots.pem");
-    fs::write(&file, authority.certificate.pem()).unwrap();
+    fs::write(&file, authority.pem()).unwrap();
     sandbox
         .env("SSL_CERT_FILE", file)
         .env("SSL_CERT_DIR", "/nonexistent")
@@ -330,9 +298,9 @@ fn trusting(goproxy: &str, authority: &Authority) -> Sandbox {
 
 #[test]
 fn tls_that_verifies_tells_version_and_http2() {
-    let authority = authority("Example Trust");
+    let authority = Authority::new("Example Trust");
     for (http2, words) in [(true, "TLS 1.3"), (false, "HTTP/1.1")] {
-        let proxy = proxy().tls(tls(&authority, (2020, 2090), http2)).start().unwrap();
+        let proxy = proxy().tls(authority.server(http2)).start().unwrap();
         let found = routes_test(&trusting(proxy.url(), &authority));
         well(found.row("https", words));
         assert_eq!(found.json["servers"][0]["http2"], http2);
@@ -345,8 +313,8 @@ fn tls_that_verifies_tells_version_and_http2() {
 
 #[test]
 fn interception_by_an_untrusted_authority_is_named() {
-    let (ours, theirs) = (authority("Example Trust"), authority("Zscaler Inc."));
-    let proxy = proxy().tls(tls(&theirs, (2020, 2090), true)).start().unwrap();
+    let (ours, theirs) = (Authority::new("Example Trust"), Authority::new("Zscaler Inc."));
+    let proxy = proxy().tls(theirs.server(true)).start().unwrap();
     let found = routes_test(&trusting(proxy.url(), &ours));
     let row = found.row("https", "its issuer is not trusted here; issued by Zscaler Inc.");
     assert_eq!(row["grade"], "broken");
@@ -362,8 +330,11 @@ fn interception_by_an_untrusted_authority_is_named() {
 
 #[test]
 fn an_expired_certificate_is_told_with_its_dates() {
-    let authority = authority("Example Trust");
-    let expired = proxy().tls(tls(&authority, (2019, 2020), false)).start().unwrap();
+    let authority = Authority::new("Example Trust");
+    let expired = proxy()
+        .tls(authority.server_of(&["localhost", "127.0.0.1"], (2019, 2020), false))
+        .start()
+        .unwrap();
     let found = routes_test(&trusting(expired.url(), &authority));
     let row = found.row("https", "it holds from 2019-01-01 to 2020-01-01");
     assert_eq!(row["grade"], "broken");
@@ -372,13 +343,9 @@ fn an_expired_certificate_is_told_with_its_dates() {
 
 #[test]
 fn a_cut_handshake_and_plain_http_are_told_apart() {
-    let authority = authority("Example Trust");
+    let authority = Authority::new("Example Trust");
     let with = |door: Door| {
-        let proxy = proxy()
-            .tls(tls(&authority, (2020, 2090), false))
-            .door(door)
-            .start()
-            .unwrap();
+        let proxy = proxy().tls(authority.server(false)).door(door).start().unwrap();
         routes_test(&trusting(proxy.url(), &authority))
     };
     with(Door::CutHandshake).row("https", "the TLS handshake fails");
@@ -388,18 +355,14 @@ fn a_cut_handshake_and_plain_http_are_told_apart() {
 
 #[test]
 fn broken_http2_is_told_where_http1_works() {
-    let authority = authority("Example Trust");
+    let authority = Authority::new("Example Trust");
     let goaway = Rule::new(Fault::RstStream {
         code: 2,
         after: Some(0),
     })
     .on(Kind::Info)
     .first(1);
-    let proxy = proxy()
-        .tls(tls(&authority, (2020, 2090), true))
-        .rule(goaway)
-        .start()
-        .unwrap();
+    let proxy = proxy().tls(authority.server(true)).rule(goaway).start().unwrap();
     let found = routes_test(&trusting(proxy.url(), &authority));
     let row = found.row("https", "HTTP/2 breaks");
     assert_eq!(row["mend"], "export GODEBUG=http2client=0");
@@ -408,8 +371,8 @@ fn broken_http2_is_told_where_http1_works() {
 
 #[test]
 fn without_any_root_the_doctor_says_so() {
-    let authority = authority("Example Trust");
-    let proxy = proxy().tls(tls(&authority, (2020, 2090), false)).start().unwrap();
+    let authority = Authority::new("Example Trust");
+    let proxy = proxy().tls(authority.server(false)).start().unwrap();
     let sandbox = sandbox(proxy.url())
         .env("SSL_CERT_FILE", "/dev/null")
         .env("SSL_CERT_DIR", "/nonexistent");

@@ -1,9 +1,8 @@
 //! The few fields of an X.509 certificate that a person wants to read: who
 //! issued it, for whom, and until when.
 //!
-//! Only for showing: whether a certificate is to be trusted is decided by
-//! rustls. The bytes come from an unknown server, so every length is checked
-//! and nothing recurses.
+//! Chains and signatures are rustls's business. The bytes come from an unknown
+//! server, so every length is checked and nothing recurses.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -21,17 +20,17 @@ const ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];
 
 /// What stands in a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Certificate {
+pub(crate) struct Certificate {
     /// Organisation and common name of the issuer.
-    pub(super) issuer: String,
+    pub(crate) issuer: String,
     /// Organisation and common name of the subject.
-    pub(super) subject: String,
-    pub(super) not_before: Timestamp,
-    pub(super) not_after: Timestamp,
+    pub(crate) subject: String,
+    pub(crate) not_before: Timestamp,
+    pub(crate) not_after: Timestamp,
 }
 
 /// Reads a certificate; `None` for anything that is none.
-pub(super) fn parse(der: &[u8]) -> Option<Certificate> {
+pub(crate) fn parse(der: &[u8]) -> Option<Certificate> {
     let (certificate, _) = expect(der, SEQUENCE)?;
     let (mut fields, _) = expect(certificate, SEQUENCE)?;
     if fields.first() == Some(&VERSION) {
@@ -51,6 +50,16 @@ pub(super) fn parse(der: &[u8]) -> Option<Certificate> {
         not_before,
         not_after: time(tag, after)?,
     })
+}
+
+/// False for a certificate whose extended key usage (RFC 5280, 4.2.1.12) names
+/// neither servers nor anything.
+pub(crate) fn may_be_a_server(der: &[u8]) -> bool {
+    const EXTENDED_KEY_USAGE: &[u8] = b"\x06\x03\x55\x1d\x25";
+    const SERVER_AUTH: &[u8] = b"\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x01";
+    const ANY: &[u8] = b"\x06\x04\x55\x1d\x25\x00";
+    let has = |oid| memchr::memmem::find(der, oid).is_some();
+    !has(EXTENDED_KEY_USAGE) || has(SERVER_AUTH) || has(ANY)
 }
 
 /// Splits off one element: its tag, its content, what follows it.
