@@ -15,8 +15,9 @@ use super::{OK, load_config, say_warnings, variable};
 use crate::config::{BadValue, Config, Files, Origin, RouteSpec, expand_route};
 use crate::go::env::{GoEnv, Layer};
 use crate::go::proxy_list::{Element, ProxyList};
-use crate::policy::presets::{self, MIRRORS, PRESETS, PUBLIC_PROXIES};
-use crate::policy::widen::{Narrow, may_widen};
+use crate::policy::presets::{self, MIRRORS, PRESETS};
+use crate::policy::routes::Routes;
+use crate::policy::widen::Narrow;
 use crate::report::{out, safe};
 use crate::sys::files;
 use crate::text::redact_url;
@@ -66,27 +67,22 @@ impl Overview {
             .to_str()
             .ok_or_else(|| "it is not UTF-8".to_owned())
             .and_then(|text| ProxyList::parse(text).map_err(|error| error.to_string()));
-        let lists: Vec<ProxyList> = config.routes.iter().map(|route| route.list.clone()).collect();
-        let narrow = own
-            .as_ref()
-            .ok()
-            .and_then(|own| may_widen(own, *config.widen, PUBLIC_PROXIES, &lists).err());
-        let mut known: Vec<&ProxyList> = own.iter().collect();
+        let counted = Routes::of(own.as_ref().ok(), &config.route_lists(), *config.widen);
         let (mut routes, mut repeated) = (Vec::new(), Vec::new());
-        for route in &config.routes {
-            if known.contains(&&route.list) {
-                repeated.push(route.clone());
+        for (route, place) in config.routes.iter().zip(&counted.configured) {
+            let kept = if place.is_repeated {
+                &mut repeated
             } else {
-                known.push(&route.list);
-                routes.push(route.clone());
-            }
+                &mut routes
+            };
+            kept.push(route.clone());
         }
         Self {
             own,
             own_layer,
             routes,
             repeated,
-            narrow,
+            narrow: counted.narrow,
             checksum_database: go.text("GOSUMDB"),
         }
     }

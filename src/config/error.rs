@@ -52,6 +52,14 @@ pub enum BadValue {
     /// A list that go would refuse.
     #[error("{}", safe(&.0.to_string()))]
     List(#[from] ListError),
+    /// A proxy in a list that nobody could ask.
+    #[error("{url}: {why}")]
+    Url {
+        /// Its URL without credentials.
+        url: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// `off` as a route.
     #[error("`off` is not a route; `widen = \"never\"` switches later routes off")]
     Off,

@@ -158,6 +158,12 @@ pub struct Warning {
 }
 
 impl Config {
+    /// The lists of the configured routes, in their order.
+    #[must_use]
+    pub(crate) fn route_lists(&self) -> Vec<ProxyList> {
+        self.routes.iter().map(|route| route.list.clone()).collect()
+    }
+
     /// Reads both files and the variables. It cannot fail: what is wrong is in the warnings, and the layer below holds.
     pub fn load(env: Lookup<'_>) -> (Self, Vec<Warning>) {
         let mut warnings = Vec::new();

@@ -8,8 +8,9 @@ use toml_edit::Item;
 
 use super::{BadValue, Config, Log, Origin, Relay, Repair, RouteSpec, Value, Widen, shown_path};
 use crate::go::proxy_list::ProxyList;
+use crate::net::url::{Url, UrlError};
 use crate::policy::presets;
-use crate::text::safe;
+use crate::text::{redact_url, safe};
 
 /// A value as `gofix config show` prints it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -226,6 +227,15 @@ pub fn expand_route(entry: &str, origin: &Origin) -> Result<Vec<RouteSpec>, BadV
         return Err(BadValue::ControlCharacters);
     }
     let list = ProxyList::parse(entry)?;
+    for url in list.proxies() {
+        Url::parse(url).map_err(|error| BadValue::Url {
+            url: safe(&redact_url(url)),
+            why: match error {
+                UrlError::NoHost => "a URL needs a host",
+                UrlError::Scheme(_) | UrlError::Malformed => "not a URL that can be asked",
+            },
+        })?;
+    }
     if list.is_off() {
         return Err(BadValue::Off);
     }

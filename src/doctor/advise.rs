@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::go::env::Layer;
-use crate::go::proxy_list::{Element, ProxyList};
+use crate::go::proxy_list::{Element, ProxyList, Sep};
 use crate::policy::presets::{self, PUBLIC_PROXIES};
 use crate::policy::widen::{Widen, may_widen};
 
-use super::target::Role;
+use super::judge;
+use super::remedy::{self, Remedy};
+use super::target::{Plan, Role};
 use super::{Server, Subject};
 
 /// The proxies that work, best first.
@@ -34,13 +36,13 @@ fn cost(server: &Server) -> Duration {
     latency + Duration::from_secs_f64((BODY / speed).min(60.0))
 }
 
-/// Go's own cure first, then gofix's. `narrow`: later routes may not be used.
+/// Go's own cure first, then gofix's.
 pub(super) fn recommend(
     subject: &Subject<'_>,
     servers: &[Server],
     order: &[Server],
-    narrow: bool,
-) -> (Option<String>, Vec<String>) {
+    plan: &Plan,
+) -> (Option<String>, Vec<Remedy>) {
     let own = |server: &&Server| server.role == Role::Proxy && server.routes.contains(&1);
     let Some(first) = servers.iter().find(own) else {
         return (None, Vec::new());
@@ -48,17 +50,10 @@ pub(super) fn recommend(
     let (value, layer) = subject.goenv.get("GOPROXY");
     let value = value.to_string_lossy();
     let Some(best) = order.first() else {
-        if servers
-            .iter()
-            .any(|server| server.role == Role::Proxy && server.lacks)
-        {
-            let text = "No proxy that you allow has the module that was asked for. If they have others: gofix doctor --module MODULE@VERSION";
-            return (Some(text.to_owned()), Vec::new());
-        }
-        return nothing_works(first, &value, layer);
+        return nothing_works(first, servers, &value, layer);
     };
-    let mut commands: Vec<String> = reordered(&value, order)
-        .map(|list| set_goproxy(&list, layer))
+    let mut commands: Vec<Remedy> = reordered(&value, order)
+        .map(|list| remedy::set_go("GOPROXY", &list, layer))
         .into_iter()
         .collect();
     if first.works {
@@ -71,11 +66,11 @@ pub(super) fn recommend(
         };
     }
     let head = format!("{} does not work here, {} does.", first.shown, best.shown);
-    let take = by_routes(subject.config, order);
+    let take = by_routes(subject.config, plan, order);
     let later = best.routes.iter().find(|number| **number > 1);
     let text = match (later, &take) {
         (Some(_), Some(_)) => format!("{head} Go's own cure, then gofix's:"),
-        (Some(number), None) if !narrow => {
+        (Some(number), None) if plan.narrow.is_none() => {
             format!("{head} gofix uses it by itself (route {number}); Go's own cure:")
         }
         _ => format!("{head} Go's own cure:"),
@@ -86,72 +81,83 @@ pub(super) fn recommend(
 
 /// The configured routes in the order of their best proxies, as a command, where
 /// that is another order than they have.
-fn by_routes(config: &Config, order: &[Server]) -> Option<String> {
-    let rank = |number: usize| {
-        order
-            .iter()
-            .position(|server| server.routes.contains(&number))
-            .unwrap_or(usize::MAX)
+fn by_routes(config: &Config, plan: &Plan, order: &[Server]) -> Option<Remedy> {
+    let rank = |number: &usize| {
+        let of_route = |server: &Server| server.routes.contains(number);
+        order.iter().position(of_route).unwrap_or(usize::MAX)
     };
-    let mut routes: Vec<(usize, String)> = config
-        .routes
-        .iter()
-        .enumerate()
-        .map(|(i, spec)| (rank(i + 2), spec.list.redacted()))
-        .collect();
+    let lists = config.routes.iter().map(|spec| spec.list.redacted());
+    let mut routes: Vec<(usize, String)> = plan.numbers.iter().map(rank).zip(lists).collect();
     let hidden = routes.iter().any(|(_, list)| list.contains("xxxxx@"));
     if routes.is_empty() || hidden || routes.is_sorted_by_key(|(rank, _)| *rank) {
         return None;
     }
     routes.sort_by_key(|(rank, _)| *rank);
-    let lists: Vec<String> = routes.into_iter().map(|(_, list)| list).collect();
-    Some(format!("gofix routes use {}", lists.join(" ")))
+    let words = ["gofix", "routes", "use"].map(str::to_owned);
+    Some(remedy::run(
+        words.into_iter().chain(routes.into_iter().map(|(_, list)| list)),
+    ))
 }
 
 /// Where a public proxy is out of reach and nothing else may be asked: the presets,
 /// and who learns what. A private proxy being down is no reason to ask a public one.
-fn nothing_works(first: &Server, value: &str, layer: Layer) -> (Option<String>, Vec<String>) {
+fn nothing_works(
+    first: &Server,
+    servers: &[Server],
+    value: &str,
+    layer: Layer,
+) -> (Option<String>, Vec<Remedy>) {
+    let proxies = || servers.iter().filter(|server| server.role == Role::Proxy);
+    if let Some(via) = &first.blocked_by {
+        let (name, _) = judge::proxy_variables(first.scheme);
+        let text = format!(
+            "The way out is shut: {name} names {via}, which takes no connection on. Every server is asked through it, so that no other module proxy helps. Without it:"
+        );
+        return (Some(text), vec![judge::without_proxy(first.scheme)]);
+    }
+    if proxies().any(|server| server.lacks) {
+        let text = "No proxy that you allow has the module that was asked for. If they have others: gofix doctor --module MODULE@VERSION";
+        return (Some(text.to_owned()), Vec::new());
+    }
     let public =
         ProxyList::parse(value).is_ok_and(|list| may_widen(&list, Widen::Auto, PUBLIC_PROXIES, &[]).is_ok());
     let Some(preset) = presets::find("cn").filter(|_| public && first.unreachable) else {
-        return (Some("No proxy that you allow works.".to_owned()), Vec::new());
+        return (Some("None of your allowed proxies works.".to_owned()), Vec::new());
     };
     let list = preset.lists.first().copied().unwrap_or_default();
     let text = format!(
-        "No proxy that you allow works; others were not asked. There are more, for {}. Whoever uses them tells them the names of its modules:",
+        "None of your allowed proxies works; others were not asked. There are more, for {}. Whoever uses them tells them the names of its modules:",
         preset.about
     );
     (
         Some(text),
         vec![
-            set_goproxy(list, layer),
-            format!("gofix routes use {}", preset.name),
+            remedy::set_go("GOPROXY", list, layer),
+            remedy::run(["gofix", "routes", "use", preset.name]),
         ],
     )
 }
 
-/// A value of the environment hides what `go env -w` writes.
-fn set_goproxy(list: &str, layer: Layer) -> String {
-    match layer {
-        Layer::Environment => format!("export GOPROXY={list}"),
-        _ => format!("go env -w GOPROXY={list}"),
-    }
-}
-
-/// The proxies that work, best first, with the end that the user's own list has.
+/// The proxies that work, best first, with the separator and the end that the user's own list has.
 /// `None` where only proxies with credentials work: those are not printed.
 fn reordered(value: &str, order: &[Server]) -> Option<String> {
-    let end = ProxyList::parse(value).ok().and_then(|list| {
-        list.entries().iter().find_map(|(element, _)| match element {
-            Element::Direct => Some("direct"),
-            Element::Off => Some("off"),
-            Element::Proxy(_) | Element::File(_) => None,
-        })
+    let list = ProxyList::parse(value).ok();
+    let entries = list.as_ref().map_or(&[][..], ProxyList::entries);
+    let end = entries.iter().find_map(|(element, _)| match element {
+        Element::Direct => Some("direct"),
+        Element::Off => Some("off"),
+        Element::Proxy(_) | Element::File(_) => None,
     });
+    let after_any_error = entries
+        .iter()
+        .rev()
+        .skip(1)
+        .any(|(_, separator)| *separator == Sep::AnyError);
     let shown = order
         .iter()
         .map(|server| server.shown.as_str())
         .filter(|url| !url.contains("xxxxx@"));
     let proxies: Vec<&str> = shown.take(3).collect();
-    (!proxies.is_empty()).then(|| proxies.into_iter().chain(end).collect::<Vec<_>>().join(","))
+    let separator = if after_any_error { "|" } else { "," };
+    (!proxies.is_empty()).then(|| proxies.into_iter().chain(end).collect::<Vec<_>>().join(separator))
 }

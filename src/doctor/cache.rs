@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 #[cfg(target_os = "linux")]
 use nix::sys::statfs::{FsType, NFS_SUPER_MAGIC};
 
-use crate::go::env::GoEnv;
+use crate::go::env::{GoEnv, Layer};
 use crate::text::safe;
 use crate::text::{bytes, count};
 
+use super::remedy;
 use super::row::{Grade, Row};
 
 /// Less room than this is not enough for one larger module.
@@ -37,11 +38,14 @@ pub(super) fn rows(goenv: &GoEnv) -> Vec<Row> {
     let Some(cache) = goenv.gomodcache() else {
         let found = "go has no place for it: neither GOMODCACHE, GOPATH nor HOME is set";
         return vec![
-            Row::new(Grade::Broken, "module cache", found, "environment").mend("export GOPATH=$HOME/go"),
+            Row::new(Grade::Broken, "module cache", found, "environment")
+                .mend(remedy::below_home("GOPATH", "go")),
         ];
     };
-    let from = format!("GOMODCACHE ({})", goenv.get("GOMODCACHE").1);
-    let look = Look { cache, from };
+    let look = Look {
+        cache,
+        layer: goenv.get("GOMODCACHE").1,
+    };
     let mut rows = look.place();
     rows.extend(look.locks());
     rows
@@ -49,7 +53,7 @@ pub(super) fn rows(goenv: &GoEnv) -> Vec<Row> {
 
 struct Look {
     cache: PathBuf,
-    from: String,
+    layer: Layer,
 }
 
 impl Look {
@@ -58,7 +62,7 @@ impl Look {
             grade,
             format!("module cache {}", self.shown()),
             found,
-            self.from.clone(),
+            format!("GOMODCACHE ({})", self.layer),
         )
     }
 
@@ -69,7 +73,10 @@ impl Look {
     fn place(&self) -> Vec<Row> {
         if self.cache.is_relative() {
             let found = "the path is relative, which go refuses";
-            return vec![self.row(Grade::Broken, found).mend("go env -u GOMODCACHE")];
+            return vec![
+                self.row(Grade::Broken, found)
+                    .mend(remedy::unset_go("GOMODCACHE", self.layer)),
+            ];
         }
         let metadata = match std::fs::metadata(&self.cache) {
             Ok(metadata) if metadata.is_dir() => metadata,
@@ -77,7 +84,7 @@ impl Look {
                 let found = "it is no directory";
                 return vec![
                     self.row(Grade::Broken, found)
-                        .mend(format!("rm {}", self.shown())),
+                        .mend(remedy::run(["rm", &self.shown()])),
                 ];
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return vec![self.absent()],
@@ -93,7 +100,7 @@ impl Look {
             );
             rows.push(
                 self.row(Grade::Broken, found)
-                    .mend("export GOMODCACHE=$HOME/go/pkg/mod"),
+                    .mend(remedy::below_home("GOMODCACHE", "go/pkg/mod")),
             );
         }
         rows.push(self.room(&self.cache));
@@ -117,7 +124,7 @@ impl Look {
                     errno(e)
                 );
                 self.row(Grade::Broken, found)
-                    .mend("export GOMODCACHE=$HOME/go/pkg/mod")
+                    .mend(remedy::below_home("GOMODCACHE", "go/pkg/mod"))
             }
         }
     }
@@ -131,10 +138,13 @@ impl Look {
             "it belongs to user {}, not to you ({me}): often after `sudo go`",
             metadata.uid()
         );
-        Some(
-            self.row(Grade::Warning, found)
-                .mend(format!("sudo chown -R {me} {}", self.shown())),
-        )
+        Some(self.row(Grade::Warning, found).mend(remedy::run([
+            "sudo",
+            "chown",
+            "-R",
+            &me.to_string(),
+            &self.shown(),
+        ])))
     }
 
     fn room(&self, place: &Path) -> Row {
@@ -145,17 +155,19 @@ impl Look {
         // Some file systems count no inodes at all.
         let no_inodes = wide(fs.files()) > 0 && wide(fs.files_available()) < 1000;
         let found = format!("{} free", bytes(free));
-        let clean = "go clean -cache   (build cache; then go clean -modcache)";
+        // The build cache first: nothing of it has to be fetched again.
+        let little = |grade, found| {
+            self.row(grade, found)
+                .mend(remedy::run(["go", "clean", "-cache"]))
+        };
         if no_inodes {
-            return self
-                .row(Grade::Broken, format!("{found}, but no inodes are left"))
-                .mend(clean);
+            return little(Grade::Broken, format!("{found}, but no inodes are left"));
         }
         if free < LITTLE_ROOM {
-            return self.row(Grade::Broken, format!("only {found}")).mend(clean);
+            return little(Grade::Broken, format!("only {found}"));
         }
         if free < SOME_ROOM {
-            return self.row(Grade::Warning, format!("only {found}")).mend(clean);
+            return little(Grade::Warning, format!("only {found}"));
         }
         match remote(place) {
             Some(kind) => self.row(
@@ -184,7 +196,10 @@ impl Look {
                 .as_bytes(),
         );
         let found = format!("{} in it: {shown}", count(number, "damaged file"));
-        Some(self.row(Grade::Broken, found).mend("gofix cache repair"))
+        Some(
+            self.row(Grade::Broken, found)
+                .mend(remedy::run(["gofix", "cache", "repair"])),
+        )
     }
 
     fn locks(&self) -> Vec<Row> {
@@ -223,13 +238,14 @@ impl Look {
             n => format!("; {n} processes wait for it"),
         };
         let found = format!("the lock {name} is held by process {pid} ({command}){queue}");
-        let grade = if waiting > 0 { Grade::Warning } else { Grade::Note };
-        let row = self.row(grade, found);
-        if waiting > 0 {
-            row.mend(format!("kill {pid}   (if it stands still)"))
-        } else {
-            row
+        if waiting == 0 {
+            return self.row(Grade::Note, found);
         }
+        self.row(
+            Grade::Warning,
+            format!("{found}; if that one stands still, end it"),
+        )
+        .mend(remedy::run(["kill", &pid.to_string()]))
     }
 
     /// The lock's file, where it is one of this cache. The device of /proc/locks is

@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::net::url::Scheme;
 use crate::text::safe;
 use crate::text::{bytes, duration};
 
 use super::probe::{Answer, Dialled, Measured, NO_ROOTS, Step};
+use super::remedy::{self, Remedy};
 use super::row::{Grade, Row};
 use super::target::{Role, Target};
 use super::words::{self, Refusal};
@@ -57,12 +59,19 @@ const MIDDLEBOXES: &[&str] = &[
 /// Issuers of the certificates of Go's own servers.
 const GOOGLE: &str = "Google Trust Services";
 
-/// What is found of one server. The first row is the one about the server itself.
-pub(super) fn rows(target: &Target, measured: &Measured, now: Timestamp) -> Vec<Row> {
+/// What is found of one server. The first row is the one about the server itself. `certificates` installs authorities
+/// where there are none.
+pub(super) fn rows(
+    target: &Target,
+    measured: &Measured,
+    now: Timestamp,
+    certificates: Option<&Remedy>,
+) -> Vec<Row> {
     let judge = Judge {
         target,
         measured,
         now,
+        certificates: certificates.cloned(),
     };
     let mut rows = vec![judge.server()];
     rows.extend(judge.addresses());
@@ -90,6 +99,30 @@ struct Judge<'a> {
     target: &'a Target,
     measured: &'a Measured,
     now: Timestamp,
+    certificates: Option<Remedy>,
+}
+
+/// The variables that name the proxy for URLs of this scheme.
+pub(super) fn proxy_variables(scheme: Scheme) -> (&'static str, &'static str) {
+    match scheme {
+        Scheme::Http => ("HTTP_PROXY", "http_proxy"),
+        Scheme::Https => ("HTTPS_PROXY", "https_proxy"),
+    }
+}
+
+/// Goes without the proxy that such URLs are asked through.
+pub(super) fn without_proxy(scheme: Scheme) -> Remedy {
+    let (upper, lower) = proxy_variables(scheme);
+    remedy::unset(&[upper, lower])
+}
+
+/// More local ports.
+pub(super) fn more_ports() -> Remedy {
+    remedy::run(["sysctl", "-w", "net.ipv4.ip_local_port_range=1024 65535"])
+}
+
+fn set_clock() -> Remedy {
+    remedy::run(["timedatectl", "set-ntp", "true"])
 }
 
 impl Judge<'_> {
@@ -107,7 +140,7 @@ impl Judge<'_> {
         if let Some(words) = &m.via_error {
             return self
                 .row(Grade::Broken, words.clone())
-                .mend("unset HTTPS_PROXY https_proxy HTTP_PROXY http_proxy");
+                .mend(without_proxy(self.target.url.scheme));
         }
         self.name()
             .or_else(|| self.connection())
@@ -130,24 +163,14 @@ impl Judge<'_> {
                     self.first_host(),
                     safe(&words)
                 );
-                Some(
-                    self.row(Grade::Broken, found)
-                        .mend(format!("getent hosts {}", self.name_only())),
-                )
+                Some(self.row(Grade::Broken, found).mend(match self.measured.via {
+                    Some(_) => without_proxy(self.target.url.scheme),
+                    None => remedy::run(["getent", "hosts", &self.target.url.host]),
+                }))
             }
             None if !self.measured.done => Some(self.hung("before its name was resolved")),
             _ => None,
         }
-    }
-
-    fn name_only(&self) -> String {
-        let host = self.first_host();
-        host.rsplit_once(':')
-            .map_or(
-                host,
-                |(name, port)| if port.parse::<u16>().is_ok() { name } else { host },
-            )
-            .to_owned()
     }
 
     fn connection(&self) -> Option<Row> {
@@ -161,9 +184,10 @@ impl Judge<'_> {
                 );
                 let row = self.row(Grade::Broken, found);
                 Some(row.mend(if blocked.wants_login {
-                    "export HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT".to_owned()
+                    let (name, _) = proxy_variables(self.target.url.scheme);
+                    remedy::export(name, "http://USER:PASSWORD@HOST:PORT")
                 } else {
-                    format!("export NO_PROXY=$NO_PROXY,{}", self.target.url.host)
+                    remedy::no_proxy(&self.target.url.host)
                 }))
             }
             None if self.measured.dialled.is_empty() => Some(self.hung("before a connection came about")),
@@ -195,16 +219,17 @@ impl Judge<'_> {
         };
         let row = self.row(Grade::Broken, found);
         match refusal {
-            Refusal::NoPorts => row.mend("sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\""),
-            Refusal::NoDescriptors => row.mend("ulimit -n 4096"),
-            Refusal::Unreachable => row.mend("ip route"),
+            Refusal::NoPorts => row.mend(more_ports()),
+            Refusal::NoDescriptors => row.mend(remedy::run(["ulimit", "-n", "4096"])),
+            Refusal::Unreachable => row.mend(remedy::run(["ip", "route"])),
+            _ if self.measured.via.is_some() => row.mend(without_proxy(self.target.url.scheme)),
             _ => row,
         }
     }
 
     fn handshake(&self) -> Option<Row> {
         let m = self.measured;
-        if self.target.url.scheme == crate::net::url::Scheme::Http {
+        if self.target.url.scheme == Scheme::Http {
             return None;
         }
         match &m.handshake {
@@ -215,7 +240,7 @@ impl Judge<'_> {
                 None => {
                     let row = self.row(Grade::Broken, format!("the TLS handshake fails: {words}"));
                     if words == NO_ROOTS {
-                        row.mend("apt-get install ca-certificates   (or apk add, dnf install)")
+                        row.mend(self.certificates.clone())
                     } else {
                         row
                     }
@@ -243,12 +268,15 @@ impl Judge<'_> {
                 day(certificate.not_after)
             );
             let found = format!("{found}; {span}, and today is {} here", day(self.now));
-            return self.row(Grade::Broken, found).mend("timedatectl set-ntp true");
+            return self.row(Grade::Broken, found).mend(set_clock());
         }
         if why == words::UNKNOWN_ISSUER {
-            let found = format!("{found}: a middlebox between here and there, or a private authority");
-            let mend = "export SSL_CERT_FILE=FILE   (a bundle that holds that authority)";
-            return self.row(Grade::Broken, found).mend(mend);
+            let found = format!(
+                "{found}: a middlebox between here and there, or a private authority; go trusts it where FILE holds its certificate"
+            );
+            return self
+                .row(Grade::Broken, found)
+                .mend(remedy::export("SSL_CERT_FILE", "FILE"));
         }
         self.row(Grade::Broken, found)
     }
@@ -283,7 +311,7 @@ impl Judge<'_> {
             safe(what)
         );
         self.row(Grade::Broken, found)
-            .mend(format!("curl -sSi {}", self.target.shown))
+            .mend(remedy::run(["curl", "-sSi", &self.target.shown]))
     }
 
     fn status(&self, status: u16, words: &str) -> Row {
@@ -297,11 +325,8 @@ impl Judge<'_> {
                 let found = format!(
                     "it refuses access with {status}{said}: credentials are missing, or a policy says no"
                 );
-                let mend = format!(
-                    "echo 'machine {} login USER password TOKEN' >> ~/.netrc",
-                    self.target.url.host
-                );
-                self.row(Grade::Broken, found).mend(mend)
+                self.row(Grade::Broken, found)
+                    .mend(remedy::add_to_netrc(&self.target.url.host))
             }
             404 | 410 => {
                 let found = format!("it answers, but does not have the module that was asked for ({status})");
@@ -406,10 +431,11 @@ impl Judge<'_> {
         };
         if works(false) && dead(true) {
             let found = format!("IPv6 is announced and dead: {}", first_refusal(family(true)));
-            return Some(
-                self.row(Grade::Warning, found)
-                    .mend("sysctl -w net.ipv6.conf.all.disable_ipv6=1"),
-            );
+            return Some(self.row(Grade::Warning, found).mend(remedy::run([
+                "sysctl",
+                "-w",
+                "net.ipv6.conf.all.disable_ipv6=1",
+            ])));
         }
         if works(true) && dead(false) {
             return Some(self.row(
@@ -444,7 +470,7 @@ impl Judge<'_> {
         );
         Some(
             self.row(Grade::Warning, found)
-                .mend("export GODEBUG=http2client=0"),
+                .mend(remedy::export("GODEBUG", "http2client=0")),
         )
     }
 
@@ -497,7 +523,7 @@ impl Judge<'_> {
             found,
             format!("Date header of {}", self.target.shown),
         );
-        Some(row.mend("timedatectl set-ntp true"))
+        Some(row.mend(set_clock()))
     }
 
     /// Whether a proxy serves the checksum database too.
@@ -607,7 +633,7 @@ mod tests {
 
     fn judged(measured: &Measured) -> Vec<Row> {
         let now = "2026-01-02T00:00:00Z".parse().unwrap();
-        rows(&target("https://proxy.example", Role::Proxy), measured, now)
+        rows(&target("https://proxy.example", Role::Proxy), measured, now, None)
     }
 
     #[track_caller]
@@ -771,7 +797,7 @@ mod tests {
                 ..good(vec![dialled("192.0.2.1", None)])
             };
             let now = "2026-01-02T00:00:00Z".parse().unwrap();
-            let rows = rows(&target(host, Role::Proxy), &measured, now);
+            let rows = rows(&target(host, Role::Proxy), &measured, now, None);
             rows.get(1).map(|row| row.found.clone())
         };
         let later = "2026-06-01T00:00:00Z";

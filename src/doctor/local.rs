@@ -16,9 +16,13 @@ use gofix_shim::path::CPath;
 use gofix_shim::toolchain::{self, Entry, Myself};
 
 use crate::go::env::{GoEnv, Layer, Lookup};
+use crate::go::patterns;
 use crate::go::proxy_list::{Element, ProxyList};
+use crate::net::proxy_env::{ProxyRules, ProxyVars};
+use crate::net::url::Scheme;
 use crate::text::safe;
 
+use super::remedy::{self, Package};
 use super::row::{Grade, Row};
 use super::target::{Role, Target};
 
@@ -89,6 +93,10 @@ impl Local<'_> {
             _ => layer.to_string(),
         };
         let value = value.to_string_lossy().into_owned();
+        if self.real_go.is_none() && layer == Layer::Default && value.is_empty() {
+            // What go has for it nobody can tell without a go.
+            return None;
+        }
         let (grade, remark) = judge_go_variable(name, &value);
         let shown = if name == "GOPROXY" {
             shown_list(&value)
@@ -106,10 +114,12 @@ impl Local<'_> {
             format!("{shown}: {remark}")
         };
         let row = Row::new(grade, name, found, from);
-        Some(match (grade, layer) {
-            (Grade::Fine | Grade::Note, _) => row,
-            (_, Layer::Environment) => row.mend(format!("unset {name}")),
-            _ => row.mend(format!("go env -u {name}")),
+        Some(match grade {
+            Grade::Fine | Grade::Note => row,
+            _ if is_pattern_list(name) && patterns::mended(&value) != value => {
+                row.mend(remedy::set_go(name, &patterns::mended(&value), layer))
+            }
+            _ => row.mend(remedy::unset_go(name, layer)),
         })
     }
 
@@ -125,30 +135,45 @@ impl Local<'_> {
                 let found =
                     format!("it says {a} and {lower} says {b}: Go obeys {name}, curl and git obey {lower}");
                 rows.push(
-                    Row::new(Grade::Warning, name, found, "environment")
-                        .mend(format!("export {lower}=\"${name}\"")),
+                    Row::new(Grade::Warning, name, found, "environment").mend(remedy::copy(&lower, name)),
                 );
             } else if let Some(value) = upper_value.or(lower_value) {
-                rows.push(Row::new(Grade::Fine, name, shown_proxy(&value), "environment"));
+                rows.push(match name != "NO_PROXY" && names_no_host(&value) {
+                    true => {
+                        let found =
+                            format!("{}: no host in it, so Go asks this machine", shown_proxy(&value));
+                        Row::new(Grade::Warning, name, found, "environment")
+                            .mend(remedy::unset(&[name, &lower]))
+                    }
+                    false => Row::new(Grade::Fine, name, shown_proxy(&value), "environment"),
+                });
             }
         }
-        let set = |name: &str| self.var(name).is_some() || self.var(&name.to_ascii_lowercase()).is_some();
-        if set("HTTP_PROXY") && !set("HTTPS_PROXY") {
+        if let (Some(http), None) = (self.spelling("HTTP_PROXY"), self.spelling("HTTPS_PROXY")) {
             let found =
-                "it is not set, HTTP_PROXY is: module proxies are https and are asked without a proxy";
+                format!("it is not set, {http} is: module proxies are https and are asked without a proxy");
             rows.push(
                 Row::new(Grade::Note, "HTTPS_PROXY", found, "environment")
-                    .mend("export HTTPS_PROXY=\"$HTTP_PROXY\""),
+                    .mend(remedy::copy("HTTPS_PROXY", &http)),
             );
         }
-        if let Some(all) = self.text("ALL_PROXY").or_else(|| self.text("all_proxy")) {
-            let found = format!("{}: curl and git obey it, Go does not", shown_proxy(&all));
+        if let Some(all) = self.spelling("ALL_PROXY") {
+            let value = self.text(&all).unwrap_or_default();
+            let found = format!("{}: curl and git obey it, Go does not", shown_proxy(&value));
             rows.push(
                 Row::new(Grade::Note, "ALL_PROXY", found, "environment")
-                    .mend("export HTTPS_PROXY=\"$ALL_PROXY\""),
+                    .mend(remedy::copy("HTTPS_PROXY", &all)),
             );
         }
         rows
+    }
+
+    /// The variable of this name that is set: in capitals, or in small letters.
+    fn spelling(&self, name: &str) -> Option<String> {
+        let lower = name.to_ascii_lowercase();
+        [name.to_owned(), lower]
+            .into_iter()
+            .find(|name| self.var(name).is_some())
     }
 
     fn switches(&self) -> Vec<Row> {
@@ -158,12 +183,13 @@ impl Local<'_> {
             .filter(|v| matches!(v.as_str(), "off" | "0" | "false"))
         {
             let found = format!("{value}: gofix only passes through");
-            rows.push(Row::new(Grade::Note, "GOFIX", found, "environment").mend("unset GOFIX"));
+            rows.push(Row::new(Grade::Note, "GOFIX", found, "environment").mend(remedy::unset(&["GOFIX"])));
         }
         if Path::new("/etc/gofix/off").exists() {
             let found = "gofix only passes through on this machine";
             rows.push(
-                Row::new(Grade::Note, "/etc/gofix/off", found, "the file exists").mend("rm /etc/gofix/off"),
+                Row::new(Grade::Note, "/etc/gofix/off", found, "the file exists")
+                    .mend(remedy::run(["rm", "/etc/gofix/off"])),
             );
         }
         rows
@@ -172,7 +198,9 @@ impl Local<'_> {
     fn go_command(&self) -> Vec<Row> {
         let Some(go) = self.real_go else {
             let found = "there is no go behind gofix in PATH";
-            return vec![Row::new(Grade::Broken, "go", found, "PATH").mend("export GOFIX_GO=/path/to/go")];
+            return vec![
+                Row::new(Grade::Broken, "go", found, "PATH").mend(remedy::export("GOFIX_GO", "/path/to/go")),
+            ];
         };
         let path = safe(go.as_os_str().as_bytes());
         let mut command = Command::new(go);
@@ -217,7 +245,7 @@ impl Local<'_> {
             safe(goroot.as_os_str().as_bytes()),
             safe(own.as_os_str().as_bytes())
         );
-        Some(Row::new(Grade::Warning, "GOROOT", found, "environment").mend("unset GOROOT"))
+        Some(Row::new(Grade::Warning, "GOROOT", found, "environment").mend(remedy::unset(&["GOROOT"])))
     }
 
     /// Which `go` a shell would run, and whether that is gofix.
@@ -236,8 +264,7 @@ impl Local<'_> {
                                 "it is in {dir}, but {} comes first: plain `go` is not carried",
                                 safe(real.as_bytes())
                             );
-                            Row::new(Grade::Warning, "shim", found, "PATH")
-                                .mend(format!("export PATH={dir}:$PATH"))
+                            Row::new(Grade::Warning, "shim", found, "PATH").mend(remedy::first_in_path(&dir))
                         }
                     });
                 }
@@ -246,7 +273,7 @@ impl Local<'_> {
             }
         }
         let found = "plain `go` is not carried by gofix; `gofix go ...` is";
-        Some(Row::new(Grade::Note, "shim", found, "PATH").mend("gofix shim install"))
+        Some(Row::new(Grade::Note, "shim", found, "PATH").mend(remedy::run(["gofix", "shim", "install"])))
     }
 
     fn version_manager(&self) -> Option<Row> {
@@ -293,10 +320,7 @@ impl Local<'_> {
                 } else {
                     Grade::Broken
                 };
-                rows.push(
-                    Row::new(grade, "git", found, from)
-                        .mend("apt-get install git   (or apk add, dnf install)"),
-                );
+                rows.push(Row::new(grade, "git", found, from).mend(remedy::install(Package::Git, self.env)));
                 return rows;
             }
         }
@@ -319,8 +343,13 @@ impl Local<'_> {
         let go = own.map_or_else(|| "no proxy".to_owned(), |own| shown_proxy(&own));
         let found = format!("git goes through {}, Go through {go}", shown_proxy(value));
         Some(
-            Row::new(Grade::Note, key.clone(), found, "git config")
-                .mend("git config --global --unset http.proxy"),
+            Row::new(Grade::Note, key.clone(), found, "git config").mend(remedy::run([
+                "git",
+                "config",
+                "--global",
+                "--unset",
+                "http.proxy",
+            ])),
         )
     }
 
@@ -346,7 +375,11 @@ impl Local<'_> {
         let found = format!(
             "no credentials for {host}: no line in .netrc, no credential helper of git, no insteadOf to ssh"
         );
-        let mend = format!("git config --global url.\"ssh://git@{host}/\".insteadOf https://{host}/");
+        let (key, value) = (
+            format!("url.ssh://git@{host}/.insteadOf"),
+            format!("https://{host}/"),
+        );
+        let mend = remedy::run(["git", "config", "--global", &key, &value]);
         Some(Row::new(Grade::Note, host, found, from).mend(mend))
     }
 
@@ -355,7 +388,9 @@ impl Local<'_> {
         version.arg("-V");
         if output(version).is_err() {
             let found = "git is told to use ssh for it, and there is no ssh";
-            return Some(Row::new(Grade::Broken, host, found, from).mend("apt-get install openssh-client"));
+            return Some(
+                Row::new(Grade::Broken, host, found, from).mend(remedy::install(Package::Ssh, self.env)),
+            );
         }
         let agent = self.var("SSH_AUTH_SOCK").is_some();
         let home = self.var("HOME").map(PathBuf::from)?;
@@ -368,7 +403,7 @@ impl Local<'_> {
             return None;
         }
         let found = "git is told to use ssh for it, and there is neither an agent nor a key";
-        Some(Row::new(Grade::Warning, host, found, from).mend("ssh-add"))
+        Some(Row::new(Grade::Warning, host, found, from).mend(remedy::run(["ssh-add"])))
     }
 
     fn netrc_path(&self) -> Option<PathBuf> {
@@ -382,7 +417,8 @@ impl Local<'_> {
         if metadata.permissions().mode() & 0o077 != 0 {
             let found = "others on this machine may read it";
             return Some(
-                Row::new(Grade::Warning, shown.clone(), found, "netrc").mend(format!("chmod 600 {shown}")),
+                Row::new(Grade::Warning, shown.clone(), found, "netrc")
+                    .mend(remedy::run(["chmod", "600", &shown])),
             );
         }
         None
@@ -413,6 +449,12 @@ fn judge_go_variable(name: &str, value: &str) -> (Grade, &'static str) {
             Grade::Broken,
             "it ends in a blank or a carriage return, which go takes as part of the value",
         );
+    }
+    if is_pattern_list(name)
+        && let Some(flaw) = value.split(',').find_map(patterns::flaw)
+    {
+        // It would be taken for a public one, and its name sent to the proxy.
+        return (Grade::Warning, flaw);
     }
     let all = || {
         value
@@ -447,6 +489,20 @@ fn judge_go_variable(name: &str, value: &str) -> (Grade, &'static str) {
         "GOFLAGS" if value.contains("-insecure") => (Grade::Warning, "go no longer knows -insecure"),
         _ => (Grade::Fine, ""),
     }
+}
+
+/// True for the URL of a proxy that names nobody.
+fn names_no_host(value: &str) -> bool {
+    let rules = ProxyRules::new(&ProxyVars {
+        https: value.to_owned(),
+        ..ProxyVars::default()
+    });
+    matches!(rules.proxy_for(Scheme::Https, "host", 443), Ok(Some(proxy)) if proxy.host.is_empty())
+}
+
+/// A list of patterns for module paths.
+fn is_pattern_list(name: &str) -> bool {
+    matches!(name, "GOPRIVATE" | "GONOPROXY" | "GONOSUMDB" | "GOINSECURE")
 }
 
 fn insecure_proxy(list: &str) -> bool {
@@ -562,8 +618,7 @@ fn ports() -> Option<Row> {
         return None;
     }
     let found = format!("{used} sockets for {total} local ports: soon \"cannot assign requested address\"");
-    let mend = "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"";
-    Some(Row::new(Grade::Warning, "ports", found, "/proc/net/sockstat").mend(mend))
+    Some(Row::new(Grade::Warning, "ports", found, "/proc/net/sockstat").mend(super::judge::more_ports()))
 }
 
 /// Sockets in use and in TIME_WAIT: `TCP: inuse 5 orphan 0 tw 3 alloc 7 mem 1`.
@@ -585,15 +640,21 @@ fn descriptors() -> Vec<Row> {
         && soft < FEW_DESCRIPTORS
     {
         let found = format!("a process may open {soft} files (at most {hard}): soon \"too many open files\"");
-        rows.push(Row::new(Grade::Warning, "descriptors", found, "ulimit -n").mend("ulimit -n 4096"));
+        rows.push(
+            Row::new(Grade::Warning, "descriptors", found, "ulimit -n")
+                .mend(remedy::run(["ulimit", "-n", "4096"])),
+        );
     }
     if let Some((used, max)) = read_proc("/proc/sys/fs/file-nr").as_deref().and_then(file_nr)
         && used * 10 >= max * 9
     {
         let found = format!("{used} of {max} files of the whole machine are open");
         rows.push(
-            Row::new(Grade::Warning, "descriptors", found, "/proc/sys/fs/file-nr")
-                .mend("sysctl -w fs.file-max=1000000"),
+            Row::new(Grade::Warning, "descriptors", found, "/proc/sys/fs/file-nr").mend(remedy::run([
+                "sysctl",
+                "-w",
+                "fs.file-max=1000000",
+            ])),
         );
     }
     rows

@@ -18,6 +18,7 @@ mod judge;
 mod local;
 mod network;
 mod probe;
+mod remedy;
 mod row;
 mod show;
 mod target;
@@ -37,12 +38,15 @@ use crate::go::workspace;
 use crate::net::environment::Environment;
 use crate::net::proxy_env::ProxyRules;
 use crate::net::tls::Tls;
+use crate::net::url::Scheme;
 use crate::sys::panics::checkpoint;
 use crate::text::bytes;
 use crate::text::safe;
 
 use local::Local;
 use probe::{Answer, Measured, Probe, Tools};
+use remedy::Package;
+pub use remedy::Remedy;
 pub use row::{Grade, Row};
 use target::{Plan, Role};
 
@@ -85,6 +89,9 @@ pub struct Server {
     pub unreachable: bool,
     /// True where it answered that it does not have the module.
     pub(crate) lacks: bool,
+    scheme: Scheme,
+    /// The HTTP proxy in front of it, where that is what does not work.
+    blocked_by: Option<String>,
     /// From request to answer.
     pub latency: Option<Duration>,
     /// Bytes a second of a transfer.
@@ -113,6 +120,11 @@ impl Server {
             works,
             unreachable: measured.is_unreachable(),
             lacks: matches!(measured.info, Some(Ok((Answer::Status(404 | 410, _), _)))),
+            scheme: probe.target.url.scheme,
+            blocked_by: measured
+                .via
+                .clone()
+                .filter(|_| !matches!(measured.connect, Some(Ok(_)))),
             latency: measured.latency(),
             speed: measured.speed.map(|(n, took)| judge::per_second(n, took)),
             http2: measured
@@ -158,7 +170,7 @@ pub struct Examination {
     /// What to do about the routes, in a sentence.
     pub advice: Option<String>,
     /// The commands for it: go's own first.
-    pub commands: Vec<String>,
+    pub commands: Vec<Remedy>,
     /// How long it took.
     pub took: Duration,
 }
@@ -199,7 +211,8 @@ pub fn examine(subject: &Subject<'_>, progress: &mut dyn FnMut(&str)) -> std::io
         .enable_all()
         .build()?;
     let go_mod = find_go_mod();
-    let plan = Plan::new(subject.goenv, subject.config, go_mod.as_deref());
+    let has_go = subject.real_go.is_some();
+    let plan = Plan::new(subject.goenv, subject.config, go_mod.as_deref(), has_go);
     let tools = Arc::new(tools(subject, &plan));
     let probes: Vec<Probe> = plan.targets.iter().cloned().map(Probe::new).collect();
     let mut rows = plan.rows.clone();
@@ -209,10 +222,11 @@ pub fn examine(subject: &Subject<'_>, progress: &mut dyn FnMut(&str)) -> std::io
     runtime.shutdown_background();
     rows.extend(collect_local(local, start));
     let now = Timestamp::now();
+    let certificates = remedy::install(Package::Certificates, subject.env);
     let mut servers = Vec::new();
     for probe in &probes {
         let measured = probe.measured();
-        let mut found = judge::rows(&probe.target, &measured, now);
+        let mut found = judge::rows(&probe.target, &measured, now, certificates.as_ref());
         if let (Role::Sumdb, Some(proxy)) = (probe.target.role, serves_database(&servers, &plan)) {
             judge::not_needed(&mut found, &proxy.shown);
         }
@@ -225,14 +239,7 @@ pub fn examine(subject: &Subject<'_>, progress: &mut dyn FnMut(&str)) -> std::io
     let reaches_network = local_cause.is_empty();
     // In front of everything else that is broken: it is the reason.
     rows.splice(0..0, local_cause);
-    Ok(conclude(
-        subject,
-        rows,
-        servers,
-        reaches_network,
-        plan.narrow.is_some(),
-        start,
-    ))
+    Ok(conclude(subject, rows, servers, reaches_network, &plan, start))
 }
 
 fn tools(subject: &Subject<'_>, plan: &Plan) -> Tools {
@@ -329,7 +336,9 @@ fn collect_local(local: Option<LocalRows>, start: Instant) -> Vec<Row> {
             Ok(found) => rows.extend(found),
             Err(_) => {
                 let found = "looking at it takes too long: a file system that hangs";
-                rows.push(Row::new(Grade::Broken, what, found, "local check").mend("df -h"));
+                rows.push(
+                    Row::new(Grade::Broken, what, found, "local check").mend(remedy::run(["df", "-h"])),
+                );
                 return rows;
             }
         }
@@ -396,7 +405,7 @@ fn unused_routes(plan: &Plan) -> Option<Row> {
         },
         safe(&why.to_string())
     );
-    Some(Row::new(Grade::Note, "routes", found, "widen").mend("gofix config show"))
+    Some(Row::new(Grade::Note, "routes", found, "widen").mend(remedy::run(["gofix", "config", "show"])))
 }
 
 fn conclude(
@@ -404,13 +413,13 @@ fn conclude(
     mut rows: Vec<Row>,
     servers: Vec<Server>,
     reaches_network: bool,
-    narrow: bool,
+    plan: &Plan,
     start: Instant,
 ) -> Examination {
     let order = advise::order(&servers);
     // Where no network is reached at all no other proxy can help.
     let (advice, commands) = if reaches_network {
-        advise::recommend(subject, &servers, &order, narrow)
+        advise::recommend(subject, &servers, &order, plan)
     } else {
         (None, Vec::new())
     };

@@ -10,6 +10,7 @@ use crate::text::safe;
 
 use super::local::read_proc;
 use super::probe::Measured;
+use super::remedy;
 use super::row::{Grade, Row};
 use super::words::{Refusal, is_resolver_silent};
 
@@ -20,7 +21,9 @@ pub(super) fn rows(servers: &[Measured]) -> Vec<Row> {
     }
     if has_route() == Some(false) {
         let found = "there is none: this machine has no route to anywhere but itself";
-        return vec![Row::new(Grade::Broken, "network", found, "/proc/net/route").mend("ip link; ip route")];
+        return vec![
+            Row::new(Grade::Broken, "network", found, "/proc/net/route").mend(remedy::run(["ip", "address"])),
+        ];
     }
     let unreachable = |m: &Measured| {
         !m.dialled.is_empty()
@@ -30,7 +33,9 @@ pub(super) fn rows(servers: &[Measured]) -> Vec<Row> {
     };
     if servers.iter().all(unreachable) {
         let found = "no server can be reached: there is no way out of here";
-        return vec![Row::new(Grade::Broken, "network", found, "every server").mend("ip route")];
+        return vec![
+            Row::new(Grade::Broken, "network", found, "every server").mend(remedy::run(["ip", "route"])),
+        ];
     }
     names(servers).into_iter().collect()
 }
@@ -48,7 +53,10 @@ fn names(servers: &[Measured]) -> Option<Row> {
         format!("/etc/resolv.conf: {}", resolvers.join(", "))
     };
     let found = "no name resolves: no resolver answers";
-    Some(Row::new(Grade::Broken, "name resolution", found, from).mend("cat /etc/resolv.conf"))
+    Some(
+        Row::new(Grade::Broken, "name resolution", found, from)
+            .mend(remedy::run(["cat", "/etc/resolv.conf"])),
+    )
 }
 
 fn resolvers() -> Vec<String> {

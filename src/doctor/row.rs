@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::remedy::Remedy;
+
 /// How bad a finding is. The order is that of the exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -50,7 +52,7 @@ pub struct Row {
     /// Where that comes from: which variable, file or measurement.
     pub from: String,
     /// The one command that mends it.
-    pub mend: Option<String>,
+    pub mend: Option<Remedy>,
 }
 
 impl Row {
@@ -72,8 +74,8 @@ impl Row {
 
     /// The same with the command that mends it.
     #[must_use]
-    pub fn mend(mut self, command: impl Into<String>) -> Self {
-        self.mend = Some(command.into());
+    pub fn mend(mut self, command: impl Into<Option<Remedy>>) -> Self {
+        self.mend = command.into();
         self
     }
 }

@@ -7,19 +7,24 @@
 use std::path::Path;
 
 use crate::config::Config;
-use crate::go::env::GoEnv;
+use crate::go::env::{GoEnv, Layer};
 use crate::go::proxy_list::{Element, ProxyList};
+use crate::go::sumdb;
 use crate::net::url::Url;
-use crate::policy::presets::PUBLIC_PROXIES;
-use crate::policy::widen::{Narrow, may_widen};
+use crate::policy::routes::Routes;
+use crate::policy::widen::Narrow;
 use crate::text::safe;
 
+use super::remedy;
 use super::row::{Grade, Row};
 
 /// Hosts of `direct` and GOPRIVATE that are looked at.
 const MAX_HOSTS: usize = 6;
 /// A go.mod larger than this is not searched for hosts.
 const MAX_GO_MOD: u64 = 1 << 20;
+
+/// What stands in the `go.env` that comes with every go.
+const DEFAULT_GOPROXY: &str = "https://proxy.golang.org,direct";
 
 /// What a server is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +63,7 @@ pub(super) struct Sumdb {
     /// Asked without any proxy where GOSUMDB gives a URL.
     pub(super) url: Option<String>,
     pub(super) from: String,
+    pub(super) layer: Layer,
 }
 
 /// Everything that is to be asked.
@@ -66,6 +72,8 @@ pub(super) struct Plan {
     pub(super) routes: Vec<Route>,
     pub(super) targets: Vec<Target>,
     pub(super) sumdb: Option<Sumdb>,
+    /// The number of the route that each configured list is.
+    pub(super) numbers: Vec<usize>,
     /// Why routes behind the first are not used, where there are any.
     pub(super) narrow: Option<Narrow>,
     /// What was wrong with the values themselves.
@@ -73,9 +81,9 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new(goenv: &GoEnv, config: &Config, go_mod: Option<&Path>) -> Self {
+    pub(super) fn new(goenv: &GoEnv, config: &Config, go_mod: Option<&Path>, has_go: bool) -> Self {
         let mut plan = Self::default();
-        plan.own_route(goenv);
+        plan.own_route(goenv, has_go);
         plan.later_routes(config);
         plan.sumdb(goenv);
         plan.proxies();
@@ -87,10 +95,14 @@ impl Plan {
         plan
     }
 
-    fn own_route(&mut self, goenv: &GoEnv) {
+    fn own_route(&mut self, goenv: &GoEnv, has_go: bool) {
         let (value, layer) = goenv.get("GOPROXY");
-        let from = format!("GOPROXY ({layer})");
-        let value = value.to_string_lossy();
+        let mut value = value.to_string_lossy();
+        let mut from = format!("GOPROXY ({layer})");
+        if !has_go && value.is_empty() {
+            value = DEFAULT_GOPROXY.into();
+            "what every go brings along".clone_into(&mut from);
+        }
         match ProxyList::parse(&value) {
             Ok(list) => self.routes.push(Route {
                 number: 1,
@@ -98,19 +110,21 @@ impl Plan {
                 from,
             }),
             Err(e) => self.rows.push(
-                Row::new(Grade::Broken, "GOPROXY", safe(&e.to_string()), from).mend("go env -u GOPROXY"),
+                Row::new(Grade::Broken, "GOPROXY", safe(&e.to_string()), from)
+                    .mend(remedy::unset_go("GOPROXY", layer)),
             ),
         }
     }
 
     fn later_routes(&mut self, config: &Config) {
-        let mut number = 1;
-        for spec in &config.routes {
-            // As the supervisor counts: what is there already is no further route.
-            if self.routes.iter().any(|route| route.list == spec.list) {
+        let own = self.routes.first().map(|route| route.list.clone());
+        let counted = Routes::of(own.as_ref(), &config.route_lists(), *config.widen);
+        for (spec, place) in config.routes.iter().zip(&counted.configured) {
+            let number = place.number;
+            self.numbers.push(number);
+            if place.is_repeated {
                 continue;
             }
-            number += 1;
             let from = match spec.preset {
                 Some(preset) => format!("route {number}, preset:{preset} ({})", spec.origin),
                 None => format!("route {number} ({})", spec.origin),
@@ -121,17 +135,12 @@ impl Plan {
                 from,
             });
         }
-        let lists: Vec<ProxyList> = config.routes.iter().map(|spec| spec.list.clone()).collect();
-        if let Some(own) = self.routes.first().filter(|route| route.number == 1)
-            && !lists.is_empty()
-        {
-            self.narrow = may_widen(&own.list, *config.widen, PUBLIC_PROXIES, &lists).err();
-        }
+        self.narrow = counted.narrow;
     }
 
     fn sumdb(&mut self, goenv: &GoEnv) {
         let (value, layer) = goenv.get("GOSUMDB");
-        self.sumdb = parse_gosumdb(&value.to_string_lossy(), &layer.to_string());
+        self.sumdb = parse_gosumdb(&value.to_string_lossy(), layer);
     }
 
     fn proxies(&mut self) {
@@ -145,12 +154,9 @@ impl Plan {
     fn proxy(&mut self, text: &str, route: &Route) {
         let Ok(url) = Url::parse(text) else {
             let shown = safe(&crate::text::redact_url(text));
-            self.rows.push(Row::new(
-                Grade::Broken,
-                shown,
-                "it is no URL that can be asked",
-                route.from.clone(),
-            ));
+            let found = "it is no URL that can be asked: a host is needed, in ASCII, and a port is a number";
+            self.rows
+                .push(Row::new(Grade::Broken, shown, found, route.from.clone()));
             return;
         };
         let shown = safe(&crate::text::redact_url(text));
@@ -191,7 +197,7 @@ impl Plan {
             }),
             Err(_) => self.rows.push(
                 Row::new(Grade::Broken, "GOSUMDB", "its URL cannot be asked", sumdb.from)
-                    .mend("go env -u GOSUMDB"),
+                    .mend(remedy::unset_go("GOSUMDB", sumdb.layer)),
             ),
         }
     }
@@ -254,10 +260,14 @@ fn same_path(a: &Url, b: &Url) -> bool {
 }
 
 /// `off`, `name`, `name+hash+key`, each with a URL behind it if it has its own place.
-fn parse_gosumdb(value: &str, layer: &str) -> Option<Sumdb> {
-    let crate::go::sumdb::Sumdb { name, url } = crate::go::sumdb::Sumdb::parse(value)?;
-    let from = format!("GOSUMDB ({layer})");
-    Some(Sumdb { name, url, from })
+fn parse_gosumdb(value: &str, layer: Layer) -> Option<Sumdb> {
+    let sumdb::Sumdb { name, url } = sumdb::Sumdb::parse(value)?;
+    Some(Sumdb {
+        name,
+        url,
+        from: format!("GOSUMDB ({layer})"),
+        layer,
+    })
 }
 
 #[cfg(test)]
@@ -285,7 +295,7 @@ mod tests {
         let goenv = GoEnv::load(&lookup, None);
         let (config, warnings) = Config::load(&lookup);
         assert!(warnings.is_empty(), "{warnings:?}");
-        Plan::new(&goenv, &config, go_mod)
+        Plan::new(&goenv, &config, go_mod, true)
     }
 
     fn shown(plan: &Plan) -> Vec<(Role, String)> {

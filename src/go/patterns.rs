@@ -1,4 +1,5 @@
-//! The patterns of GOPRIVATE, GONOPROXY and GONOSUMDB.
+//! The patterns of GOPRIVATE, GONOPROXY, GONOSUMDB and GOINSECURE: no blank is dropped and no quotation mark, and a
+//! pattern that no module path can match is no error.
 
 /// Whether one of the patterns in `globs` (separated by commas) matches a prefix of `module`, as Go's
 /// `module.MatchPrefixPatterns` has it: as many path elements are compared as the pattern has.
@@ -91,6 +92,77 @@ fn class_char(pattern: &str) -> Option<(char, &str)> {
     Some((c, chars.as_str()))
 }
 
+/// Why a pattern matches no module path; `None` where it may match one.
+pub(crate) fn flaw(pattern: &str) -> Option<&'static str> {
+    // One slash at the end is dropped, and an empty pattern stepped over.
+    let pattern = pattern.strip_suffix('/').unwrap_or(pattern);
+    if pattern.contains(char::is_whitespace) {
+        return Some("a blank is part of the pattern");
+    }
+    if pattern.contains("://") {
+        return Some("no scheme belongs there");
+    }
+    if pattern.contains(['"', '\'', '`']) {
+        return Some("quotation marks are part of the pattern");
+    }
+    if pattern.starts_with('/') || pattern.contains("//") || pattern.ends_with('/') {
+        return Some("no module path has an empty element");
+    }
+    if pattern.contains(':') {
+        return Some("no module path has a port");
+    }
+    if pattern.contains('@') {
+        return Some("neither a user nor a version belongs there");
+    }
+    // What may stand in a module path, and what stands for it.
+    let possible = |c: char| c.is_ascii_alphanumeric() || "-._~/*?[]^\\".contains(c);
+    if !pattern.chars().all(possible) {
+        return Some("no module path has such a letter");
+    }
+    is_open(pattern).then_some("a bracket is not closed")
+}
+
+/// True where a bracket is not closed: `path.Match` takes that for no match.
+fn is_open(pattern: &str) -> bool {
+    let mut open = false;
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => drop(chars.next()),
+            '[' => open = true,
+            ']' => open = false,
+            _ => {}
+        }
+    }
+    open
+}
+
+/// The patterns as they were most likely meant.
+pub(crate) fn mended(patterns: &str) -> String {
+    let meant = |pattern: &str| {
+        let pattern = pattern.trim_matches(|c: char| c.is_whitespace() || "\"'`".contains(c));
+        let pattern = pattern.split_once("://").map_or(pattern, |(_, rest)| rest);
+        let pattern = pattern.trim_matches('/');
+        let (host, path) = match pattern.split_once('/') {
+            Some((host, path)) => (host, Some(path.trim_matches('/'))),
+            None => (pattern, None),
+        };
+        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+        let host = host.split_once(':').map_or(host, |(host, _)| host);
+        match path.filter(|path| !path.is_empty()) {
+            Some(path) => format!("{host}/{path}"),
+            None => host.to_owned(),
+        }
+    };
+    let patterns = patterns.trim_matches(|c: char| c.is_whitespace() || "\"'`".contains(c));
+    let all: Vec<String> = patterns
+        .split(',')
+        .map(meant)
+        .filter(|one| !one.is_empty())
+        .collect();
+    all.join(",")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,5 +197,44 @@ mod tests {
         ] {
             assert_eq!(match_prefix_patterns(globs, module), want, "{globs} {module}");
         }
+    }
+
+    #[test]
+    fn patterns_that_match_nothing() {
+        for good in [
+            "corp.example",
+            "*.corp.example/x",
+            "corp.example/",
+            "",
+            "*",
+            "c[a-z]rp.example",
+            "a\\[b",
+        ] {
+            assert_eq!(flaw(good), None, "{good}");
+        }
+        for bad in [
+            "https://corp.example",
+            " corp.example",
+            "corp.example ",
+            "\"corp.example",
+            "'corp.example'",
+            "corp.example:8443/x",
+            "git@corp.example",
+            "corp.example//x",
+            "/corp.example",
+            "corp.exämple",
+            "c[rp.example",
+        ] {
+            assert!(flaw(bad).is_some(), "{bad}");
+            let mended = mended(bad);
+            assert!(
+                bad.contains(['ä', '[']) || flaw(&mended).is_none(),
+                "{bad}: {mended}"
+            );
+        }
+        assert_eq!(
+            mended("\"https://git.corp.example:8443/x/, other.example\""),
+            "git.corp.example/x,other.example"
+        );
     }
 }

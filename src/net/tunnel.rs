@@ -75,7 +75,7 @@ where
     stream.write_all(request.as_bytes()).await?;
     stream.flush().await?;
     let mut header = Vec::new();
-    let mut buffer = [0_u8; 4096];
+    let mut buffer = vec![0_u8; 4096];
     // What stands behind the empty line is dropped, as go drops it: a server of TLS does not speak first.
     while !is_whole(&header) {
         let read = stream.read(&mut buffer).await?;

@@ -15,6 +15,7 @@
 
 pub mod backoff;
 pub mod presets;
+pub mod routes;
 pub mod widen;
 
 use std::time::Duration;

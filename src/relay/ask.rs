@@ -286,6 +286,9 @@ impl Asker {
             }
             if trouble.is_refused {
                 step.upstream.refuse();
+                if step.asked > 1 {
+                    trouble.again = Again::Elsewhere;
+                }
             }
             trouble.progress = progress;
             trouble

@@ -426,6 +426,11 @@ impl Client {
     }
 
     async fn open(&self, sent: &Sent<'_>) -> Result<Connection, Trouble> {
+        // What that takes would otherwise lie in every request, and more than once.
+        Box::pin(self.open_one(sent)).await
+    }
+
+    async fn open_one(&self, sent: &Sent<'_>) -> Result<Connection, Trouble> {
         let &Sent {
             url,
             origin,

@@ -19,7 +19,7 @@ pub(crate) struct Upstream {
     pub(crate) base: Url,
     /// Its breaker.
     pub(crate) breaker: Breaker,
-    /// Its TLS is none that the relay speaks or trusts.
+    /// It is none that the relay's libraries speak with or trust.
     refused: AtomicBool,
     /// It has brought a whole file in this run: what it says elsewhere is about
     /// that file, and no portal's.
@@ -85,12 +85,12 @@ impl Upstream {
         self.zips().stuck = None;
     }
 
-    /// Remembers that the relay refused its TLS.
+    /// Remembers that the relay's libraries refused what it sends.
     pub(crate) fn refuse(&self) {
         self.refused.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the relay has refused its TLS. Go may think otherwise of it.
+    /// Whether the relay has refused what it sends. Go may think otherwise of it.
     pub(crate) fn is_refused(&self) -> bool {
         self.refused.load(Ordering::Relaxed)
     }

@@ -174,7 +174,10 @@ pub(crate) fn http_trouble(err: &hyper::Error, ends: Ends, stream: u32, in_body:
         io_trouble(io, Some(ends), in_body)
     } else if err.is_parse_too_large() {
         // Too much for the library, and perhaps not for go.
-        Trouble::new(FaultKind::Garbage, flood(false)).refused()
+        Trouble {
+            is_refused: true,
+            ..Trouble::new(FaultKind::Garbage, flood(false))
+        }
     } else if err.is_parse() || err.is_user() {
         Trouble::new(
             FaultKind::Garbage,

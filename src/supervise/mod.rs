@@ -325,9 +325,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Takes the relay away from proxies whose TLS it has refused, for go to ask
-    /// them by itself: it trusts the same roots, and its library may know more.
-    /// False where there is none.
+    /// Takes the relay away from proxies that it has refused to talk to (TLS, certificate, headers), for go to ask them
+    /// by itself: its library may know more, and trust more. False where there is none.
     fn leave_to_go(&mut self) -> bool {
         let Some(relaying) = &self.relaying else {
             return false;
@@ -526,6 +525,11 @@ impl<'a> Session<'a> {
             if let Some(accepted) = self.doubt(outcome) {
                 return accepted;
             }
+        }
+        // Errors in the midst of a good end (`list -e`), and of what the relay refuses go may think otherwise.
+        let is_untouched = outcome.interrupted.is_none() && !outcome.committed && !outcome.other_child;
+        if self.files.is_none() && is_untouched && !self.relay_faults().is_empty() && self.leave_to_go() {
+            return Accepted::Again;
         }
         let status = outcome.status;
         let delivered = self.deliver(outcome);

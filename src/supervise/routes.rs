@@ -7,10 +7,7 @@ use crate::{
         env::GoEnv,
         proxy_list::{ListError, ProxyList},
     },
-    policy::{
-        presets::PUBLIC_PROXIES,
-        widen::{Narrow, may_widen},
-    },
+    policy::{routes as policy, widen::Narrow},
 };
 
 /// The routes, and why there are no more.
@@ -29,25 +26,13 @@ impl Routes {
     /// Where GOPROXY is a value that go refuses; go says so in its own words.
     pub fn allowed(env: &GoEnv, config: &Config) -> Result<Self, ListError> {
         let own = ProxyList::parse(&env.text("GOPROXY"))?;
-        let configured: Vec<ProxyList> = config.routes.iter().map(|route| route.list.clone()).collect();
-        if configured.is_empty() {
-            return Ok(Self {
-                lists: vec![own],
-                narrow: None,
-            });
-        }
-        if let Err(narrow) = may_widen(&own, *config.widen, PUBLIC_PROXIES, &configured) {
-            return Ok(Self {
-                lists: vec![own],
-                narrow: Some(narrow),
-            });
-        }
-        let mut lists = vec![own];
-        for list in configured {
-            if !lists.contains(&list) {
-                lists.push(list);
-            }
-        }
-        Ok(Self { lists, narrow: None })
+        let configured = config.route_lists();
+        let counted = policy::Routes::of(Some(&own), &configured, *config.widen);
+        let mut lists = counted.later(configured);
+        lists.insert(0, own);
+        Ok(Self {
+            lists,
+            narrow: counted.narrow,
+        })
     }
 }

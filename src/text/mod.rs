@@ -7,6 +7,7 @@ mod markup;
 mod percent;
 mod redact;
 mod safe;
+pub(crate) mod shell;
 mod size;
 mod width;
 

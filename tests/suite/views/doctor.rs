@@ -378,7 +378,11 @@ fn without_any_root_the_doctor_says_so() {
         .env("SSL_CERT_DIR", "/nonexistent");
     let found = routes_test(&sandbox);
     let row = found.row("https", "no certificate authority is known on this machine");
-    assert!(row["mend"].as_str().unwrap().contains("ca-certificates"));
+    assert!(
+        row["mend"]
+            .as_str()
+            .is_none_or(|mend| mend.contains("ca-certificates"))
+    );
 }
 
 #[test]
@@ -647,6 +651,199 @@ fn on_a_terminal_the_live_line_leaves_nothing_behind() {
     );
 }
 
+/// Evaluates what doctor tells people to run, as it stands, in sh.
+fn in_sh(sandbox: &Sandbox, commands: &Value, then: &str) -> Outcome {
+    let mut script: Vec<&str> = commands
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    script.push(then);
+    sandbox
+        .run("/bin/sh")
+        .args(["-euc", &script.join("\n")])
+        .output()
+        .expect_code(0)
+}
+
+#[test]
+fn the_order_is_by_what_was_measured_however_routes_are_counted() {
+    // As the README has it: the user's own list is the first route of the preset too.
+    let dead = proxy().door(Door::Refuse).start().unwrap();
+    let slow = proxy().rule(Rule::new(Fault::Delay { ms: 700 })).start().unwrap();
+    let quick = proxy().start().unwrap();
+    let own = format!("{}|direct", dead.url());
+    let lists = [
+        &own,
+        &format!("{}|direct", slow.url()),
+        &format!("{}|direct", quick.url()),
+    ];
+    let sandbox = sandbox(&own).env("GOFIX_ROUTES", lists.map(String::as_str).join(";"));
+    let found = routes_test(&sandbox);
+    let commands = &found.json["commands"];
+    assert_eq!(commands.as_array().unwrap().len(), 2, "{}", found.outcome);
+    // Pasted into a shell they do what they say, whatever is in the lists.
+    let after = in_sh(
+        &sandbox,
+        commands,
+        "unset GOFIX_ROUTES; GOFIX=off go env GOPROXY; gofix routes list --json",
+    );
+    let told = format!("{}|{}|direct", quick.url(), slow.url());
+    assert!(after.stdout.contains(&format!("\n{told}\n")), "{told} {after}");
+    let last = after.stdout.rsplit_once(&format!("\n{told}\n")).unwrap().1;
+    let routes: Value = serde_json::from_str(last).unwrap_or_else(|e| panic!("{e}: {after}"));
+    let order: Vec<&str> = routes["routes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|route| route["list"].as_str())
+        .collect();
+    assert_eq!(
+        order[order.len() - 3..],
+        [lists[2], lists[1], lists[0]],
+        "{after}"
+    );
+}
+
+#[test]
+fn behind_a_dead_https_proxy_no_other_module_proxy_is_the_cure() {
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap();
+    let via = format!("http://{}", dead.local_addr().unwrap());
+    drop(dead);
+    let sandbox = sandbox("https://proxy.golang.org,direct")
+        .env("HTTPS_PROXY", via)
+        .env("GOSUMDB", "off");
+    let found = routes_test(&sandbox);
+    assert_eq!(
+        found.json["commands"],
+        serde_json::json!(["unset HTTPS_PROXY https_proxy"]),
+        "{}",
+        found.outcome
+    );
+    let row = found.row("https://proxy.golang.org", "refuses connections");
+    assert_eq!(row["mend"], "unset HTTPS_PROXY https_proxy");
+    let after = in_sh(&sandbox, &found.json["commands"], "echo \"${HTTPS_PROXY-none}\"");
+    assert_eq!(after.stdout, "none\n");
+}
+
+#[test]
+fn without_a_go_that_is_what_is_said() {
+    let sandbox = Sandbox::new()
+        .env("GOPROXY", "")
+        .env("GOSUMDB", "")
+        .env("PATH", "/nonexistent");
+    let found = Found::of(
+        sandbox
+            .run(crate::support::gofix_exe())
+            .args(["doctor", "--json"])
+            .env("HTTPS_PROXY", "http://127.0.0.1:1")
+            .output(),
+    );
+    assert_eq!(found.row("go", "there is no go")["grade"], "broken");
+    let about: Vec<&str> = found
+        .rows()
+        .iter()
+        .filter_map(|row| row["subject"].as_str())
+        .collect();
+    assert!(
+        !about.contains(&"GOPROXY") && !about.contains(&"GOSUMDB"),
+        "{}",
+        found.outcome
+    );
+}
+
+#[test]
+fn patterns_that_match_no_module_are_told() {
+    let proxy = proxy().start().unwrap();
+    for (pattern, meant) in [
+        ("https://git.corp.example", "git.corp.example"),
+        ("\"git.corp.example\"", "git.corp.example"),
+        ("a.example, git.corp.example/x", "a.example,git.corp.example/x"),
+        ("git.corp.example:8443", "git.corp.example"),
+    ] {
+        let sandbox = sandbox(proxy.url())
+            .env("GOPRIVATE", pattern)
+            .env("GONOSUMDB", "b.example");
+        let found = doctor(&sandbox);
+        let row = found.row("GOPRIVATE", pattern);
+        assert_eq!(row["grade"], "warning", "{pattern}");
+        let commands = serde_json::json!([row["mend"]]);
+        let after = in_sh(&sandbox, &commands, "GOFIX=off go env GOPRIVATE");
+        assert_eq!(after.stdout, format!("{meant}\n"));
+        assert_eq!(found.row("GONOSUMDB", "b.example")["grade"], "fine");
+    }
+}
+
+#[test]
+fn every_command_of_a_sick_machine_can_be_pasted() {
+    let refuses = proxy()
+        .always(Fault::Status {
+            code: 403,
+            retry_after: None,
+            body: None,
+        })
+        .start()
+        .unwrap();
+    let sandbox = sandbox(refuses.url());
+    let portal = proxy().always(Fault::Portal).start().unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    for (name, value) in [
+        ("GOPROXY", "ftp://x"),
+        ("GOPROXY", refuses.url()),
+        ("GOPROXY", portal.url()),
+        ("GOPROXY", "https://no.such.host.invalid|https://169.254.1.1:1"),
+        ("HTTPS_PROXY", "http://127.0.0.1:1"),
+        ("HTTP_PROXY", "http://127.0.0.1:1"),
+        ("ALL_PROXY", "socks5://127.0.0.1:1"),
+        ("GOPRIVATE", "'a b'"),
+        ("GOSUMDB", "off"),
+        ("GOFIX", "off"),
+        ("GOROOT", "/nonexistent"),
+        ("GOMODCACHE", "relative"),
+        ("GOMODCACHE", "/dev/null/it's"),
+        ("PATH", "/usr/bin:/bin"),
+        ("GOPRIVATE", "127.0.0.1"),
+    ] {
+        let outcome = sandbox
+            .run(crate::support::gofix_exe())
+            .args(["doctor", "--json"])
+            .env("GOPROXY", "https://127.0.0.1:1")
+            .env(name, value)
+            .output();
+        let found = Found::of(outcome);
+        let mends = found.rows().iter().filter_map(|row| row["mend"].as_str());
+        let commands = found.json["commands"].as_array().unwrap();
+        seen.extend(
+            mends
+                .chain(commands.iter().filter_map(Value::as_str))
+                .map(str::to_owned),
+        );
+    }
+    assert!(seen.len() > 12, "{seen:?}");
+    // Programs that only tell their words stand in for what must not be done.
+    let stubs = sandbox.path("stubs");
+    for command in &seen {
+        let program = command.split(' ').next().unwrap();
+        if !matches!(program, "export" | "unset" | "echo" | "ulimit") {
+            sandbox.script(&format!("stubs/{program}"), "exit 0");
+        }
+        let output = sandbox
+            .run("/bin/sh")
+            .args(["-euc", command])
+            .env("PATH", &stubs)
+            .env("ALL_PROXY", "x")
+            .env("HTTP_PROXY", "x")
+            .env("http_proxy", "x")
+            .output();
+        assert_eq!(
+            (output.code(), output.stderr.as_str()),
+            (Some(0), ""),
+            "{command}: {output}"
+        );
+    }
+}
+
 /// Without `ESC [ … m`.
 fn without_colours(text: &str) -> String {
     let mut parts = text.split("\x1b[");
@@ -731,7 +928,7 @@ fn a_hidden_shim_is_told_and_go_is_found_all_the_same() {
     let hidden = found.row("shim", "comes first: plain `go` is not carried");
     assert_eq!(
         hidden["mend"],
-        format!("export PATH={}:$PATH", sandbox.path("shims").display())
+        format!("export PATH={}:\"$PATH\"", sandbox.path("shims").display())
     );
     assert_eq!(found.row("go", "go1.")["grade"], "fine", "{}", found.outcome);
 }
