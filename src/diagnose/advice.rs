@@ -1,6 +1,7 @@
 //! The one next thing to do, for a person.
 
-use super::{Fault, FaultKind, Origin, Verdict};
+use super::{Fault, FaultKind, Hint, Origin, Verdict};
+use crate::text::safe;
 
 /// One sentence or two: what it is, and what to do about it.
 #[must_use]
@@ -8,10 +9,13 @@ pub(super) fn advice(verdict: Verdict, faults: &[Fault], program: bool) -> Strin
     let Some(fault) = faults.iter().find(|f| f.verdict == verdict) else {
         return without_fault(program).to_owned();
     };
-    let host = fault.host.as_deref().map(crate::text::safe);
+    let host = fault.host.as_deref().map(safe);
     let host = host.as_deref().unwrap_or("the server");
-    let module = fault.module.as_deref().map(crate::text::safe);
+    let module = fault.module.as_deref().map(safe);
     let module = module.as_deref().unwrap_or("the module");
+    if let Some(hint) = fault.hint {
+        return hinted(hint, fault, host, module);
+    }
     match verdict {
         Verdict::Retry => retry(fault, host),
         Verdict::Switch => switch(fault, host),
@@ -30,6 +34,111 @@ fn without_fault(program: bool) -> &'static str {
     } else {
         "Nothing here is a failure of go's that gofix knows."
     }
+}
+
+fn hinted(hint: Hint, fault: &Fault, host: &str, module: &str) -> String {
+    match hint {
+        Hint::PublicRefusal => format!(
+            "{host} is public and asks nobody for credentials: something on this network refuses (a company's filter, a proxy in HTTPS_PROXY, an egress rule), the country is blocked, or the storage host that it redirects to is. Ask who runs the network, or use another GOPROXY route."
+        ),
+        Hint::SignIn => format!(
+            "{host} sent a page to sign in: it does not know who asks. Give it a token in ~/.netrc or in git's credential helper, and set GOPRIVATE. On Azure DevOps the path must end in .git as well."
+        ),
+        Hint::ClientCertificate => format!(
+            "{host} takes only clients with a certificate that it knows, and go sends none. Use another GOPROXY route, or a local proxy that adds the client certificate."
+        ),
+        Hint::ProxyValue => {
+            "GOPROXY (or HTTPS_PROXY) holds something that is not the URL of a server: look at `go env GOPROXY` for quotation marks, blanks, a missing host or a missing https://. An HTTP or SOCKS proxy belongs in HTTPS_PROXY, not in GOPROXY.".to_owned()
+        }
+        Hint::HttpProxy => format!(
+            "{host} looks like an HTTP proxy, not like a module proxy: put it into HTTPS_PROXY, and take it out of GOPROXY (go env -u GOPROXY)."
+        ),
+        Hint::Renamed => match fault.declares.as_deref().map(safe) {
+            Some(declared) => format!(
+                "This module calls itself {declared}: import and require it by that path, or upgrade whatever still requires {module}."
+            ),
+            None => format!("{module} now has another path: see what its go.mod declares, and import that."),
+        },
+        Hint::PseudoVersion => format!(
+            "This pseudo-version does not fit the commit it names. Let go write it: go get {module}@COMMIT, with the hash of the commit."
+        ),
+        Hint::NoModuleThere => format!(
+            "At that revision there is no go.mod for {module}: ask for a version (or a replacement) whose commit has one in that directory."
+        ),
+        Hint::StandardLibrary => {
+            "The package is either in the standard library of a newer Go (compare `go version` with its documentation, and install a newer Go) or an import path without a host.".to_owned()
+        }
+        Hint::HiddenRepository => format!(
+            "{host} has no such repository, or does not show it to who asks: check the spelling of {module}, and that your token or key may read it. A private module also needs GOPRIVATE."
+        ),
+        Hint::DeadHost => {
+            let first = match fault.kind {
+                FaultKind::Dns => format!("The name {host} could not be resolved. Check DNS (or the VPN) and run the command again."),
+                _ => format!("{host} does not serve {module} (any more)."),
+            };
+            format!(
+                "{first} If that host is gone for good, use a module proxy in GOPROXY, upgrade what requires {module}, or replace it in go.mod."
+            )
+        }
+        Hint::NoVcs => {
+            "go fetches this module directly and finds no version control system: install git (or hg, svn, …), or use a module proxy in GOPROXY.".to_owned()
+        }
+        Hint::GitConfig => {
+            "git's own configuration stops it: see `git config --list --show-origin`, ~/.gitconfig and the line above.".to_owned()
+        }
+        Hint::GitBroken => {
+            "The git of this machine does not work: run `git ls-remote` by hand, and install git again with its https helper.".to_owned()
+        }
+        Hint::Xcode => {
+            "git is not usable before macOS has its developer tools: run `xcode-select --install` (or `sudo xcodebuild -license accept`).".to_owned()
+        }
+        Hint::Ownership => {
+            "The module cache belongs to another user, and git refuses to use it: give it back (chown -R), set GOMODCACHE to a folder of your own, or allow it with git config --global --add safe.directory DIR.".to_owned()
+        }
+        Hint::Memory => {
+            "The system had no memory (or no room for another process) and ended git: give the machine or the container more, or fetch through a module proxy, which needs no git.".to_owned()
+        }
+        Hint::LfsMissing => {
+            "The repository uses Git LFS and git-lfs is not installed: install git-lfs, or use a module proxy in GOPROXY.".to_owned()
+        }
+        Hint::LfsQuota => format!(
+            "The LFS quota of the repository at {host} is used up: its owner must buy more, or use a module proxy in GOPROXY."
+        ),
+        Hint::SshKey => format!(
+            "{host} takes none of the ssh keys offered: try `ssh -T git@{host}`, load the right key (ssh-add; ~/.ssh/config), and see that it may read {module}."
+        ),
+        Hint::SshHostKey => format!(
+            "The ssh key of {host} is not the one in ~/.ssh/known_hosts, or none is there: compare its fingerprint with the published one, then add it (ssh-keyscan {host} >> ~/.ssh/known_hosts)."
+        ),
+        Hint::RateLimit => format!(
+            "{host} limits the rate of requests, and said so with 403: wait some minutes, send credentials (limits are higher for who signs in), or use a module proxy."
+        ),
+        Hint::PrivateSum => format!(
+            "{host} was asked about {module} and cannot see it. If the module is private: go env -w GOPRIVATE={module} (or GONOSUMDB), so that neither a public proxy nor the checksum database is asked."
+        ),
+        Hint::NoSecureProtocol => {
+            let repository = fault.module.as_deref().map_or("REPOSITORY", repository_of);
+            format!(
+                "git could not reach the repository by https, git+ssh or ssh, and go does not say why: `GIT_TERMINAL_PROMPT=0 git ls-remote https://{}` does. It may be a host that is down, credentials, an ssh key or an insteadOf in ~/.gitconfig.",
+                safe(repository)
+            )
+        }
+        Hint::Unavailable => format!(
+            "{host} does not have {module} at the moment, and says so itself: ask again in some minutes, or use another GOPROXY route."
+        ),
+        Hint::GoCrashed => {
+            "The go command itself crashed: this is neither the network's nor your code's doing. Run it again, update Go, and report the trace at https://go.dev/issue/new.".to_owned()
+        }
+    }
+}
+
+/// The repository of a path with a VCS in it: `host/repo.git/sub`.
+fn repository_of(module: &str) -> &str {
+    let end = |ext: &str| module.find(ext).map(|at| at + ext.len());
+    let end = [".git", ".hg", ".svn", ".bzr", ".fossil"]
+        .iter()
+        .find_map(|ext| end(ext));
+    &module[..end.unwrap_or(module.len())]
 }
 
 fn retry(fault: &Fault, host: &str) -> String {

@@ -6,8 +6,8 @@ use aho_corasick::AhoCorasick;
 
 use super::gotext::{self, NetShape, Request, Wrapped};
 use super::matcher::{self, RuleSet, weight};
-use super::rules::{MendKind, Part, Pattern, Rule, Weight};
-use super::{Fault, FaultKind, Mend, Origin, Verdict};
+use super::rules::{Follows, MendKind, Part, Pattern, Rule, Weight};
+use super::{Fault, FaultKind, Hint, Mend, Origin, Verdict};
 
 /// How many lines and bytes of one block are kept.
 const BLOCK_LINES: usize = 128;
@@ -113,7 +113,7 @@ impl Block {
     /// Whether a line without indentation is one of the VCS's that the block speaks of. Between `# cd DIR; git …`
     /// and `package M: exit status N` every line is.
     #[must_use]
-    pub(super) fn takes_vcs_line(&self, text: &str) -> bool {
+    pub(super) fn accepts_vcs_line(&self, text: &str) -> bool {
         self.open && (is_vcs_line(text) || is_severe(text) || self.is_section())
     }
 
@@ -184,6 +184,8 @@ pub(super) struct Reading {
     pub(super) wrapper: bool,
     /// The block begins as go's own messages do.
     pub(super) go: bool,
+    /// The fault that it only follows from, where one stands beside it.
+    pub(super) follows: Option<Follows>,
 }
 
 /// The parts of a block, told apart.
@@ -225,6 +227,7 @@ pub(super) fn read(block: &Block, rules: RuleSet<'_>) -> Option<Reading> {
         Some(candidate) => Some(Reading {
             minor: is_minor(block.head()),
             wrapper: candidate.rule.weight == Weight::Wrapper,
+            follows: candidate.rule.follows,
             go: is_go_line(block.head()),
             fault: fault(block, &parts, &candidate),
         }),
@@ -451,7 +454,6 @@ fn candidates<'a>(block: &Block, parts: &Parts<'a>, rules: RuleSet<'_>) -> Vec<C
     };
     if let Some(rule) = rules.answer(&parts.answer)
         && (rule.alone || is_go || names_module(&parts.answer))
-        && (rule.id != "security" || parts.answer.contains("SECURITY ERROR"))
         && !(rule.system && of_net())
     {
         found.push(Candidate {
@@ -483,7 +485,7 @@ fn of_request<'a>(
     parts: &Parts<'_>,
     rules: RuleSet<'_>,
 ) -> Option<Candidate<'a>> {
-    let mut rule = rules.cause(request.cause, Some(request.op))?;
+    let mut rule = rules.cause(request.cause, Some(&request))?;
     // `# get URL: 200 OK`: a trace of `-x`, and no fault.
     let fine = matches!(gotext::status(request.cause), Some(100..400));
     if fine && request.before.trim_end().ends_with('#') {
@@ -600,7 +602,7 @@ pub(super) fn go_message(line: &str) -> Option<usize> {
 /// Where in a line a message begins that has no `go: ` in front, behind what a tool put there: a module with its
 /// version, or one of the other beginnings.
 #[must_use]
-pub(super) fn dressed_message(line: &str) -> Option<usize> {
+pub(super) fn prefixed_message(line: &str) -> Option<usize> {
     // What is indented belongs to a message already.
     if line.starts_with([' ', '\t']) {
         return None;
@@ -625,17 +627,17 @@ pub(super) fn dressed_message(line: &str) -> Option<usize> {
     // What ends in a letter is a sentence, or a word of go's own (`module M@V`).
     starts
         .flatten()
-        .take(DRESS_LIMIT)
+        .take(PREFIX_TRIES)
         .find(|&start| {
-            let dress = line[..start].trim_end_matches([' ', '\t']);
-            dress.len() < start
-                && dress.ends_with(|c: char| !c.is_alphanumeric() && !matches!(c, '"' | ',' | ')'))
+            let prefix = line[..start].trim_end_matches([' ', '\t']);
+            prefix.len() < start
+                && prefix.ends_with(|c: char| !c.is_alphanumeric() && !matches!(c, '"' | ',' | ')'))
         })
         .filter(|&start| !line[..start].contains(".go:") && gotext::leading_path(line).is_none())
 }
 
 /// In how many places of a line a message is looked for behind what a tool put in front.
-const DRESS_LIMIT: usize = 8;
+const PREFIX_TRIES: usize = 8;
 
 /// A request that only a module fetch makes, or that stands behind a module's name.
 fn is_go_request(request: &Request<'_>) -> bool {
@@ -739,36 +741,53 @@ pub(super) fn is_severe(text: &str) -> bool {
         && gotext::request(text).is_none_or(|request| !gotext::is_module_url(request.url))
 }
 
-/// Traces of `-x`, and warnings after which go goes on.
+/// What go says beside its errors: traces of `-x`, warnings, hints, what it writes and chooses. None of it is a
+/// fault or an answer, whatever words stand in it.
 fn is_minor(head: &str) -> bool {
+    const TRACES: &[&str] = &["# get ", "-> "];
     let text = head.trim_start();
-    text.starts_with("# get ")
-        || text.contains("go: warning: ")
-        || text.contains("go: writing stat cache: ")
-        || text.contains("go: writing go.mod cache: ")
+    TRACES.iter().any(|begin| text.starts_with(begin))
+        || go_message(text).is_some_and(|at| is_remark(&text[at..]))
 }
 
-/// Messages of go's that no rule knows are shown, not guessed at.
-fn unrecognised(block: &Block) -> Option<Reading> {
-    const NO_ERRORS: &[&str] = &[
+/// A line of go's that goes on after it.
+fn is_remark(message: &str) -> bool {
+    const REMARKS: &[&str] = &[
         "warning: ",
-        "to add ",
+        "note: ",
+        // Every hint begins so: `to add module requirements and sums:`, `to switch to the latest unretracted version, run:`.
+        "to ",
         "creating ",
         "copying ",
         "updating ",
         "no module dependencies to download",
-        "trying upgrade",
+        "trying ",
         "accepting ",
         "unlocking",
+        "ignoring ",
+        "disabling ",
+        "using ",
         "writing ",
-        "module ",
         "build output",
+        "finding ",
+        "GOPATH set to GOROOT ",
         // What go before 1.14 says at the end of every list of real errors.
         "error loading module requirements",
     ];
+    let message = message
+        .strip_prefix("go: ")
+        .or_else(|| message.strip_prefix("go get: "))
+        .unwrap_or(message);
+    REMARKS.iter().any(|begin| message.starts_with(begin))
+        || (message.starts_with("module ") && message.contains(" is deprecated"))
+        || message.contains(" flag is deprecated")
+        || message.starts_with("installing executables with 'go get'")
+}
+
+/// Messages of go's that no rule knows are shown, not guessed at.
+fn unrecognised(block: &Block) -> Option<Reading> {
     let head = block.head().trim_start();
-    let message = head.strip_prefix("go: ")?;
-    if NO_ERRORS.iter().any(|begin| message.starts_with(begin)) {
+    if !head.starts_with("go: ") || is_remark(head) {
         return None;
     }
     let mut fault = Fault::new(FaultKind::Unknown, Verdict::Unknown, &gotext::redact(head));
@@ -779,6 +798,7 @@ fn unrecognised(block: &Block) -> Option<Reading> {
         minor: false,
         wrapper: false,
         go: true,
+        follows: None,
     })
 }
 
@@ -795,29 +815,78 @@ fn fault(block: &Block, parts: &Parts<'_>, candidate: &Candidate<'_>) -> Fault {
     fault.url = url.map(gotext::redact);
     fault.host = host(parts, candidate, url);
     fault.origin = origin(parts, candidate, url);
+    fault.status = status(parts, candidate);
+    fault.no_network = rule.no_network;
     fault.mend = rule.mend.and_then(|kind| mend(kind, block, parts, &fault));
-    settle(fault, block)
-}
-
-/// The two texts whose verdict depends on more than a row.
-fn settle(mut fault: Fault, block: &Block) -> Fault {
-    if fault.rule == "mod-declares" && is_rename(block) {
+    fault.hint = rule.hint.or_else(|| hint(&fault));
+    if rule.mend == Some(MendKind::OtherModule) && is_rename(block) {
         fault.verdict = Verdict::Final;
+        fault.hint = Some(Hint::Renamed);
+        fault.declares = declared(block, "declares its path as:");
         fault.mend = None;
     }
     fault
+}
+
+/// The go command crashed, by the line that begins its trace.
+#[must_use]
+pub(super) fn crash(panic: &str) -> Fault {
+    let memory = ["out of memory", "cannot allocate memory"]
+        .iter()
+        .any(|word| panic.contains(word));
+    let (kind, hint) = if memory {
+        (FaultKind::Disk, Hint::Memory)
+    } else {
+        (FaultKind::Toolchain, Hint::GoCrashed)
+    };
+    Fault {
+        origin: Origin::Local,
+        hint: Some(hint),
+        ..Fault::new(kind, Verdict::Final, panic)
+    }
+}
+
+/// The HTTP status that was answered.
+fn status(parts: &Parts<'_>, candidate: &Candidate<'_>) -> Option<u16> {
+    if candidate.rule.part == Part::Vcs {
+        return parts.vcs.lines().rev().find_map(gotext::git_status);
+    }
+    gotext::status(candidate.cause)
+}
+
+/// Advice that the kind of a fault, the one who answered and the place of the question give together.
+fn hint(fault: &Fault) -> Option<Hint> {
+    let url = fault.url.as_deref().unwrap_or("");
+    let host = fault.host.as_deref().unwrap_or("");
+    let refused = matches!(fault.kind, FaultKind::Auth | FaultKind::Refused);
+    match fault.kind {
+        _ if fault.status.is_some() && fault.origin == Origin::Proxy && gotext::is_proxy_port(host) => {
+            Some(Hint::HttpProxy)
+        }
+        _ if refused && fault.status.is_some() && gotext::is_public(host) => Some(Hint::PublicRefusal),
+        FaultKind::NotFound | FaultKind::ServerError
+            if fault.origin == Origin::Sumdb && matches!(fault.status, Some(404 | 410)) =>
+        {
+            Some(Hint::PrivateSum)
+        }
+        FaultKind::NotFound | FaultKind::Dns if url.contains("?go-get=1") => Some(Hint::DeadHost),
+        _ => None,
+    }
+}
+
+/// What stands behind one of the words in a line of a block.
+fn declared(block: &Block, word: &str) -> Option<String> {
+    block.lines.iter().find_map(|line| {
+        let at = line.find(word)?;
+        Some(line[at + word.len()..].trim().to_owned())
+    })
 }
 
 /// `declares its path as: A` / `was required as: B`: a module that was renamed,
 /// forked or is written in another case (an answer), as against a file of quite
 /// another module (which only a proxy that mixed them up delivers).
 fn is_rename(block: &Block) -> bool {
-    let value = |word: &str| {
-        block.lines.iter().find_map(|line| {
-            let at = line.find(word)?;
-            Some(line[at + word.len()..].trim().to_ascii_lowercase())
-        })
-    };
+    let value = |word: &str| declared(block, word).map(|path| path.to_ascii_lowercase());
     let (Some(declared), Some(required)) = (value("declares its path as:"), value("required as:")) else {
         return true;
     };
@@ -854,7 +923,9 @@ fn module(block: &Block, parts: &Parts<'_>, candidate: &Candidate<'_>) -> (Optio
     if let Some(found) = named {
         return own(found);
     }
-    if let Some((module, version)) = gotext::module_of_cache_path(line) {
+    if let Some((module, version)) =
+        gotext::module_of_cache_path(line).or_else(|| gotext::module_of_folder(line))
+    {
         return (Some(module), Some(version));
     }
     if let Some(module) = gotext::module_word(near) {
@@ -868,6 +939,10 @@ fn module(block: &Block, parts: &Parts<'_>, candidate: &Candidate<'_>) -> (Optio
     {
         return (Some(module.to_owned()), None);
     }
+    // `go get P: git ls-remote …`, `go get P: zip: …`: the package that was asked for.
+    if let Some(path) = got(near).or_else(|| parts.answer.lines().rev().find_map(got)) {
+        return own_query(path);
+    }
     if candidate.rule.part != Part::Cause {
         if let Some(found) = gotext::module_version(&parts.answer) {
             return own(found);
@@ -880,12 +955,31 @@ fn module(block: &Block, parts: &Parts<'_>, candidate: &Candidate<'_>) -> (Optio
     if toolchain {
         return (Some("golang.org/toolchain".to_owned()), None);
     }
-    let path = gotext::at_revision(&parts.answer)
-        .or_else(|| gotext::import_path(near))
+    if let Some((module, version)) = gotext::at_revision(&parts.answer) {
+        return own((module, version));
+    }
+    let path = gotext::import_path(near)
         .or_else(|| gotext::import_path(&parts.answer))
         .or_else(|| gotext::leading_path(near))
         .or_else(|| parts.answer.lines().last().and_then(gotext::leading_path));
     (path.map(str::to_owned), None)
+}
+
+/// The path in `go get P: …` and `build P: cannot load Q: …`.
+fn got(line: &str) -> Option<&str> {
+    let rest = line.trim_start();
+    let rest = match rest.strip_prefix("go get ") {
+        Some(rest) => rest,
+        None => rest.split_once(": cannot load ")?.1,
+    };
+    let (path, _) = rest.split_once(": ")?;
+    gotext::is_import(path.split('@').next()?).then_some(path)
+}
+
+/// A path that may carry a version.
+fn own_query(path: &str) -> (Option<String>, Option<String>) {
+    let (module, version) = path.split_once('@').map_or((path, None), |(m, v)| (m, Some(v)));
+    (Some(module.to_owned()), version.map(str::to_owned))
 }
 
 /// `M V: …`, as `go mod verify` writes it.
@@ -904,7 +998,11 @@ fn vcs_url<'a>(parts: &'a Parts<'_>) -> Option<&'a str> {
         .vcs
         .lines()
         .filter(|line| !line.starts_with("remote: "))
-        .find_map(|line| gotext::request(line).map(|r| r.url));
+        .find_map(|line| {
+            gotext::request(line)
+                .map(|r| r.url)
+                .or_else(|| gotext::quoted_url(line))
+        });
     of_words.or_else(|| {
         let at = parts.command.find("://")?;
         let start = parts.command[..at].rfind([' ', '\'', '"'])? + 1;
@@ -919,8 +1017,7 @@ fn vcs_url<'a>(parts: &'a Parts<'_>) -> Option<&'a str> {
 /// else the URL's.
 fn host(parts: &Parts<'_>, candidate: &Candidate<'_>, url: Option<&str>) -> Option<String> {
     let cause = candidate.cause;
-    let proxied = matches!(candidate.rule.kind, FaultKind::ProxyConnect)
-        || candidate.rule.id.starts_with("https-proxy");
+    let proxied = candidate.rule.origin == Some(Origin::HttpsProxy);
     if candidate.rule.kind == FaultKind::Dns || proxied {
         let name = gotext::lookup_host(cause).or_else(|| gotext::dialled(cause));
         if let Some(name) = name.or_else(|| vcs_host(&parts.vcs)) {
@@ -930,7 +1027,18 @@ fn host(parts: &Parts<'_>, candidate: &Candidate<'_>, url: Option<&str>) -> Opti
     url.and_then(gotext::host_of)
         .map(str::to_owned)
         .or_else(|| vcs_host(&parts.vcs).map(str::to_owned))
+        .or_else(|| gotext::ssh_host(parts.command).map(str::to_owned))
         .or_else(|| gotext::dialled(cause).map(str::to_owned))
+        .or_else(|| repository_host(parts, candidate))
+}
+
+/// The host of a repository that go names by the module's path alone.
+fn repository_host(parts: &Parts<'_>, candidate: &Candidate<'_>) -> Option<String> {
+    let module = gotext::module_version(&parts.answer)
+        .map(|(module, _)| module)
+        .or_else(|| gotext::module_word(&parts.answer))?;
+    let named = candidate.rule.hint == Some(Hint::NoSecureProtocol);
+    named.then(|| module.split('/').next().unwrap_or(module).to_owned())
 }
 
 /// The host that git, curl or ssh names.
@@ -944,6 +1052,7 @@ fn vcs_host(vcs: &str) -> Option<&str> {
         "Connection reset by ",
         "unable to connect to ",
         "unable to look up ",
+        "host key is known for ",
     ] {
         if let Some(at) = vcs.find(word) {
             let rest = &vcs[at + word.len()..];
@@ -954,17 +1063,13 @@ fn vcs_host(vcs: &str) -> Option<&str> {
             }
         }
     }
-    None
+    gotext::ssh_host(vcs)
 }
 
 fn origin(parts: &Parts<'_>, candidate: &Candidate<'_>, url: Option<&str>) -> Origin {
     let rule = candidate.rule;
-    if matches!(rule.kind, FaultKind::ProxyConnect)
-        || rule.id.starts_with("https-proxy")
-        || rule.id.starts_with("connect-4")
-        || rule.id.starts_with("socks-")
-    {
-        return Origin::HttpsProxy;
+    if let Some(origin) = rule.origin {
+        return origin;
     }
     if rule.part == Part::Vcs {
         return Origin::Direct;
@@ -1000,7 +1105,7 @@ fn mend(kind: MendKind, block: &Block, parts: &Parts<'_>, fault: &Fault) -> Opti
             module: pair,
             path: path.filter(|p| p.ends_with(".zip")),
         },
-        MendKind::Mod => {
+        MendKind::Mod | MendKind::OtherModule => {
             let (module, version) = pair?;
             Mend::Mod { module, version }
         }

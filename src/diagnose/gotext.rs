@@ -11,6 +11,7 @@
 use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
+use regex::Regex;
 
 use super::matcher;
 
@@ -481,12 +482,72 @@ pub fn import_path(text: &str) -> Option<&str> {
     None
 }
 
-/// The module of `reading M/go.mod at revision V: …`, as a VCS's errors are wrapped.
+/// Module and version of `reading M/go.mod at revision V: …`, as a VCS's errors are wrapped.
 #[must_use]
-pub fn at_revision(text: &str) -> Option<&str> {
-    let end = text.find("/go.mod at revision ")?;
+pub fn at_revision(text: &str) -> Option<(&str, &str)> {
+    const MIDDLE: &str = "/go.mod at revision ";
+    let end = text.find(MIDDLE)?;
     let start = text[..end].rfind("reading ")? + "reading ".len();
-    is_module_path(&text[start..end]).then(|| &text[start..end])
+    let rest = &text[end + MIDDLE.len()..];
+    let version = rest.split([':', ' ', '\n']).next()?;
+    is_module_path(&text[start..end]).then(|| (&text[start..end], version))
+}
+
+/// The host in `git@host: …` (ssh) and `git@host:path` (git's short form of an ssh URL).
+#[must_use]
+pub fn ssh_host(text: &str) -> Option<&str> {
+    text.match_indices("git@").find_map(|(at, user)| {
+        let rest = &text[at + user.len()..];
+        let (host, _) = rest.split_once(':')?;
+        let plain = host
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+        (plain && !host.is_empty() && host.len() <= 253).then_some(host)
+    })
+}
+
+/// A URL in quotes, or the one behind git's `asked for: `.
+#[must_use]
+pub fn quoted_url(line: &str) -> Option<&str> {
+    let at = find_scheme(line, 0)?;
+    let before = &line[..at];
+    if before.ends_with("asked for: ") {
+        return Some(line[at..].trim_end());
+    }
+    let (_, close) = QUOTES.iter().find(|(open, _)| before.ends_with(*open))?;
+    let end = line[at..].find(*close)?;
+    Some(&line[at..at + end])
+}
+
+/// Hosts that everybody may ask, those included that a public proxy keeps its files on.
+const PUBLIC: &[&str] = &[
+    "proxy.golang.org",
+    "sum.golang.org",
+    "storage.googleapis.com",
+    "goproxy.cn",
+    "goproxy.io",
+    "proxy.golang.com.cn",
+    "mirrors.aliyun.com",
+    "repo.huaweicloud.com",
+    "mirrors.cloud.tencent.com",
+    "sum.golang.google.cn",
+];
+
+/// True for a server that asks nobody for credentials.
+#[must_use]
+pub fn is_public(host: &str) -> bool {
+    PUBLIC.contains(&host.strip_suffix(":443").unwrap_or(host))
+}
+
+/// True for the ports that HTTP and SOCKS proxies have by custom (Squid, Privoxy, Clash, V2Ray), and module proxies
+/// have not.
+#[must_use]
+pub fn is_proxy_port(host: &str) -> bool {
+    let port = host.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    matches!(
+        port,
+        Some(1080 | 1081 | 1087 | 3128 | 7890..=7893 | 7897 | 8118 | 8123 | 10808 | 10809 | 20171)
+    )
 }
 
 /// The import path that a message begins with: `P: …`, at the end of an import chain.
@@ -511,6 +572,21 @@ pub fn module_of_cache_path(text: &str) -> Option<(String, String)> {
         .iter()
         .find_map(|ext| name.find(&format!(".{ext}")).map(|at| &name[..at]))?;
     Some((unescape(module)?, unescape(version)?))
+}
+
+/// Module path and version of an extracted directory that a line names with a system call's error
+/// (`rename …/pkg/mod/M@V.tmp-1 …/pkg/mod/M@V: …`).
+#[must_use]
+pub fn module_of_folder(line: &str) -> Option<(String, String)> {
+    if !is_path_error(line) {
+        return None;
+    }
+    let line = line.replace('\\', "/");
+    let (_, rest) = line.rsplit_once("/pkg/mod/")?;
+    let (module, rest) = rest.split_once('@')?;
+    let version = rest.split([':', '/', ' ']).next()?.split(".tmp-").next()?;
+    let named = !version.is_empty() && is_module_path(module);
+    named.then(|| Some((unescape(module)?, unescape(version)?)))?
 }
 
 /// The path of the first file that a text names below a module cache.
@@ -541,52 +617,59 @@ pub fn vcs_dir(text: &str) -> Option<&str> {
     Some(&path[..marker + end])
 }
 
-/// The three digits that begin a status, and what follows them.
+/// A regular expression of this room's own; the tests see that each is one.
+#[must_use]
+pub(super) fn regex(pattern: &str) -> Option<Regex> {
+    Regex::new(pattern).ok()
+}
+
+/// The number in the only group of an expression, where it stands last in a text.
+fn last_number(regex: &LazyLock<Option<Regex>>, text: &str) -> Option<u16> {
+    let found = regex.as_ref()?.captures_iter(text).last()?;
+    found.get(1)?.as_str().parse().ok()
+}
+
+/// The status that a cause begins with.
 #[must_use]
 pub fn status(cause: &str) -> Option<u16> {
-    let digits = cause.get(..3)?;
-    let whole = !cause[3..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-');
-    (whole && digits.bytes().all(|b| b.is_ascii_digit()))
-        .then(|| digits.parse().ok())
-        .flatten()
-        .filter(|status| (100..600).contains(status))
+    let (digits, rest) = cause.split_at_checked(3)?;
+    let whole = !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-');
+    let status = digits.parse().ok().filter(|status| (100..600).contains(status));
+    status.filter(|_| whole)
 }
 
 /// The number behind one of the words by which git and curl name a status.
 #[must_use]
 pub fn git_status(line: &str) -> Option<u16> {
-    if !line.bytes().any(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    for word in [
-        "returned error: ",
-        "response ",
-        "HTTP code = ",
-        "HTTP code ",
-        "HTTP Error ",
-        "Unexpected HTTP status ",
-        "http code ",
-        "HTTP ",
-        "return value (",
-        "status code ",
-    ] {
-        if let Some(at) = line.rfind(word)
-            && let Some(found) = status(&line[at + word.len()..])
-        {
-            return Some(found);
-        }
-    }
-    None
+    static STATUS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        regex(
+            r"(?:returned error: |response |(?:HTTP|http) code (?:= )?|HTTP (?:Error )?|Unexpected HTTP status |return value \(|status code )([1-5][0-9]{2})(?:[^0-9A-Za-z.-]|$)",
+        )
+    });
+    last_number(&STATUS, line)
 }
 
 /// The number in `curl 56 …`, as git writes it behind `RPC failed;`.
 #[must_use]
 pub fn curl_code(line: &str) -> Option<u16> {
-    let at = line.find("curl ")?;
-    let rest = &line[at + "curl ".len()..];
-    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-    let whole = (1..=2).contains(&digits) && rest[digits..].starts_with(' ');
-    whole.then(|| rest[..digits].parse().ok()).flatten()
+    static CODE: LazyLock<Option<Regex>> = LazyLock::new(|| regex("curl ([0-9]{1,2}) "));
+    last_number(&CODE, line)
+}
+
+/// `Connection to 192.0.2.1 port 22: …`, `Connection closed by 192.0.2.1 port 22`.
+#[must_use]
+pub fn is_ssh_connection(line: &str) -> bool {
+    static CONNECTION: LazyLock<Option<Regex>> = LazyLock::new(|| regex("onnection .*port [0-9]"));
+    CONNECTION.as_ref().is_some_and(|regex| regex.is_match(line))
+}
+
+/// `error:0A000086:SSL routines::…`; the number 0 stands for no error at all.
+#[must_use]
+pub fn is_openssl(line: &str) -> bool {
+    static ERROR: LazyLock<Option<Regex>> = LazyLock::new(|| regex("error:([0-9A-Fa-f]{8}):"));
+    ERROR
+        .as_ref()
+        .is_some_and(|regex| regex.captures_iter(line).any(|found| &found[1] != "00000000"))
 }
 
 /// `VERB /path: errno` and `VERB '/path': errno`, as programs write it about files of this machine.
@@ -792,7 +875,9 @@ pub fn is_path_error(text: &str) -> bool {
     })
 }
 
-fn is_absolute(path: &str) -> bool {
+/// `/x`, `$HOME/x`, `~/x`, `C:\x`.
+#[must_use]
+pub fn is_absolute(path: &str) -> bool {
     let bytes = path.as_bytes();
     match bytes {
         [b'/', ..] | [b'$', ..] | [b'~', ..] | [b'\\', b'\\', ..] => true,
@@ -801,27 +886,12 @@ fn is_absolute(path: &str) -> bool {
     }
 }
 
-/// The end of `file.go:12:3: ` (or `go.mod:5: `) at the start of a line.
+/// The end of `file.go:12:3:` at the start of a line.
 #[must_use]
 pub fn file_position(line: &str) -> Option<usize> {
-    let at = line.find(".go:")?;
-    if line[..at].contains(": ") {
-        return None;
-    }
-    let rest = &line[at + ".go:".len()..];
-    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-    if digits == 0 {
-        return None;
-    }
-    let mut end = at + ".go:".len() + digits;
-    let rest = &line[end..];
-    if let Some(rest) = rest.strip_prefix(':') {
-        let column = rest.bytes().take_while(u8::is_ascii_digit).count();
-        if column > 0 {
-            end += 1 + column;
-        }
-    }
-    line[end..].starts_with(':').then_some(end + 1)
+    static PLACE: LazyLock<Option<Regex>> =
+        LazyLock::new(|| regex(r"^(?:[^:]|:[^ ])*?\.go:[0-9]+(?::[0-9]+)?:"));
+    PLACE.as_ref()?.find(line).map(|found| found.end())
 }
 
 #[cfg(test)]
@@ -858,6 +928,38 @@ mod tests {
         ] {
             assert_eq!(wrapped(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn reads_the_numbers_that_tools_print() {
+        for (line, status) in [
+            (
+                "fatal: unable to access 'https://h/': The requested URL returned error: 503",
+                Some(503),
+            ),
+            ("error: RPC failed; result=22, HTTP code = 404", Some(404)),
+            (
+                "error: RPC failed; HTTP 502 curl 22 The requested URL returned error: 502 Bad Gateway",
+                Some(502),
+            ),
+            ("abort: HTTP Error 404: Not Found", Some(404)),
+            ("HTTP 1.1 and HTTP 5000", None),
+            ("Received HTTP code 407 from proxy after CONNECT", Some(407)),
+            ("HTTP/2 stream 5 was not closed", None),
+        ] {
+            assert_eq!(git_status(line), status, "{line}");
+        }
+        assert_eq!(curl_code("error: RPC failed; curl 92 HTTP/2 stream 5"), Some(92));
+        assert_eq!(curl_code("error: RPC failed; curl 123 x"), None);
+        assert_eq!(status("404 Not Found"), Some(404));
+        assert_eq!(status("40"), None);
+        assert_eq!(status("4041"), None);
+        assert_eq!(status("1é"), None);
+        assert_eq!(file_position("main.go:3:8: x"), Some(12));
+        assert_eq!(file_position("main.go:3: x"), Some(10));
+        assert_eq!(file_position("x: main.go:3: x"), None);
+        assert!(is_openssl("error:0A000086:SSL routines::x") && !is_openssl("error:00000000:lib(0)"));
+        assert!(is_ssh_connection("Connection closed by 192.0.2.1 port 22"));
     }
 
     #[test]

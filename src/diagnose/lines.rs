@@ -11,6 +11,11 @@
 //! then takes it from a message of go's behind it).
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::gotext;
 
 /// How much of one line is kept, in bytes.
 pub(super) const LINE_LIMIT: usize = 16 * 1024;
@@ -135,19 +140,19 @@ impl Splitter {
         if let ([first], [second, rest @ ..]) = (self.pending.as_slice(), bytes) {
             let whole = unit([*first, *second]);
             self.pending.clear();
-            self.take_unit(whole, &mut utf8);
+            self.push_unit(whole, &mut utf8);
             bytes = rest;
         }
         let pairs = bytes.chunks_exact(2);
         self.pending.extend_from_slice(pairs.remainder());
         for pair in pairs {
-            self.take_unit(unit([pair[0], pair[1]]), &mut utf8);
+            self.push_unit(unit([pair[0], pair[1]]), &mut utf8);
         }
         self.feed_bytes(utf8.as_bytes(), each);
     }
 
     /// Adds a unit's character to the text; the first half of a pair waits for the other.
-    fn take_unit(&mut self, unit: u16, utf8: &mut String) {
+    fn push_unit(&mut self, unit: u16, utf8: &mut String) {
         let high = self.surrogate.take();
         if (0xd800..0xdc00).contains(&unit) {
             if high.is_some() {
@@ -262,6 +267,29 @@ fn introduces_string(before: &str) -> bool {
     bare.is_empty() || bare.ends_with(['=', ':', '>', '[', '(', '{', ','])
 }
 
+/// A line with the line ends of a message written out: `…: exit status 128:\n\tfatal: …\n`. `None` where it has none.
+/// In a path (`C:\new`) a backslash ends nothing.
+#[must_use]
+pub(super) fn unfolded(line: &str) -> Option<String> {
+    memchr::memchr(b'\\', line.as_bytes())?;
+    let sure = line.contains(r"\n\t");
+    let likely = line.contains(r":\n") || line.ends_with(r"\n");
+    let folded = sure || likely && !line.contains('"');
+    (folded && !line.contains(r":\\")).then(|| line.replace(r"\n", "\n").replace(r"\t", "\t"))
+}
+
+/// What a web server or a module proxy writes down about a request: `[ERROR 500 /M/@v/V.zip] …`,
+/// `"GET /M/@v/list HTTP/1.1" 500`. It is not go's.
+#[must_use]
+pub(super) fn is_server_log(line: &str) -> bool {
+    static LOG: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        gotext::regex(r#"(?:(?-u:\b)(?:GET|HEAD)|\[[A-Z]+ [0-9]{3}) ?"?/[^ "]*(?:/@v/|/@latest)"#)
+    });
+    // The cheap question first: this is asked of every line.
+    memchr::memmem::find(line.as_bytes(), b"/@").is_some()
+        && LOG.as_ref().is_some_and(|log| log.is_match(line))
+}
+
 /// `C:\new`: a path, in which a backslash escapes nothing.
 fn is_drive(text: &str) -> bool {
     let bytes = text.as_bytes();
@@ -313,221 +341,49 @@ fn skip_escape(chars: &mut std::str::Chars<'_>) {
 /// the known shapes stands there.
 #[must_use]
 pub(super) fn strip_prefixes(line: &str) -> &str {
+    let Some(prefix) = PREFIX.as_ref() else {
+        return line;
+    };
     let mut rest = line;
     for _ in 0..8 {
-        match one_prefix(rest) {
-            Some(shorter) => rest = shorter,
+        match prefix.find(rest) {
+            Some(found) => rest = &rest[found.end()..],
             None => break,
         }
     }
     rest
 }
 
-fn one_prefix(line: &str) -> Option<&str> {
-    github_columns(line)
-        .or_else(|| timestamp(line))
-        .or_else(|| buildkit(line))
-        .or_else(|| gitlab_stream(line))
-        .or_else(|| elapsed(line))
-        .or_else(|| bracketed(line))
-        .or_else(|| frame(line))
-        .or_else(|| compose(line))
-        .or_else(|| cloud_build(line))
-        .or_else(|| workflow_command(line))
-}
-
-/// `job<TAB>step<TAB>2026-…Z text`, as `gh run view --log` prints it.
-fn github_columns(line: &str) -> Option<&str> {
-    let mut columns = line.splitn(3, '\t');
-    let (job, step, rest) = (columns.next()?, columns.next()?, columns.next()?);
-    if job.is_empty() || step.is_empty() {
-        return None;
-    }
-    let rest = rest.strip_prefix('\u{feff}').unwrap_or(rest);
-    iso_time(rest).map(|end| one_space(&rest[end..]))
-}
-
-/// A date and time, a time, in brackets or bare.
-fn timestamp(line: &str) -> Option<&str> {
-    let (inner, bracket) = match line.strip_prefix('[') {
-        Some(inner) => (inner, true),
-        None => (line, false),
-    };
-    let end = iso_time(inner).or_else(|| clock_time(inner))?;
-    let mut rest = &inner[end..];
-    if bracket {
-        rest = rest.strip_prefix(']')?;
-    }
-    if !rest.is_empty() && !rest.starts_with([' ', '\t']) {
-        return None;
-    }
-    Some(one_space(rest))
-}
-
-/// The length of `2026-09-01T12:00:00.123Z`, `2026/09/01 12:00:00`, `2026-09-01 12:00:00,123 +0000`.
-fn iso_time(text: &str) -> Option<usize> {
-    let date = text.get(..10)?.as_bytes();
-    let separator = date[4];
-    let dated = (separator == b'-' || separator == b'/')
-        && date[7] == separator
-        && [0, 1, 2, 3, 5, 6, 8, 9].iter().all(|&i| date[i].is_ascii_digit());
-    if !dated || !matches!(text.as_bytes().get(10), Some(b'T' | b' ' | b'_')) {
-        return None;
-    }
-    let mut end = 11 + clock_time(&text[11..])?;
-    let rest = &text[end..];
-    if rest.starts_with('Z') {
-        end += 1;
-    } else if rest.len() >= 6
-        && rest.starts_with(['+', '-'])
-        && rest.as_bytes()[1].is_ascii_digit()
-        && rest.as_bytes()[3] == b':'
-    {
-        end += 6;
-    }
-    Some(end)
-}
-
-/// The length of `12:00:00`, `12:00:00.123`, `12:00:00,123`.
-fn clock_time(text: &str) -> Option<usize> {
-    let time = text.get(..8)?.as_bytes();
-    let timed =
-        time[2] == b':' && time[5] == b':' && [0, 1, 3, 4, 6, 7].iter().all(|&i| time[i].is_ascii_digit());
-    if !timed {
-        return None;
-    }
-    let mut end = 8;
-    if text[end..].starts_with(['.', ',']) {
-        let digits = text[end + 1..].bytes().take_while(u8::is_ascii_digit).count();
-        if digits > 0 {
-            end += 1 + digits;
-        }
-    }
-    Some(end)
-}
-
-/// `#12 3.456 text`, `build #15 4.619 text`, and BuildKit's last words `4.619 text`.
-fn buildkit(line: &str) -> Option<&str> {
-    let line = line.strip_prefix("build ").unwrap_or(line);
-    let after_step = line.strip_prefix('#').and_then(|rest| {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        (digits > 0 && rest[digits..].starts_with(' ')).then(|| &rest[digits + 1..])
-    });
-    let seconds = after_step.unwrap_or(line);
-    if let Some(rest) = decimal_seconds(seconds) {
-        return Some(rest);
-    }
-    after_step.filter(|rest| rest.starts_with("ERROR") || rest.starts_with('['))
-}
-
-fn decimal_seconds(text: &str) -> Option<&str> {
-    let whole = text.bytes().take_while(u8::is_ascii_digit).count();
-    if whole == 0 || !text[whole..].starts_with('.') {
-        return None;
-    }
-    let rest = &text[whole + 1..];
-    let part = rest.bytes().take_while(u8::is_ascii_digit).count();
-    ((1..=4).contains(&part) && rest[part..].starts_with(' ')).then(|| &rest[part + 1..])
-}
-
-/// GitLab's stream mark behind the timestamp: `00O text`, `01E+text`.
-fn gitlab_stream(line: &str) -> Option<&str> {
-    let mark = line.get(..4)?.as_bytes();
-    (mark[0].is_ascii_hexdigit()
-        && mark[1].is_ascii_hexdigit()
-        && matches!(mark[2], b'O' | b'E')
-        && matches!(mark[3], b' ' | b'+'))
-    .then(|| &line[4..])
-}
-
-/// `[   34s] text` of the Open Build Service, `[  12.345] text`.
-fn elapsed(line: &str) -> Option<&str> {
-    let (inside, rest) = line.strip_prefix('[')?.split_once(']')?;
-    let seconds = inside.trim_start().trim_end_matches('s');
-    let number = seconds.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    (number && seconds.starts_with(|c: char| c.is_ascii_digit())).then(|| one_space(rest))
-}
-
-/// `[INFO] text`, `[builder 4/7] text`, `[Step 1/2] text`, `[error]text`.
-fn bracketed(line: &str) -> Option<&str> {
-    let inner = line.strip_prefix('[')?;
-    let end = inner.find(']')?;
-    let word = &inner[..end];
-    let known = word.len() <= 40
-        && !word.is_empty()
-        && word
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b" -_/.:".contains(&b))
-        && word.starts_with(|c: char| c.is_ascii_alphabetic());
-    known.then(|| one_space(&inner[end + 1..]))
-}
-
-/// Frames that other tools draw around quoted output: `│ text`, `| text`.
-fn frame(line: &str) -> Option<&str> {
-    let bare = line.trim_start_matches(' ');
-    for mark in ["│", "|", "┃", "║"] {
-        if let Some(rest) = bare.strip_prefix(mark) {
-            return Some(one_space(rest));
-        }
-    }
-    None
-}
-
-/// Docker compose and Heroku: `service-1  | text`, `remote:        text`.
-fn compose(line: &str) -> Option<&str> {
-    if let Some(rest) = line.strip_prefix("remote:     ") {
-        return Some(rest.trim_start_matches(' '));
-    }
-    let name = line
-        .bytes()
-        .take_while(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
-        .count();
-    if name == 0 || name > 64 {
-        return None;
-    }
-    let rest = &line[name..];
-    let bare = rest.trim_start_matches(' ');
-    if bare.len() == rest.len() {
-        return None;
-    }
-    bare.strip_prefix("| ")
-}
-
-/// `Step #0: text`, `Step #1 - "build": text`, `stdout: text`.
-fn cloud_build(line: &str) -> Option<&str> {
-    if let Some(rest) = line
-        .strip_prefix("stdout: ")
-        .or_else(|| line.strip_prefix("stderr: "))
-    {
-        return Some(rest);
-    }
-    let rest = line.strip_prefix("Step #")?;
-    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-    let rest = &rest[digits..];
-    let rest = match rest.strip_prefix(" - \"") {
-        Some(named) => named.split_once('"')?.1,
-        None => rest,
-    };
-    rest.strip_prefix(": ")
-}
-
-/// `##[error]text`, `::error::text`, `::error file=…::text`.
-fn workflow_command(line: &str) -> Option<&str> {
-    if let Some(rest) = line.strip_prefix("##[") {
-        let word = rest.split_once(']')?;
-        return matches!(word.0, "error" | "warning" | "debug").then_some(word.1);
-    }
-    let rest = line.strip_prefix("::")?;
-    let (head, text) = rest.split_once("::")?;
-    ["error", "warning", "notice"]
-        .iter()
-        .any(|w| head.starts_with(w))
-        .then_some(text)
-}
-
-fn one_space(text: &str) -> &str {
-    text.strip_prefix(' ').unwrap_or(text)
-}
+/// What CI systems and other tools put in front of a line. The blank behind a prefix goes with it; what follows is
+/// indentation of the line's own.
+static PREFIX: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    const CLOCK: &str = "[0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]+)?";
+    const DATE: &str = "[0-9]{4}(?:-[0-9]{2}-|/[0-9]{2}/)[0-9]{2}";
+    let time = format!("{DATE}[T _]{CLOCK}(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?");
+    let shapes = [
+        // `job<TAB>step<TAB>2026-…Z text`, as `gh run view --log` prints it.
+        &format!(r"[^\t]+\t[^\t]+\t\x{{feff}}?{time} ?"),
+        // A date and time, or a time, bare or in brackets.
+        &format!(r"(?:\[(?:{time}|{CLOCK})\]|{time}|{CLOCK}) ?"),
+        // BuildKit: `#12 3.456 text`, `build #15 4.619 text`, and its last words `4.619 text`.
+        r"(?:build )?#[0-9]+ (?:[0-9]+\.[0-9]{1,4} )?|[0-9]+\.[0-9]{1,4} ",
+        // GitLab and Kubernetes name the stream behind the time: `00O text`, `01E+text`, `stderr F text`.
+        "[0-9A-Fa-f]{2}[OE][ +]|std(?:out|err) [FP] ",
+        // The Open Build Service: `[   34s] text`, `[  12.345] text`.
+        r"\[ *[0-9][0-9.]*s?\] ?",
+        // `[INFO] text`, `[builder 4/7] text`, `[Step 1/2] text`, `[error]text`.
+        r"\[[A-Za-z][A-Za-z0-9 _/.:-]{0,39}\] ?",
+        // Frames that tools draw around quoted output: `│ text`, `| text`.
+        " *[│|┃║] ?",
+        // Heroku and docker compose: `remote:        text`, `service-1  | text`.
+        r"remote:     +|[A-Za-z0-9_.-]{1,64} +\| ",
+        // Cloud Build: `Step #0: text`, `Step #1 - "build": text`, `stdout: text`.
+        r#"std(?:out|err): |Step #[0-9]+(?: - "[^"]*")?: "#,
+        // Commands of GitHub and Azure: `##[error]text`, `::error file=…::text`.
+        r"##\[(?:error|warning|debug)\]|::(?:error|warning|notice)(?:[^:]|:[^:])*::",
+    ];
+    gotext::regex(&format!("^(?:{})", shapes.join("|")))
+});
 
 #[cfg(test)]
 mod tests {
@@ -643,6 +499,9 @@ mod tests {
             ("[   34s] go: x", "go: x"),
             ("[   34s] \tfatal: x", "\tfatal: x"),
             ("[  12.345] go: x", "go: x"),
+            // A zone that is none, in several bytes.
+            ("2026-09-01T12:00:00+00:€ x", "+00:€ x"),
+            ("2026-11-30T12:00:00.123456789Z stderr F \tfatal: x", "\tfatal: x"),
             ("[]go: x", "[]go: x"),
             ("go: x  ", "go: x"),
             ("\tm: y", "\tm: y"),

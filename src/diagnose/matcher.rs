@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
 
-use super::gotext::{self, NetShape, Wrapped};
+use super::gotext::{self, NetShape, Request, Wrapped};
 use super::rules::{Part, Pattern, RULES, Rule, Shape, Weight};
 use super::{FaultKind, Verdict};
 
@@ -66,8 +66,10 @@ impl Table {
                 Pattern::Words(all) => all.iter().map(|w| index(w)).collect(),
                 Pattern::Shape(shape) => {
                     // Known to the first question, and needed by nothing.
-                    if let Shape::Line(head) = shape {
-                        index(head);
+                    match shape {
+                        Shape::Line(head) => drop(index(head)),
+                        Shape::Exactly("SECURITY ERROR") => drop(index("security error")),
+                        _ => {}
                     }
                     Vec::new()
                 }
@@ -192,12 +194,13 @@ impl RuleSet<'_> {
             .filter(|entry| self.without.is_empty() || !self.without.contains(&entry.rule.id))
     }
 
-    /// The rule for the cause of a request of this operation, or (without one)
-    /// for a bare network error, where the shapes that need a URL in front do
+    /// The rule for the cause of this request, or (without one) for a bare network error, where the shapes that need a URL in front do
     /// not count.
     #[must_use]
-    pub(super) fn cause(&self, cause: &str, op: Option<&str>) -> Option<&'static Rule> {
+    pub(super) fn cause(&self, cause: &str, request: Option<&Request<'_>>) -> Option<&'static Rule> {
         let cause = cause.trim();
+        let op = request.map(|request| request.op);
+        let of_page = request.is_some_and(|request| request.url.contains("?go-get=1"));
         if cause.is_empty() {
             return None;
         }
@@ -208,6 +211,7 @@ impl RuleSet<'_> {
             .find(|entry| {
                 words.fits(entry)
                     && (op.is_some() || !entry.rule.at_url)
+                    && (of_page || !entry.rule.at_page)
                     && match entry.rule.pattern {
                         Pattern::Words(_) => true,
                         Pattern::Shape(shape) => fits_shape(shape, cause, &net, op),
@@ -289,7 +293,7 @@ impl RuleSet<'_> {
 
     /// Whether a server's words speak of a fault on its own way to the module.
     fn is_origin_fault(&self, text: &str) -> bool {
-        if !any_word(text) || !is_told_by_go(text) {
+        if !any_word(text) || !is_go_report(text) {
             return false;
         }
         // What a proxy puts in front of whatever it could not fetch.
@@ -302,7 +306,7 @@ impl RuleSet<'_> {
         }
         let rule = self.vcs(text).or_else(|| {
             if let Some(request) = text.lines().rev().find_map(gotext::request) {
-                return self.cause(request.cause, Some(request.op));
+                return self.cause(request.cause, Some(&request));
             }
             let behind = text.split_once(": ").map_or(text, |(_, rest)| rest);
             let last = text.trim_end().rsplit(": ").next()?;
@@ -334,7 +338,7 @@ impl RuleSet<'_> {
 /// Whether a server's words are what go, or a proxy that runs go, says of a fetch: `not found: …`, a
 /// module with its version in front, a VCS's exit status, a request. A page for people is none of
 /// these, whatever words stand in it.
-fn is_told_by_go(text: &str) -> bool {
+fn is_go_report(text: &str) -> bool {
     let text = text.trim_start();
     !text.starts_with('<')
         && (text.starts_with("not found: ")
@@ -391,9 +395,11 @@ fn fits_shape<F: FnOnce() -> Option<NetShape>>(
         }
         Shape::Socket => **net == Some(NetShape::Socket),
         Shape::NetPackage => cause.starts_with("net/http: "),
-        Shape::Decoder => cause
-            .split_once(": ")
-            .is_some_and(|(package, _)| DECODERS.contains(&package)),
+        Shape::Decoder => {
+            let package = cause.split_once(": ").map(|(package, _)| package);
+            package.is_some_and(|package| DECODERS.contains(&package))
+                || cause.starts_with("invalid character '")
+        }
         _ => false,
     }
 }
@@ -405,6 +411,8 @@ fn fits_vcs_shape(shape: Shape, text: &str) -> bool {
             .filter_map(gotext::request)
             // The repository's URL ends in a slash; a host that wants a password has none.
             .any(|r| r.url.ends_with('/') && !r.cause.is_empty()),
+        Shape::GitUrlAnswer => text.lines().any(is_answer_about_url),
+        Shape::OwnConfig => text.lines().any(is_own_config),
         Shape::Errno => text.contains("errno="),
         Shape::Line(head) => text.lines().any(|line| line.trim_start().starts_with(head)),
         Shape::GitTransport => text.lines().any(is_transport),
@@ -412,16 +420,17 @@ fn fits_vcs_shape(shape: Shape, text: &str) -> bool {
             // Names, connecting, HTTP/2 and 3, TLS that was cut, a body that was cut, a clock, sending, receiving.
             matches!(code, 6 | 7 | 16 | 18 | 28 | 35 | 52 | 55 | 56 | 92 | 95 | 96)
         }),
-        Shape::SshConnection => text.lines().any(is_ssh_connection),
-        Shape::OpenSsl => text.lines().any(is_openssl),
+        Shape::SshConnection => text.lines().any(gotext::is_ssh_connection),
+        Shape::OpenSsl => text.lines().any(gotext::is_openssl),
         Shape::LocalFile => text.lines().any(gotext::is_local_file),
-        Shape::Translated(words) => words.iter().any(|word| text.contains(word)),
+        Shape::AnyOf(words) => words.iter().any(|word| text.contains(word)),
         _ => false,
     }
 }
 
 fn fits_answer_shape(shape: Shape, text: &str) -> bool {
     match shape {
+        Shape::Exactly(words) => text.contains(words),
         Shape::Advice => text.lines().zip(text.lines().skip(1)).any(|(line, next)| {
             line.trim_end().ends_with(':') && !line.eq_ignore_ascii_case("usage:") && {
                 let next = next.trim_start();
@@ -431,9 +440,10 @@ fn fits_answer_shape(shape: Shape, text: &str) -> bool {
             }
         }),
         Shape::Parse => text.lines().any(|line| {
+            // The string may hold quotation marks of its own.
             line.rsplit_once("parse \"")
-                .and_then(|(_, rest)| rest.split_once('"'))
-                .is_some_and(|(_, behind)| behind.starts_with(": "))
+                .and_then(|(_, rest)| rest.rsplit_once("\": "))
+                .is_some_and(|(_, behind)| !behind.is_empty())
         }),
         Shape::AnswerStatus(from, to) => text.lines().any(|line| {
             line.contains("status code ")
@@ -441,6 +451,27 @@ fn fits_answer_shape(shape: Shape, text: &str) -> bool {
         }),
         _ => false,
     }
+}
+
+/// `fatal: … 'https://host/repository/' …`, and no cause behind the URL: what git asked there was answered.
+fn is_answer_about_url(line: &str) -> bool {
+    let line = line.trim_start();
+    !line.starts_with("remote:")
+        && line.is_char_boundary(5)
+        && gotext::request(line).is_none()
+        && gotext::quoted_url(line).is_some_and(|url| {
+            let behind = line.rsplit_once(url).map_or("", |(_, behind)| behind);
+            url.ends_with('/') && !behind.contains([':', '：'])
+        })
+}
+
+/// `bad config line N in file /home/user/.gitconfig`: a file of the user's or of the system's.
+fn is_own_config(line: &str) -> bool {
+    let file = line
+        .split_once("bad config")
+        .and_then(|(_, rest)| rest.split_once(" in file "))
+        .map(|(_, file)| file.trim_start_matches(['\'', '"']));
+    file.is_some_and(|file| gotext::is_absolute(file) && !file.contains("vcs"))
 }
 
 /// A line of git's behind its `fatal: ` or `error: `, in whatever language.
@@ -500,22 +531,6 @@ fn is_transport(line: &str) -> bool {
             .split(|c: char| !c.is_ascii_alphanumeric())
             .any(|word| word == "EOF");
     speaks && !local.iter().any(|word| said.contains(word))
-}
-
-/// `Connection to 192.0.2.1 port 22: …`, `Connection closed by 192.0.2.1 port 22`.
-fn is_ssh_connection(line: &str) -> bool {
-    line.split_once("onnection ")
-        .and_then(|(_, rest)| rest.split_once(" port "))
-        .is_some_and(|(_, port)| port.starts_with(|c: char| c.is_ascii_digit()))
-}
-
-/// `error:0A000086:SSL routines::…`; the number 0 stands for no error at all.
-fn is_openssl(line: &str) -> bool {
-    line.match_indices("error:").any(|(at, word)| {
-        let rest = &line[at + word.len()..];
-        let digits = rest.bytes().take_while(u8::is_ascii_hexdigit).count();
-        digits == 8 && rest[8..].starts_with(':') && rest[..8].bytes().any(|b| b != b'0')
-    })
 }
 
 /// The packages of Go's library that read what a server has sent.
@@ -645,7 +660,9 @@ mod tests {
             ("EOF", Verdict::Retry),
             ("something nobody has ever seen", Verdict::Retry),
         ] {
-            let rule = rules.cause(cause, Some("Get")).map(|r| r.verdict);
+            let line = format!("Get \"https://p.example/x\": {cause}");
+            let request = gotext::request(&line).unwrap();
+            let rule = rules.cause(cause, Some(&request)).map(|r| r.verdict);
             assert_eq!(rule, Some(verdict), "{cause}");
         }
     }

@@ -1,5 +1,15 @@
 //! Recognises what go said: text to diagnosis. Pure.
 //!
+//! | stage | where | from | to |
+//! |---|---|---|---|
+//! | lines | `lines.rs` | bytes in any encoding | lines without escapes and prefixes of CI systems |
+//! | blocks | `scan.rs` | lines, JSON, quoted strings, frames of tests | a message of go's with the lines that belong to it |
+//! | parts | `block.rs`, `gotext.rs` | a block | requests, causes, go's own words, what a VCS said |
+//! | rules | `matcher.rs`, `rules.rs` | a part | the row of the table that decides it |
+//! | fault | `block.rs` | a row and its block | module, version, host, whom it speaks of, what to mend, which advice |
+//! | findings | `scan.rs` | faults | those that count: no remarks, no consequences of others |
+//! | diagnosis | `mod.rs`, `advice.rs` | findings | one verdict and one sentence |
+//!
 //! Nothing here touches a disk, a clock or the network. What only the state of
 //! the disk can decide is said as [`Needs::Disk`] and left to `repair`.
 
@@ -164,6 +174,63 @@ pub enum Origin {
     Local,
 }
 
+/// The advice that an answer or a fault needs, where its kind alone would give one that does not help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Hint {
+    /// A server that everybody may ask refuses: somebody in between does, or it does not serve this country.
+    PublicRefusal,
+    /// A page to sign in came in place of an answer.
+    SignIn,
+    /// The server wants a certificate of the client's, or does not take the one it got.
+    ClientCertificate,
+    /// GOPROXY holds something that is no URL of a proxy.
+    ProxyValue,
+    /// GOPROXY names an HTTP or SOCKS proxy.
+    HttpProxy,
+    /// The module's go.mod names another path.
+    Renamed,
+    /// A pseudo-version that go would have written otherwise.
+    PseudoVersion,
+    /// At that revision no module stands in that directory.
+    NoModuleThere,
+    /// A package that only a newer Go has, or a path without a host.
+    StandardLibrary,
+    /// A forge says "not found" to who may not see it.
+    HiddenRepository,
+    /// The host that the import path names is gone, or serves it no longer.
+    DeadHost,
+    /// A VCS is not installed.
+    NoVcs,
+    /// git's own configuration stops it.
+    GitConfig,
+    /// The git of this machine does not work.
+    GitBroken,
+    /// The developer tools of macOS are missing.
+    Xcode,
+    /// The repository in the cache belongs to somebody else.
+    Ownership,
+    /// The system had no memory, or no room for another process.
+    Memory,
+    /// git-lfs is not installed.
+    LfsMissing,
+    /// The repository's LFS quota is used up.
+    LfsQuota,
+    /// No ssh key that the server takes.
+    SshKey,
+    /// The server's ssh key is not known.
+    SshHostKey,
+    /// A rate limit that was said with 403.
+    RateLimit,
+    /// The checksum database was asked about a module that it cannot see.
+    PrivateSum,
+    /// git failed by every transport, and go dropped its words.
+    NoSecureProtocol,
+    /// A server that has it, but not now.
+    Unavailable,
+    /// The go command itself crashed.
+    GoCrashed,
+}
+
 /// One recognised failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -187,8 +254,16 @@ pub struct Fault {
     pub url: Option<String>,
     /// The line that it was read from.
     pub line: String,
+    /// The HTTP status, where one was answered.
+    pub status: Option<u16>,
+    /// The path that the module's go.mod declares, where it is another.
+    pub declares: Option<String>,
+    /// What a machine without any network says of every server.
+    pub no_network: bool,
     /// What to mend, where the verdict is [`Verdict::Repair`].
     pub mend: Option<Mend>,
+    /// The advice, where it is not that of the kind.
+    pub hint: Option<Hint>,
     /// The rule that it was recognised by (see docs/diagnosis.md); empty where none was.
     pub rule: &'static str,
 }
@@ -207,8 +282,27 @@ impl Fault {
             host: None,
             url: None,
             line: line.to_owned(),
+            status: None,
+            declares: None,
+            no_network: false,
             mend: None,
+            hint: None,
             rule: "",
+        }
+    }
+
+    /// A fault whose kind and verdict are known already, with what only go's words for it say beside them.
+    #[must_use]
+    pub fn of_words(kind: FaultKind, verdict: Verdict, words: &str) -> Self {
+        let said = gotext::request(words).and_then(|request| {
+            let rule = RuleSet::default().cause(request.cause, Some(&request))?;
+            Some((gotext::status(request.cause), rule.no_network))
+        });
+        let (status, no_network) = said.unwrap_or_default();
+        Self {
+            status,
+            no_network,
+            ..Self::new(kind, verdict, words)
         }
     }
 
@@ -216,14 +310,7 @@ impl Fault {
     /// network is reachable. With no default route nothing else need be tried.
     #[must_use]
     pub fn says_offline(&self) -> bool {
-        matches!(self.kind, FaultKind::Dns)
-            || matches!(
-                self.rule,
-                "connect-no-network"
-                    | "connect-no-network-windows"
-                    | "connect-no-network-down"
-                    | "vcs-no-network"
-            )
+        self.kind == FaultKind::Dns || self.no_network
     }
 
     /// True where the download of a toolchain failed.
@@ -340,8 +427,19 @@ impl Diagnosis {
     /// said, answers before faults.
     #[must_use]
     pub fn of(findings: &Findings) -> Self {
-        let program = findings.program;
-        let faults: Vec<Fault> = findings.decisive().into_iter().map(|f| f.fault).collect();
+        let faults = findings.decisive().into_iter().map(|f| f.fault).collect();
+        Self::together(faults, findings.program)
+    }
+
+    /// The same with git's own words in place of those by which go told that it had failed by every protocol.
+    #[must_use]
+    pub fn with_words_of_git(self, words: Self) -> Self {
+        let unexplained = |fault: &Fault| fault.hint == Some(Hint::NoSecureProtocol);
+        let faults = self.faults.into_iter().filter(|fault| !unexplained(fault));
+        Self::together(faults.chain(words.faults).collect(), false)
+    }
+
+    fn together(faults: Vec<Fault>, program: bool) -> Self {
         let verdict = together(&faults, program);
         Self {
             verdict,

@@ -8,7 +8,7 @@
 //!
 //! The table in docs/diagnosis.md is generated from this one.
 
-use super::{FaultKind, Verdict};
+use super::{FaultKind, Hint, Origin, Verdict};
 
 /// Where in a block a row's text must stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -97,8 +97,14 @@ pub enum Shape {
     OpenSsl,
     /// `… /path …: …`: a file on this machine.
     LocalFile,
-    /// One of these translations stands in the text.
-    Translated(&'static [&'static str]),
+    /// One of these stands in the text, spelt so.
+    AnyOf(&'static [&'static str]),
+    /// These words in exactly this spelling.
+    Exactly(&'static str),
+    /// Git names a URL in quotes and gives no cause behind it: `fatal: Authentication failed for 'URL'`, in any language.
+    GitUrlAnswer,
+    /// `bad config … in file /path` about a file outside the module cache.
+    OwnConfig,
     /// A message that ends in a go command to run: `to add it:` and `go get M` below.
     Advice,
     /// `parse "…": …`: no URL at all.
@@ -124,14 +130,17 @@ impl Shape {
             Self::File => "`OP /path: *`".to_owned(),
             Self::Socket => "`dial tcp ADDR: socket: *`".to_owned(),
             Self::NetPackage => "`net/http: *`".to_owned(),
-            Self::Decoder => "`json: *`, `xml: *`, `gzip: *`, `zlib: *`, `flate: *`, `bzip2: *`, `textproto: *`, `mime: *`, `multipart: *`, `base64: *`".to_owned(),
+            Self::Decoder => "`invalid character '*`, `json: *`, `xml: *`, `gzip: *`, `zlib: *`, `flate: *`, `bzip2: *`, `textproto: *`, `mime: *`, `multipart: *`, `base64: *`".to_owned(),
             Self::ProxyLookup => "`proxyconnect tcp: dial tcp: lookup *`, answered".to_owned(),
             Self::GitTransport => "`fetch-pack: *`, `remote-curl: *`, `index-pack *`, `RPC *`, `* EOF`, `N bytes of *`, `expected *`, `error reading *`, `remote did not *`, `URL *`".to_owned(),
             Self::CurlCode => "`curl N *`, N of a connection that failed or broke".to_owned(),
             Self::SshConnection => "`Connection * port N*`".to_owned(),
             Self::OpenSsl => "`error:0A000086:*`".to_owned(),
             Self::LocalFile => "`* /path*: *`".to_owned(),
-            Self::Translated(words) => words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(" or "),
+            Self::AnyOf(words) => words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(" or "),
+            Self::Exactly(words) => format!("`{words}`"),
+            Self::GitUrlAnswer => "git's `fatal: … 'URL' …` without a cause behind the URL, in any language".to_owned(),
+            Self::OwnConfig => "`bad config … in file *` outside the module cache".to_owned(),
             Self::Advice => "a colon at the end, and below it a `go` command to run".to_owned(),
             Self::Parse => "`parse \"…\": *`".to_owned(),
             Self::AnswerStatus(a, b) if a == b => format!("`status code {a}`"),
@@ -171,6 +180,8 @@ pub enum MendKind {
     Zip,
     /// A `.mod` of the cache.
     Mod,
+    /// A `.mod` that declares another path, unless that is the module's new name.
+    OtherModule,
     /// Whatever a checksum mismatch speaks of.
     Checksum,
     /// An extracted directory.
@@ -212,10 +223,30 @@ pub struct Rule {
     pub alone: bool,
     /// Too general to mean this anywhere but behind the URL of a request.
     pub at_url: bool,
+    /// Means this only behind the URL of a `?go-get=1` page.
+    pub at_page: bool,
     /// The operating system's own words (errno, name resolution): they mean the same wherever they stand.
     pub system: bool,
+    /// The advice, where it is not that of the kind.
+    pub hint: Option<Hint>,
+    /// Whom it speaks of, where only the row can tell.
+    pub origin: Option<Origin>,
+    /// What a machine without any network says of every server.
+    pub no_network: bool,
+    /// The fault that it only follows from, where one stands beside it.
+    pub follows: Option<Follows>,
     /// Where the text was seen: a file of Go's source tree, of another program's, or a page.
     pub seen: &'static str,
+}
+
+/// What an answer may only be the consequence of. Where such a fault of the same module stands beside it, it is
+/// no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Follows {
+    /// A fetch that failed, whoever was asked.
+    AnyFetch,
+    /// A fetch by a VCS that failed: git's `unknown revision` may only say that git could not be asked.
+    DirectFetch,
 }
 
 impl Rule {
@@ -239,7 +270,12 @@ impl Rule {
             mend: None,
             alone: matches!(part, Part::Answer),
             at_url: false,
+            at_page: false,
             system: false,
+            hint: None,
+            origin: None,
+            no_network: false,
+            follows: None,
             seen,
         }
     }
@@ -281,9 +317,39 @@ impl Rule {
         self
     }
 
+    /// Only behind the URL of a `?go-get=1` page.
+    const fn at_page(mut self) -> Self {
+        self.at_page = true;
+        self
+    }
+
     /// The operating system's own words.
     const fn system(mut self) -> Self {
         self.system = true;
+        self
+    }
+
+    /// With advice of its own.
+    const fn hint(mut self, hint: Hint) -> Self {
+        self.hint = Some(hint);
+        self
+    }
+
+    /// About the HTTPS proxy of the environment.
+    const fn https_proxy(mut self) -> Self {
+        self.origin = Some(Origin::HttpsProxy);
+        self
+    }
+
+    /// Every server looks so from a machine without a network.
+    const fn no_network(mut self) -> Self {
+        self.no_network = true;
+        self
+    }
+
+    /// No answer where such a fault stands beside it.
+    const fn follows(mut self, fault: Follows) -> Self {
+        self.follows = Some(fault);
         self
     }
 
@@ -303,6 +369,9 @@ impl Rule {
         }
         if self.at_url {
             text.push_str(", behind a URL only");
+        }
+        if self.at_page {
+            text.push_str(", behind the URL of a `?go-get=1` page only");
         }
         text
     }
@@ -402,6 +471,14 @@ const HUNG_UP: &[&str] = &[
     "遠端意外掛斷了",
 ];
 
+/// How git names a program of its own that crashed: SIGILL, SIGABRT, SIGBUS, SIGSEGV.
+const CRASHES: &[&str] = &[
+    "died of signal 4",
+    "died of signal 6",
+    "died of signal 7",
+    "died of signal 11",
+];
+
 /// Every row. One line each, so that the table can be read as one.
 #[rustfmt::skip]
 pub static RULES: &[Rule] = &[
@@ -412,20 +489,20 @@ pub static RULES: &[Rule] = &[
     cause("os-quota", &["disk quota exceeded"], Disk, Final, "syscall/zerrors_linux_amd64.go EDQUOT").system(),
     cause("os-quota-darwin", &["disc quota exceeded"], Disk, Final, "syscall/zerrors_darwin_amd64.go EDQUOT").system(),
     cause("os-readonly", &["read-only file system"], Disk, Final, "syscall/zerrors_linux_amd64.go EROFS").system(),
-    cause("os-memory", &["cannot allocate memory"], Disk, Final, "syscall/zerrors_linux_amd64.go ENOMEM").system(),
+    cause("os-memory", &["cannot allocate memory"], Disk, Final, "syscall/zerrors_linux_amd64.go ENOMEM").system().hint(Hint::Memory),
     // ---- Cause: the HTTPS proxy of the environment ----
-    shape("https-proxy-name", Shape::ProxyLookup, Config, Final, "https://github.com/golang/go/issues/38084"),
-    cause("https-proxy-scheme", &["unsupported protocol scheme"], Config, Final, "net/http/transport.go roundTrip"),
-    cause("https-proxy-auth", &["proxy authentication required"], Auth, Final, "net/http/transport.go dialConn after CONNECT"),
-    cause("socks-auth", &["socks connect", "username/password"], Auth, Final, "net/http/socks_bundle.go UsernamePassword.Authenticate"),
-    cause("socks-method", &["no acceptable authentication methods"], Auth, Final, "net/http/socks_bundle.go connect"),
-    cause("socks-rejected", &["socks connect", "connection not allowed by ruleset"], ProxyConnect, Final, "net/http/socks_bundle.go socksReply.String"),
-    cause("socks-reply", &["socks connect", "unknown error"], ProxyConnect, Retry, "net/http/socks_bundle.go connect").nobody(),
-    shape("https-proxy-dial", Shape::ProxyDial, ProxyConnect, Retry, "net/http/transport.go dialConn wrapErr").nobody(),
-    cause("https-proxy-timeout", &["proxyconnect", "timeout"], ProxyConnect, Retry, "net/http/transport.go dialConn wrapErr").nobody(),
-    cause("https-proxy-certificate", &["proxyconnect", "x509:"], Certificate, Switch, "crypto/x509/verify.go"),
-    shape("https-proxy-other", Shape::ProxyConnect, Config, Final, "https://github.com/networkservicemesh/networkservicemesh/issues/768"),
-    cause("socks-dial", &["socks connect"], ProxyConnect, Retry, "net/http/socks_bundle.go Dialer.DialContext").nobody(),
+    shape("https-proxy-name", Shape::ProxyLookup, Config, Final, "https://github.com/golang/go/issues/38084").https_proxy(),
+    cause("https-proxy-scheme", &["unsupported protocol scheme"], Config, Final, "net/http/transport.go roundTrip").https_proxy().hint(Hint::ProxyValue),
+    cause("https-proxy-auth", &["proxy authentication required"], Auth, Final, "net/http/transport.go dialConn after CONNECT").https_proxy(),
+    cause("socks-auth", &["socks connect", "username/password"], Auth, Final, "net/http/socks_bundle.go UsernamePassword.Authenticate").https_proxy(),
+    cause("socks-method", &["no acceptable authentication methods"], Auth, Final, "net/http/socks_bundle.go connect").https_proxy(),
+    cause("socks-rejected", &["socks connect", "connection not allowed by ruleset"], ProxyConnect, Final, "net/http/socks_bundle.go socksReply.String").https_proxy(),
+    cause("socks-reply", &["socks connect", "unknown error"], ProxyConnect, Retry, "net/http/socks_bundle.go connect").nobody().https_proxy(),
+    shape("https-proxy-dial", Shape::ProxyDial, ProxyConnect, Retry, "net/http/transport.go dialConn wrapErr").nobody().https_proxy(),
+    cause("https-proxy-timeout", &["proxyconnect", "timeout"], ProxyConnect, Retry, "net/http/transport.go dialConn wrapErr").nobody().https_proxy(),
+    cause("https-proxy-certificate", &["proxyconnect", "x509:"], Certificate, Switch, "crypto/x509/verify.go").https_proxy(),
+    shape("https-proxy-other", Shape::ProxyConnect, Config, Final, "https://github.com/networkservicemesh/networkservicemesh/issues/768").https_proxy(),
+    cause("socks-dial", &["socks connect"], ProxyConnect, Retry, "net/http/socks_bundle.go Dialer.DialContext").nobody().https_proxy(),
     // ---- Cause: TLS ----
     cause("x509", &["x509:"], Certificate, Switch, "crypto/x509/verify.go"),
     cause("certificate-unverified", &["failed to verify certificate"], Certificate, Switch, "crypto/tls/common.go CertificateVerificationError"),
@@ -437,6 +514,10 @@ pub static RULES: &[Rule] = &[
     cause("tls-internal-error", &["remote error: tls: internal error"], TlsHandshake, Retry, "crypto/tls/alert.go alertInternalError"),
     cause("tls-user-canceled", &["tls: user canceled"], TlsHandshake, Retry, "crypto/tls/alert.go alertUserCanceled"),
     cause("tls-oversized", &["tls: oversized record"], Garbage, Switch, "crypto/tls/conn.go readRecordOrCCS"),
+    cause("tls-certificate-required", &["remote error: tls: certificate required"], Auth, Final, "crypto/tls/alert.go alertCertificateRequired").hint(Hint::ClientCertificate),
+    cause("tls-certificate-missing", &["remote error: tls: no certificate"], Auth, Final, "crypto/tls/alert.go alertNoCertificate").hint(Hint::ClientCertificate),
+    cause("tls-certificate-bad", &["remote error: tls: bad certificate"], Auth, Final, "crypto/tls/alert.go alertBadCertificate: a server says it of the client's").hint(Hint::ClientCertificate),
+    cause("tls-certificate-unknown-authority", &["remote error: tls: unknown certificate authority"], Auth, Final, "crypto/tls/alert.go alertUnknownCA: a server says it of the client's").hint(Hint::ClientCertificate),
     cause("tls-alert", &["remote error: tls:"], TlsHandshake, Switch, "crypto/tls/alert.go"),
     cause("tls-other", &["tls: "], TlsHandshake, Switch, "crypto/tls/handshake_client.go").unless(&["i/o timeout", "connection reset"]),
     // ---- Cause: HTTP/2 ----
@@ -459,9 +540,10 @@ pub static RULES: &[Rule] = &[
     cause("dns-no-answer", &["no answer from dns server"], Dns, Retry, "net/dnsclient_unix.go errNoAnswerFromDNSServer").nobody(),
     shape("dns", Shape::Lookup, Dns, Retry, "net/net.go DNSError.Error").nobody(),
     // ---- Cause: connecting ----
-    cause("connect-no-network", &["dial ", "network is unreachable"], Connect, Retry, "syscall/zerrors_linux_amd64.go ENETUNREACH").nobody().system(),
-    cause("connect-no-network-windows", &["unreachable network"], Connect, Retry, "https://learn.microsoft.com/windows/win32/winsock/windows-sockets-error-codes-2 WSAENETUNREACH").nobody().system(),
-    cause("connect-no-network-down", &["dial ", "network is down"], Connect, Retry, "syscall/zerrors_linux_amd64.go ENETDOWN").nobody().system(),
+    cause("connect-no-network", &["dial ", "network is unreachable"], Connect, Retry, "syscall/zerrors_linux_amd64.go ENETUNREACH").nobody().system().no_network(),
+    cause("connect-no-network-windows", &["unreachable network"], Connect, Retry, "https://learn.microsoft.com/windows/win32/winsock/windows-sockets-error-codes-2 WSAENETUNREACH").nobody().system().no_network(),
+    cause("connect-no-network-down", &["dial ", "network is down"], Connect, Retry, "syscall/zerrors_linux_amd64.go ENETDOWN").nobody().system().no_network(),
+    cause("connect-no-route", &["dial ", "no route to host"], Connect, Retry, "syscall/zerrors_linux_amd64.go EHOSTUNREACH").nobody().system().no_network(),
     cause("connect-address", &["missing port in address"], Config, Final, "net/ipsock.go SplitHostPort"),
     shape("socket", Shape::Socket, Disk, Final, "net/sock_posix.go socket, os/error.go SyscallError"),
     cause("connect-timeout", &["dial ", "i/o timeout"], Connect, Retry, "net/net.go timeoutError").nobody(),
@@ -484,12 +566,16 @@ pub static RULES: &[Rule] = &[
     cause("no-go-import", &["no go-import meta tags"], NotFound, Final, "cmd/go/internal/vcs/vcs.go repoRootForImportDynamic"),
     cause("page-not-meta", &["xml syntax error"], Garbage, Switch, "cmd/go/internal/vcs/discovery.go parseMetaGoImports"),
     cause("page-charset", &["can't decode xml document"], Garbage, Switch, "cmd/go/internal/vcs/discovery.go charsetReader"),
-    shape("url-unparsable", Shape::Unparsable, Config, Final, "net/url/url.go Parse"),
+    shape("url-unparsable", Shape::Unparsable, Config, Final, "net/url/url.go Parse").hint(Hint::ProxyValue),
     cause("html-not-json", &["invalid character '"], Garbage, Switch, "cmd/go/internal/modfetch/proxy.go latest, Stat"),
     cause("json-cut", &["unexpected end of json input"], Garbage, Switch, "cmd/go/internal/modfetch/proxy.go latest, Stat"),
     cause("network-limit-request", &["network disabled by cmdgonetlimit"], Config, Final, "cmd/go/internal/base/limit.go AcquireNet"),
     cause("json-other", &["json: "], Garbage, Switch, "encoding/json/decode.go UnmarshalTypeError"),
     cause("json-time", &["parsing time"], Garbage, Switch, "time/format.go ParseError in a .info"),
+    cause("http-no-host", &["no host in request url"], Config, Final, "net/http/transport.go errMissingHost").hint(Hint::ProxyValue),
+    cause("http-no-url", &["http: nil request."], Config, Final, "net/http/client.go send, transport.go roundTrip").hint(Hint::ProxyValue),
+    cause("http-bad-port", &["invalid url port"], Config, Final, "net/url/url.go validOptionalPort; net/http/transport.go").hint(Hint::ProxyValue),
+    cause("http-bad-host", &["http: invalid host"], Config, Final, "net/http/request.go cleanHost").hint(Hint::ProxyValue),
     cause("http-own-input", &["net/http: invalid "], Config, Final, "net/http/transport.go roundTrip, badStringError for a header or method"),
     cause("http-malformed-answer", &["malformed http "], Garbage, Switch, "net/http/response.go badStringError"),
     cause("http-malformed-header", &["malformed mime header"], Garbage, Switch, "net/textproto/reader.go readMIMEHeader"),
@@ -526,15 +612,16 @@ pub static RULES: &[Rule] = &[
     shape("status-403", Shape::Status(403, 403), Auth, Final, "cmd/go/internal/web/api.go HTTPError"),
     shape("status-451", Shape::Status(451, 451), Auth, Final, "cmd/go/internal/web/api.go HTTPError"),
     shape("status-4xx", Shape::Status(400, 499), Refused, Final, "https://github.com/goproxyio/goproxy/issues/56"),
+    shape("status-203", Shape::Status(203, 203), Auth, Final, "https://github.com/golang/go/issues/41030").hint(Hint::SignIn).at_page(),
     shape("status-other", Shape::Status(100, 399), Garbage, Switch, "cmd/go/internal/web/api.go HTTPError"),
     // ---- Cause: CONNECT's answers, printed without their number ----
-    shape("connect-408", Shape::Reason(408, 408), ProxyConnect, Retry, "net/http/transport.go dialConn after CONNECT").nobody(),
-    shape("connect-425", Shape::Reason(425, 425), ProxyConnect, Retry, "net/http/transport.go dialConn after CONNECT").nobody(),
-    shape("connect-429", Shape::Reason(429, 429), RateLimit, Retry, "net/http/transport.go dialConn after CONNECT"),
-    shape("connect-4xx", Shape::Reason(400, 499), Auth, Final, "net/http/transport.go dialConn after CONNECT"),
-    shape("connect-5xx", Shape::Reason(500, 599), ProxyConnect, Retry, "net/http/transport.go dialConn after CONNECT").nobody(),
-    shape("connect-refusal", Shape::OwnWords, ProxyConnect, Final, "net/http/transport.go dialConn after CONNECT"),
-    cause("connect-unknown-status", &["unknown status code"], ProxyConnect, Retry, "net/http/transport.go dialConn after CONNECT").nobody(),
+    shape("connect-408", Shape::Reason(408, 408), ProxyConnect, Retry, "net/http/transport.go dialConn after CONNECT").nobody().https_proxy(),
+    shape("connect-425", Shape::Reason(425, 425), ProxyConnect, Retry, "net/http/transport.go dialConn after CONNECT").nobody().https_proxy(),
+    shape("connect-429", Shape::Reason(429, 429), RateLimit, Retry, "net/http/transport.go dialConn after CONNECT").https_proxy(),
+    shape("connect-4xx", Shape::Reason(400, 499), Auth, Final, "net/http/transport.go dialConn after CONNECT").https_proxy(),
+    shape("connect-5xx", Shape::Reason(500, 599), ProxyConnect, Retry, "net/http/transport.go dialConn after CONNECT").nobody().https_proxy(),
+    shape("connect-refusal", Shape::OwnWords, ProxyConnect, Final, "net/http/transport.go dialConn after CONNECT").https_proxy(),
+    cause("connect-unknown-status", &["unknown status code"], ProxyConnect, Retry, "net/http/transport.go dialConn after CONNECT").nobody().https_proxy(),
     shape("answer-undecodable", Shape::Decoder, Garbage, Switch, "encoding/json, encoding/xml, compress/*, net/textproto: errors that begin with the name of their package"),
     shape("http-client", Shape::NetPackage, Reset, Retry, "net/http/transport.go, transfer.go"),
     shape("request-failed", Shape::Anything, FaultKind::Unknown, Retry, "net/url/url.go Error.Error"),
@@ -544,18 +631,18 @@ pub static RULES: &[Rule] = &[
     vcs("git-auth-failed", &["authentication failed for"], Auth, Final, "git http.c, remote-curl.c"),
     vcs("git-auth-denied", &["access denied"], Auth, Final, "https://gitlab.com/gitlab-org/gitlab: HTTP Basic: Access denied"),
     vcs("git-auth-password-gone", &["support for password authentication was removed"], Auth, Final, "https://github.blog/2020-12-15-token-authentication-requirements-for-git-operations/"),
-    vcs("git-repository-missing", &["repository not found"], NotFound, Final, "https://github.com/quintex-dev/asterisk-ari-go/issues/2"),
-    vcs("git-repository-not-found", &["fatal: repository '", "not found"], NotFound, Final, "git remote-curl.c discover_refs"),
+    vcs("git-repository-missing", &["repository not found"], NotFound, Final, "https://github.com/quintex-dev/asterisk-ari-go/issues/2").hint(Hint::HiddenRepository),
+    vcs("git-repository-not-found", &["fatal: repository '", "not found"], NotFound, Final, "git remote-curl.c discover_refs").hint(Hint::HiddenRepository),
     vcs("git-no-repository", &["does not appear to be a git repository"], NotFound, Final, "git path.c, connect.c"),
-    vcs("git-project-missing", &["could not be found or you don't have permission"], NotFound, Final, "https://gitlab.com/gitlab-org/gitlab GitAccess"),
+    vcs("git-project-missing", &["could not be found or you don't have permission"], NotFound, Final, "https://gitlab.com/gitlab-org/gitlab GitAccess").hint(Hint::HiddenRepository),
     vcs("git-ref-missing", &["couldn't find remote ref"], NotFound, Final, "git fetch.c, connected.c"),
     vcs("git-branch-missing", &["remote branch", "not found in upstream"], NotFound, Final, "git builtin/clone.c"),
     vcs("git-ref-unknown", &["no such remote ref"], NotFound, Final, "git fetch-pack.c"),
     vcs("git-not-our-ref", &["not our ref"], NotFound, Final, "git upload-pack.c"),
     vcs("git-want-disallowed", &["server does not allow request for unadvertised object"], NotFound, Final, "git fetch-pack.c"),
-    vcs("git-no-helper", &["unable to find remote helper for"], Config, Final, "git transport-helper.c"),
+    vcs("git-no-helper", &["unable to find remote helper for"], Config, Final, "git transport-helper.c").hint(Hint::GitBroken),
     vcs("git-protocol-off", &["transport '", "not allowed"], Config, Final, "git transport.c is_transport_allowed"),
-    vcs("git-ownership", &["detected dubious ownership"], Disk, Final, "git setup.c"),
+    vcs("git-ownership", &["detected dubious ownership"], Disk, Final, "git setup.c").hint(Hint::Ownership),
     vcs("git-option", &["unknown option"], Config, Final, "git builtin, usage of an older git").common(),
     vcs("git-object-format", &["unknown repository extension"], Config, Final, "git setup.c"),
     vcs("git-proxy-syntax", &["unsupported proxy"], Config, Final, "curl lib/url.c parse_proxy"),
@@ -563,11 +650,11 @@ pub static RULES: &[Rule] = &[
     vcs("git-protocol-unsupported", &["protocol \"", "not supported"], Config, Final, "curl lib/url.c"),
     vcs("git-proxy-unresolved", &["could not resolve proxy"], Config, Final, "curl lib/strerror.c CURLE_COULDNT_RESOLVE_PROXY"),
     vcs("git-openssl-no-tls", &["wrong version number"], Config, Final, "https://github.com/networkservicemesh/networkservicemesh/issues/768"),
-    vcs("ssh-host-key", &["host key verification failed"], Auth, Final, "https://github.com/concourse/semver-resource/issues/3"),
-    vcs("ssh-host-changed", &["remote host identification has changed"], Security, Final, "openssh sshconnect.c warn_changed_key"),
-    vcs("ssh-denied", &["permission denied ("], Auth, Final, "openssh sshconnect2.c"),
-    vcs("ssh-denied-retry", &["permission denied, please try again"], Auth, Final, "openssh sshconnect2.c"),
-    vcs("ssh-too-many-keys", &["too many authentication failures"], Auth, Final, "openssh packet.c"),
+    vcs("ssh-host-key", &["host key verification failed"], Auth, Final, "https://github.com/concourse/semver-resource/issues/3").hint(Hint::SshHostKey),
+    vcs("ssh-host-changed", &["remote host identification has changed"], Security, Final, "openssh sshconnect.c warn_changed_key").hint(Hint::SshHostKey),
+    vcs("ssh-denied", &["permission denied ("], Auth, Final, "openssh sshconnect2.c").hint(Hint::SshKey),
+    vcs("ssh-denied-retry", &["permission denied, please try again"], Auth, Final, "openssh sshconnect2.c").hint(Hint::SshKey),
+    vcs("ssh-too-many-keys", &["too many authentication failures"], Auth, Final, "openssh packet.c").hint(Hint::SshKey),
     vcs("ssh-no-algorithm", &["unable to negotiate with"], Config, Final, "openssh packet.c"),
     vcs("ssh-missing", &["cannot run ssh"], Config, Final, "git run-command.c"),
     vcs("bzr-not-branch", &["not a branch: \"http"], NotFound, Final, "https://github.com/census-instrumentation/opencensus-service/issues/567"),
@@ -588,8 +675,35 @@ pub static RULES: &[Rule] = &[
     vcs("svn-reset", &["e000104"], Reset, Retry, "subversion: APR errno 104"),
     vcs("svn-closed", &["e120108"], Reset, Retry, "subversion svn_error_codes.h: the server unexpectedly closed the connection"),
     vcs("svn-aborted", &["e120106"], Reset, Retry, "subversion: APR serf aborted connection"),
+    vcs("git-sign-in", &["unable to update url base from redirection"], Auth, Final, "git remote-curl.c, http.c update_url_from_redirect").hint(Hint::SignIn),
+    vcs("git-lfs-quota", &["over its data quota"], Auth, Final, "https://docs.github.com/repositories/working-with-files/managing-large-files: git-lfs api/batch").hint(Hint::LfsQuota),
+    vcs("git-lfs-missing", &["git-lfs", "not found"], Config, Final, "https://github.com/git-lfs/git-lfs/issues/2434").hint(Hint::LfsMissing).unless(&["over its data quota"]),
+    vcs("git-lfs-no-command", &["'lfs' is not a git command"], Config, Final, "git help.c help_unknown_cmd").hint(Hint::LfsMissing),
+    vcs("git-smudge", &["smudge filter", "failed"], Vcs, Final, "git convert.c apply_filter").weak(),
+    vcs("git-rate-limit-refused", &["rate limit", "returned error: 403"], Refused, Final, "https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api: secondary limits answer with 403").hint(Hint::RateLimit),
+    vcs("git-gitlab-hidden", &["the project you were looking for could not be found"], NotFound, Final, "https://github.com/golang/go/issues/34094").hint(Hint::HiddenRepository),
+    vcs_shape("git-url-answer", Shape::GitUrlAnswer, Auth, Final, "git po, \"Authentication failed for '%s'\", \"repository '%s' not found\"").weak().hint(Hint::HiddenRepository),
     // ---- Vcs: this machine ----
-    vcs("git-missing", &["executable file not found"], Config, Final, "os/exec/lp_unix.go ErrNotFound"),
+    vcs("git-killed-by-system", &["died of signal 9"], Disk, Final, "https://github.com/jenkinsci/docker-agents/issues/670").hint(Hint::Memory),
+    vcs("git-memory", &["out of memory"], Disk, Final, "git wrapper.c xmalloc").hint(Hint::Memory).unless(&["remote: fatal:", "remote: error:"]),
+    vcs("git-memory-malloc", &["malloc failed"], Disk, Final, "git wrapper.c xmalloc").hint(Hint::Memory).unless(&["remote: fatal:", "remote: error:"]),
+    vcs("git-memory-errno", &["cannot allocate memory"], Disk, Final, "glibc strerror ENOMEM").system().hint(Hint::Memory),
+    vcs("git-fork", &["fork", "resource temporarily unavailable"], Disk, Final, "git run-command.c start_command").hint(Hint::Memory),
+    vcs_shape("git-crashed", Shape::AnyOf(CRASHES), Config, Final, "git run-command.c wait_or_whine").hint(Hint::GitBroken).weak(),
+    vcs("git-thread", &["unable to create thread"], Disk, Final, "git builtin/index-pack.c, pack-objects.c").hint(Hint::Memory),
+    vcs("git-bare-repository", &["cannot use bare repository"], Config, Final, "https://github.com/rust-lang/cargo/issues/14758").hint(Hint::GitConfig),
+    vcs("git-unsafe", &["unsafe repository"], Disk, Final, "git 2.35.2 setup.c, CVE-2022-24765").hint(Hint::Ownership),
+    vcs_shape("git-own-config", Shape::OwnConfig, Config, Final, "git config.c git_die_config_linenr").hint(Hint::GitConfig),
+    vcs("git-home", &["$home not set"], Config, Final, "git builtin/config.c").hint(Hint::GitConfig),
+    vcs("git-no-command", &["is not a git command"], Config, Final, "git help.c help_unknown_cmd").hint(Hint::GitBroken).unless(&["could not read username", "could not read password"]),
+    vcs("git-library", &["error while loading shared libraries"], Config, Final, "glibc elf/rtld.c").hint(Hint::GitBroken),
+    vcs("git-symbol", &["symbol lookup error"], Config, Final, "glibc elf/dl-lookup.c").hint(Hint::GitBroken),
+    vcs("git-libc", &["version `", "not found"], Config, Final, "glibc elf/dl-version.c").hint(Hint::GitBroken),
+    vcs("git-dyld", &["library not loaded"], Config, Final, "Darwin dyld").hint(Hint::GitBroken),
+    vcs("git-xcrun", &["xcrun: error"], Config, Final, "https://github.com/mattn/docx2md/issues/1").hint(Hint::Xcode),
+    vcs("git-xcode-select", &["xcode-select: "], Config, Final, "Darwin xcode-select: no developer tools were found").hint(Hint::Xcode),
+    vcs("git-xcode-license", &["xcode", "license"], Config, Final, "Darwin xcrun: the licence of Xcode was not agreed to").hint(Hint::Xcode),
+    vcs("git-missing", &["executable file not found"], Config, Final, "os/exec/lp_unix.go ErrNotFound").hint(Hint::NoVcs),
     vcs("git-space", &["no space left on device"], Disk, Final, "syscall/zerrors_linux_amd64.go ENOSPC").system(),
     vcs("git-quota", &["disk quota exceeded"], Disk, Final, "syscall/zerrors_linux_amd64.go EDQUOT").system(),
     vcs("git-readonly", &["read-only file system"], Disk, Final, "syscall/zerrors_linux_amd64.go EROFS").system(),
@@ -663,8 +777,8 @@ pub static RULES: &[Rule] = &[
     vcs_shape("ssh-connect", Shape::Line("ssh: connect to host "), Connect, Retry, "openssh sshconnect.c").nobody(),
     vcs("ssh-banner-timeout", &["timed out during banner exchange"], Timeout, Retry, "openssh sshconnect.c").nobody(),
     vcs("vcs-refused", &["connection refused"], Connect, Retry, "glibc strerror ECONNREFUSED").nobody().system(),
-    vcs("vcs-no-route", &["no route to host"], Connect, Retry, "glibc strerror EHOSTUNREACH").nobody().system(),
-    vcs("vcs-no-network", &["network is unreachable"], Connect, Retry, "glibc strerror ENETUNREACH").nobody().system(),
+    vcs("vcs-no-route", &["no route to host"], Connect, Retry, "glibc strerror EHOSTUNREACH").nobody().system().no_network(),
+    vcs("vcs-no-network", &["network is unreachable"], Connect, Retry, "glibc strerror ENETUNREACH").nobody().system().no_network(),
     vcs("vcs-timed-out", &["timed out"], Connect, Retry, "glibc strerror ETIMEDOUT, curl lib/connect.c").nobody().unless(&["bytes received", "bytes remaining"]).system(),
     vcs_shape("git-errno", Shape::Errno, Connect, Retry, "git connect.c").nobody(),
     vcs("git-timeout", &["operation timed out after"], Timeout, Retry, "curl lib/multi.c"),
@@ -717,7 +831,7 @@ pub static RULES: &[Rule] = &[
     vcs_shape("git-5xx", Shape::Status(500, 599), ServerError, Retry, "https://github.com/niemeyer/gopkg/issues/78"),
     vcs_shape("git-401", Shape::Status(401, 401), Auth, Final, "git http.c"),
     vcs_shape("git-403", Shape::Status(403, 403), Auth, Final, "git http.c"),
-    vcs_shape("git-404", Shape::Status(404, 404), NotFound, Final, "https://github.com/tkestack/gpu-manager/issues/5"),
+    vcs_shape("git-404", Shape::Status(404, 404), NotFound, Final, "https://github.com/tkestack/gpu-manager/issues/5").hint(Hint::HiddenRepository),
     vcs_shape("git-407", Shape::Status(407, 407), Auth, Final, "curl lib/cf-h1-proxy.c, CONNECT tunnel failed"),
     vcs_shape("git-410", Shape::Status(410, 410), NotFound, Final, "git http.c"),
     vcs_shape("git-4xx", Shape::Status(400, 499), Refused, Final, "git http.c"),
@@ -726,7 +840,7 @@ pub static RULES: &[Rule] = &[
     vcs_shape("git-rpc", Shape::Line("error: RPC failed"), Vcs, Retry, "git remote-curl.c rpc_service").weak(),
     vcs("git-hung-up", &["remote end hung up unexpectedly"], Eof, Retry, "git pkt-line.c").weak(),
     vcs("git-flush", &["expected flush after ref listing"], Garbage, Switch, "git connect.c").weak(),
-    vcs_shape("git-hung-up-translated", Shape::Translated(HUNG_UP), Eof, Retry, "git po, \"the remote end hung up unexpectedly\"").weak(),
+    vcs_shape("git-hung-up-translated", Shape::AnyOf(HUNG_UP), Eof, Retry, "git po, \"the remote end hung up unexpectedly\"").weak(),
     vcs_shape("git-curl", Shape::CurlCode, Vcs, Retry, "curl include/curl/curl.h CURLcode").weak(),
     vcs_shape("git-transport", Shape::GitTransport, Vcs, Retry, "git fetch-pack.c, remote-curl.c, pkt-line.c, builtin/index-pack.c").weak(),
     vcs_shape("git-local-file", Shape::LocalFile, Disk, Final, "git wrapper.c, environment.c").weak(),
@@ -744,10 +858,11 @@ pub static RULES: &[Rule] = &[
     vcs("git-could-not-read", &["could not read from remote repository"], Auth, Final, "https://github.com/concourse/semver-resource/issues/3").wrapper(),
     vcs("git-access-rights", &["correct access rights"], Auth, Final, "git connect.c die_initial_contact").wrapper(),
     // ---- Response: a 404 that hides a fault behind the proxy ----
+    Rule::new("origin-unavailable", Part::Response, Pattern::Words(&["temporarily unavailable"]), NotFound, Final, "https://github.com/golang/go/issues/53572").hint(Hint::Unavailable),
     response("origin-fetch-timeout", &["fetch timed out"], "https://proxy.golang.org, and https://github.com/golang/go/issues/42809"),
     Rule::new("origin-fault", Part::Response, Pattern::Shape(Shape::Origin), ServerError, Retry, "https://github.com/golang/go/issues/72118"),
     // ---- Answer: security and the checksum database ----
-    mend("security", &["security error"], Security, MendKind::Checksum, "cmd/go/internal/modfetch/fetch.go goSumMismatch, sumdbMismatch"),
+    Rule::new("security", Part::Answer, Pattern::Shape(Shape::Exactly("SECURITY ERROR")), Security, Repair, "cmd/go/internal/modfetch/fetch.go goSumMismatch, sumdbMismatch").mend(MendKind::Checksum),
     mend("checksum-mismatch", &["checksum mismatch"], Security, MendKind::Checksum, "https://github.com/elastic/apm-agent-go/issues/630").common(),
     answer("sumdb-misbehaviour", &["go.sum database server misbehavior"], Security, "cmd/vendor/golang.org/x/mod/sumdb/client.go checkTrees"),
     answer("sumdb-misbehaving", &["security error: misbehaving server"], Security, "cmd/vendor/golang.org/x/mod/sumdb/client.go ErrSecurity"),
@@ -779,11 +894,11 @@ pub static RULES: &[Rule] = &[
     mend("mod-syntax", &["parsing go.mod:", "syntax error"], Cache, MendKind::Mod, "cmd/vendor/golang.org/x/mod/modfile/read.go").unless(&["errors parsing"]),
     mend("mod-input", &["parsing go.mod:", "unexpected input"], Cache, MendKind::Mod, "cmd/vendor/golang.org/x/mod/modfile/read.go").unless(&["errors parsing"]),
     mend("mod-newline", &["parsing go.mod:", "unexpected newline"], Cache, MendKind::Mod, "cmd/vendor/golang.org/x/mod/modfile/read.go").unless(&["errors parsing"]),
-    mend("mod-declares", &["module declares its path as"], NotFound, MendKind::Mod, "cmd/go/internal/modload/modfile.go rawGoModSummary"),
+    mend("mod-declares", &["module declares its path as"], NotFound, MendKind::OtherModule, "cmd/go/internal/modload/modfile.go rawGoModSummary"),
     mend("vcs-info", &[".info exists with wrong content"], Cache, MendKind::Vcs, "cmd/go/internal/modfetch/codehost/codehost.go WorkDir"),
-    mend("unknown-revision", &["unknown revision"], NotFound, MendKind::Vcs, "cmd/go/internal/modfetch/codehost/codehost.go UnknownRevisionError"),
+    mend("unknown-revision", &["unknown revision"], NotFound, MendKind::Vcs, "cmd/go/internal/modfetch/codehost/codehost.go UnknownRevisionError").follows(Follows::DirectFetch),
     mend("revision-not-local", &["revision does not exist locally"], Cache, MendKind::Vcs, "cmd/go/internal/modfetch/codehost/git.go"),
-    mend("no-required-module", &["no required module provides package"], User, MendKind::Extracted, "cmd/go/internal/modload/import.go ImportMissingError"),
+    mend("no-required-module", &["no required module provides package"], User, MendKind::Extracted, "cmd/go/internal/modload/import.go ImportMissingError").follows(Follows::AnyFetch),
     mend("cache-not-directory", &["cache", "not a directory"], Cache, MendKind::Path, "syscall/zerrors_linux_amd64.go ENOTDIR").common(),
     mend("cache-is-directory", &["cache", "is a directory"], Cache, MendKind::Path, "syscall/zerrors_linux_amd64.go EISDIR").common().unless(&["should be a go file"]),
     // ---- Answer: this machine ----
@@ -805,23 +920,24 @@ pub static RULES: &[Rule] = &[
     Rule::new("disk-io", Part::Answer, Pattern::Words(&["input/output error"]), Disk, Final, "syscall/zerrors_linux_amd64.go EIO").common().system(),
     answer("cache-relative", &["gomodcache entry is relative"], Config, "cmd/go/internal/modfetch/cache.go checkCacheDir"),
     answer("cache-unset", &["neither gomodcache nor gopath"], Config, "cmd/go/internal/modfetch/cache.go checkCacheDir"),
-    answer("vcs-missing", &["executable file not found in"], Config, "os/exec/lp_unix.go ErrNotFound").common(),
-    answer("vcs-command-missing", &["missing ", " command. see "], Config, "https://github.com/golang/go/issues/47311"),
+    answer("vcs-missing", &["executable file not found in"], Config, "os/exec/lp_unix.go ErrNotFound").common().hint(Hint::NoVcs),
+    answer("vcs-command-missing", &["missing ", " command. see "], Config, "https://github.com/golang/go/issues/47311").hint(Hint::NoVcs),
     // ---- Answer: go's configuration ----
     answer("proxy-off", &["module lookup disabled by goproxy=off"], Config, "cmd/go/internal/modfetch/repo.go errProxyOff"),
     answer("proxy-private", &["disabled by goprivate/gonoproxy"], Config, "cmd/go/internal/modfetch/repo.go errNoproxy"),
     answer("proxy-vendor", &["module lookup disabled by -mod="], Config, "cmd/go/internal/modfetch/repo.go lookupDisabledError"),
     answer("import-lookup-off", &["import lookup disabled by -mod="], Config, "cmd/go/internal/modload/import.go queryImport"),
-    answer("proxy-scheme-missing", &["invalid proxy url missing scheme"], Config, "cmd/go/internal/modfetch/proxy.go newProxyRepo"),
-    answer("proxy-scheme", &["invalid proxy url scheme"], Config, "cmd/go/internal/modfetch/proxy.go newProxyRepo"),
-    Rule::new("proxy-unparsable", Part::Answer, Pattern::Shape(Shape::Parse), Config, Final, "net/url/url.go Error.Error").common(),
-    answer("proxy-file", &["invalid file:// proxy url"], Config, "cmd/go/internal/modfetch/proxy.go newProxyRepo"),
-    answer("proxy-empty", &["goproxy list is not the empty string, but contains no entries"], Config, "cmd/go/internal/modfetch/proxy.go proxyList"),
+    answer("proxy-scheme-missing", &["invalid proxy url missing scheme"], Config, "cmd/go/internal/modfetch/proxy.go newProxyRepo").hint(Hint::ProxyValue),
+    answer("proxy-scheme", &["invalid proxy url scheme"], Config, "cmd/go/internal/modfetch/proxy.go newProxyRepo").hint(Hint::ProxyValue),
+    Rule::new("proxy-unparsable", Part::Answer, Pattern::Shape(Shape::Parse), Config, Final, "net/url/url.go Error.Error").common().hint(Hint::ProxyValue),
+    answer("proxy-file", &["invalid file:// proxy url"], Config, "cmd/go/internal/modfetch/proxy.go newProxyRepo").hint(Hint::ProxyValue),
+    answer("proxy-empty", &["goproxy list is not the empty string, but contains no entries"], Config, "cmd/go/internal/modfetch/proxy.go proxyList").hint(Hint::ProxyValue),
     answer("network-limit", &["network disabled by cmdgonetlimit"], Config, "cmd/go/internal/base/limit.go AcquireNet"),
     answer("vcs-forbidden", &["govcs disallows using"], Config, "cmd/go/internal/vcs/vcs.go CheckGOVCS"),
     answer("goflags", &["parsing $goflags"], Config, "cmd/go/internal/base/goflags.go InitGOFLAGS"),
     answer("goauth", &["goauth="], Config, "cmd/go/internal/auth/auth.go"),
     answer("insecure-url", &["insecure url:"], Config, "cmd/go/internal/web/http.go"),
+    Rule::new("vcs-no-secure", Part::Answer, Pattern::Words(&["protocol found for repository"]), Vcs, Retry, "cmd/go/internal/vcs/vcs.go RepoRootForImportPath: git ls-remote failed by https, git+ssh and ssh, and its words were dropped").hint(Hint::NoSecureProtocol),
     answer("modules-off", &["modules disabled by go111module=off"], Config, "https://github.com/golang/go/issues/39264"),
     answer("file-proxy", &["reading file://"], NotFound, "cmd/go/internal/web/file_test.go, api.go HTTPError for file URLs"),
     // ---- Answer: toolchains ----
@@ -840,12 +956,12 @@ pub static RULES: &[Rule] = &[
     answer("vanity-mismatch", &["meta tag", "did not match import path"], NotFound, "cmd/go/internal/vcs/vcs.go ImportMismatchError"),
     answer("vanity-static", &["invalid version control suffix"], NotFound, "cmd/go/internal/vcs/vcs.go repoRootFromVCSPaths"),
     answer("no-hostname", &["import path does not begin with hostname"], User, "cmd/go/internal/vcs/vcs.go repoRootForImportDynamic"),
-    answer("no-versions", &["no matching versions for query"], NotFound, "cmd/go/internal/modload/query.go NoMatchingVersionError"),
+    answer("no-versions", &["no matching versions for query"], NotFound, "cmd/go/internal/modload/query.go NoMatchingVersionError").follows(Follows::AnyFetch),
     answer("no-matching", &["no matching versions"], NotFound, "https://proxy.golang.org's answer for an unknown module"),
     answer("no-such-package", &["but does not contain package"], User, "cmd/go/internal/modload/query.go PackageNotInModuleError"),
     answer("no-main-package", &["is not a main package"], User, "cmd/go/internal/load/pkg.go mainPackagesOnly"),
-    answer("not-std", &["is not in std"], User, "cmd/go/internal/modload/import.go ImportMissingError"),
-    answer("not-goroot", &["is not in goroot"], User, "cmd/go/internal/modload/import.go before 1.21"),
+    answer("not-std", &["is not in std"], User, "cmd/go/internal/modload/import.go ImportMissingError").hint(Hint::StandardLibrary),
+    answer("not-goroot", &["is not in goroot"], User, "cmd/go/internal/modload/import.go before 1.21").hint(Hint::StandardLibrary),
     answer("no-package-gopath", &["cannot find package \""], User, "go/build/build.go Import"),
     answer("no-package-replaced", &["is replaced but not required"], User, "cmd/go/internal/modload/import.go ImportMissingError"),
     answer("no-package-directory", &["does not contain package"], User, "cmd/go/internal/modload/load.go"),
@@ -860,7 +976,7 @@ pub static RULES: &[Rule] = &[
     answer("no-module-outside", &["working directory is not part of a module"], User, "https://github.com/goproxy/goproxy.cn/issues/29"),
     answer("no-module-outside-directory", &["outside main module or its selected dependencies"], User, "cmd/go/internal/modload/load.go"),
     answer("no-modules-specified", &["no modules specified"], User, "cmd/go/internal/modcmd/download.go"),
-    answer("not-dependency", &["not a known dependency"], User, "cmd/go/internal/modload/list.go"),
+    answer("not-dependency", &["not a known dependency"], User, "cmd/go/internal/modload/list.go").follows(Follows::AnyFetch),
     answer("no-go-files", &["no go files in"], User, "go/build/build.go NoGoError"),
     answer("constraints", &["build constraints exclude all go files"], User, "cmd/go/internal/load/pkg.go NoGoError"),
     answer("two-packages", &["found packages "], User, "go/build/build.go MultiplePackageError"),
@@ -885,14 +1001,14 @@ pub static RULES: &[Rule] = &[
     answer("version-retracted", &["retracted by module author"], User, "cmd/go/internal/modload/modfile.go ModuleRetractedError"),
     answer("version-conflict", &["conflicts with "], User, "cmd/go/internal/modget/query.go").common(),
     answer("version-requested", &[" is requested"], User, "cmd/go/internal/modload/buildlist.go ConstraintError").common(),
-    answer("version-pseudo", &["invalid pseudo-version"], NotFound, "cmd/go/internal/modfetch/coderepo.go validatePseudoVersion").wrapper(),
+    answer("version-pseudo", &["invalid pseudo-version"], NotFound, "cmd/go/internal/modfetch/coderepo.go validatePseudoVersion").wrapper().hint(Hint::PseudoVersion),
     answer("version-upgrade-main", &["can't request"], User, "cmd/go/internal/modget/query.go").common(),
-    answer("version-missing-mod", &["is missing module path"], NotFound, "cmd/go/internal/modfetch/coderepo.go findDir"),
-    answer("version-missing-gomod", &["missing ", "go.mod at revision"], NotFound, "cmd/go/internal/modfetch/coderepo.go findDir"),
-    answer("version-not-descendent", &["not a descendent of"], NotFound, "cmd/go/internal/modfetch/coderepo.go validatePseudoVersion"),
+    answer("version-missing-mod", &["is missing module path"], NotFound, "cmd/go/internal/modfetch/coderepo.go findDir").hint(Hint::NoModuleThere),
+    answer("version-missing-gomod", &["missing ", "go.mod at revision"], NotFound, "cmd/go/internal/modfetch/coderepo.go findDir").hint(Hint::NoModuleThere),
+    answer("version-not-descendent", &["not a descendent of"], NotFound, "cmd/go/internal/modfetch/coderepo.go validatePseudoVersion").hint(Hint::PseudoVersion),
     answer("version-resolves", &["resolves to version"], User, "cmd/go/internal/modfetch/coderepo.go convert").common(),
     Rule::new("version-other", Part::Answer, Pattern::Words(&["proxy returned info for version"]), Garbage, Switch, "cmd/go/internal/modfetch/proxy.go Stat"),
-    answer("sum-missing", &["missing go.sum entry"], User, "cmd/go/internal/modload/import.go ImportMissingSumError"),
+    answer("sum-missing", &["missing go.sum entry"], User, "cmd/go/internal/modload/import.go ImportMissingSumError").follows(Follows::AnyFetch),
     answer("sum-updates", &["updates to go.sum needed"], User, "cmd/go/internal/modfetch/fetch.go ErrGoSumDirty"),
     answer("mod-updates", &["updates to go.mod needed"], User, "cmd/go/internal/modload/init.go"),
     answer("mod-dirty", &["existing contents have changed since last read"], User, "cmd/go/internal/modload/init.go"),
@@ -929,8 +1045,8 @@ pub static RULES: &[Rule] = &[
     Rule::new("old-vanity-answer", Part::Answer, Pattern::Shape(Shape::AnswerStatus(400, 499)), Refused, Final, "cmd/go/internal/vcs/vcs.go before 1.14").weak(),
     Rule::new("length-more-old", Part::Answer, Pattern::Words(&["more than declared content-length"]), Eof, Retry, "https://github.com/goproxy/goproxy.cn/issues/8"),
     Rule::new("advice", Part::Answer, Pattern::Shape(Shape::Advice), User, Final, "cmd/go/internal/modload/import.go, init.go: what to run is said below the message").weak(),
-    answer("no-provider", &["cannot find module providing package"], NotFound, "cmd/go/internal/modload/import.go ImportMissingError").wrapper(),
-    answer("no-provider-old", &["cannot find module for path"], NotFound, "cmd/go before 1.14").wrapper(),
+    answer("no-provider", &["cannot find module providing package"], NotFound, "cmd/go/internal/modload/import.go ImportMissingError").wrapper().follows(Follows::AnyFetch),
+    answer("no-provider-old", &["cannot find module for path"], NotFound, "cmd/go before 1.14").wrapper().follows(Follows::AnyFetch),
     answer("unrecognized-import", &["unrecognized import path"], NotFound, "cmd/go/internal/vcs/vcs.go").wrapper(),
     answer("invalid-version", &["invalid version: "], NotFound, "cmd/vendor/golang.org/x/mod/module/module.go InvalidVersionError").wrapper().common(),
 ];

@@ -14,10 +14,11 @@ use super::block::{self, Block, Reading};
 use super::gotext;
 use super::lines::{self, Splitter};
 use super::matcher::{self, RuleSet};
+use super::rules::Follows;
 use super::{Fault, Mend, Origin, Verdict};
 
 /// How many lines of a VCS's wait for a word of go's about them.
-const LOOSE_LIMIT: usize = 64;
+const PENDING_VCS_LIMIT: usize = 64;
 
 /// How long what stands in front of go's messages may be, in bytes.
 const PREFIX_LIMIT: usize = 200;
@@ -32,7 +33,7 @@ const QUOTED_LINES: usize = 256;
 const FAULT_LIMIT: usize = 2000;
 
 /// How many blocks are remembered.
-const TOLD_LIMIT: usize = 1000;
+const SEEN_BLOCKS_LIMIT: usize = 1000;
 
 /// One fault, and how often it was said.
 #[derive(Debug, Clone)]
@@ -49,6 +50,8 @@ pub struct Finding {
     wrapper: bool,
     /// Go's own beginning stands in front.
     go: bool,
+    /// The fault that it only follows from, where one stands beside it.
+    follows: Option<Follows>,
 }
 
 /// Everything that a stream said.
@@ -76,19 +79,18 @@ impl Findings {
             .filter(|f| !f.wrapper && !f.minor)
             .filter_map(|f| f.fault.module.as_deref())
             .collect();
-        // Git's `unknown revision` may only say that git could not be asked.
-        let unasked: HashSet<&str> = self
+        let failed: Vec<&Fault> = self
             .faults
             .iter()
-            .filter(|f| {
-                f.fault.origin == Origin::Direct
-                    && matches!(f.fault.verdict, Verdict::Retry | Verdict::Switch)
-            })
-            .filter_map(|f| f.fault.module.as_deref())
+            .filter(|f| !f.minor && matches!(f.fault.verdict, Verdict::Retry | Verdict::Switch))
+            .map(|f| &f.fault)
             .collect();
         let follows = |f: &Finding| {
-            f.fault.rule == "unknown-revision"
-                && f.fault.module.as_deref().is_some_and(|m| unasked.contains(m))
+            f.follows.is_some_and(|kind| {
+                failed.iter().any(|fault| {
+                    (kind == Follows::AnyFetch || fault.origin == Origin::Direct) && covers(fault, &f.fault)
+                })
+            })
         };
         let said = |f: &Finding| f.wrapper && f.fault.module.as_deref().is_some_and(|m| named.contains(m));
         self.faults
@@ -97,6 +99,19 @@ impl Findings {
             .cloned()
             .collect()
     }
+}
+
+/// Whether one fault speaks of the module that another's module or package is, or lies in.
+fn covers(fault: &Fault, other: &Fault) -> bool {
+    let (Some(module), Some(path)) = (&fault.module, &other.module) else {
+        return false;
+    };
+    let within = |outer: &str, inner: &str| {
+        inner
+            .strip_prefix(outer)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    within(module, path) || within(path, module)
 }
 
 /// What kind of output the stream is in.
@@ -127,21 +142,23 @@ struct Reader {
     block: Option<Block>,
     /// A line that says nothing of itself, as long as no other follows it, and
     /// how often it has come.
-    idle: String,
-    idle_times: usize,
+    repeated: String,
+    repeat_count: usize,
     /// What stands in front of go's messages on their lines, as the last of them showed: the outer one, and one
     /// behind it.
     prefixes: [String; 2],
     /// A VCS's words that nothing of go's was said about yet.
-    loose: Vec<Block>,
+    pending_vcs: Vec<Block>,
     region: Region,
+    /// How a panic began.
+    panic: String,
     command: Option<String>,
     /// The JSON object in which an `"Error"` stands: module and version.
     object: (Option<String>, Option<String>),
     known: HashMap<Key, usize>,
     /// Blocks that were read, and the fault that each of them told: a log says
     /// the same many times over.
-    told: HashMap<Vec<String>, Option<usize>>,
+    seen_blocks: HashMap<Vec<String>, Option<usize>>,
     found: Findings,
     /// How many faults there were when the last package's tests had ended.
     before_tests: usize,
@@ -177,7 +194,7 @@ impl<'r> Scanner<'r> {
     pub fn end_stream(&mut self) {
         let (reader, rules) = (&mut self.reader, self.rules);
         self.splitter.finish(&mut |line| reader.line(line, rules));
-        reader.end_idle(rules, false);
+        reader.flush_repeated(rules, false);
         reader.close(rules);
         self.splitter = Splitter::default();
     }
@@ -193,10 +210,10 @@ impl<'r> Scanner<'r> {
 impl Reader {
     fn line(&mut self, raw: &[u8], rules: RuleSet<'_>) {
         self.found.lines += 1;
-        if raw.is_empty() || self.is_idle(raw, rules) {
+        if raw.is_empty() || self.is_plain_repeat(raw, rules) {
             return;
         }
-        self.end_idle(rules, true);
+        self.flush_repeated(rules, true);
         self.text(&lines::clean(raw), QUOTED_LIMIT, rules);
     }
 
@@ -204,7 +221,7 @@ impl Reader {
     /// anything else to go by. It is read as others are as soon as another line
     /// follows, which may belong to it; what is saved is to read a great many of
     /// them one by one.
-    fn is_idle(&mut self, raw: &[u8], rules: RuleSet<'_>) -> bool {
+    fn is_plain_repeat(&mut self, raw: &[u8], rules: RuleSet<'_>) -> bool {
         const LONGEST: usize = 64;
         let Some(rest) = raw.strip_prefix(b"go: ").filter(|rest| rest.len() <= LONGEST) else {
             return false;
@@ -213,37 +230,37 @@ impl Reader {
             .iter()
             .all(|byte| byte.is_ascii_alphanumeric() || *byte == b' ');
         let alone = self.block.is_none()
-            && self.loose.is_empty()
+            && self.pending_vcs.is_empty()
             && self.region == Region::Open
             && self.prefixes.iter().all(String::is_empty);
         let text = std::str::from_utf8(raw).unwrap_or_default();
         if !plain || !alone || is_progress(text) || matcher::any_word(text) {
             return false;
         }
-        if self.idle_times == 0 || self.idle != text {
-            self.end_idle(rules, false);
-            self.idle.clear();
-            self.idle.push_str(text);
+        if self.repeat_count == 0 || self.repeated != text {
+            self.flush_repeated(rules, false);
+            self.repeated.clear();
+            self.repeated.push_str(text);
         }
-        self.idle_times += 1;
+        self.repeat_count += 1;
         true
     }
 
     /// Reads the line that was held. Where another follows that may belong to it,
     /// the last of its kind is left as the block that stands open.
-    fn end_idle(&mut self, rules: RuleSet<'_>, open: bool) {
-        let times = std::mem::take(&mut self.idle_times);
+    fn flush_repeated(&mut self, rules: RuleSet<'_>, open: bool) {
+        let times = std::mem::take(&mut self.repeat_count);
         let closed = if open { times.saturating_sub(1) } else { times };
         // What comes after so many is not kept anyway.
         if closed > 0 && self.found.faults.len() < FAULT_LIMIT {
-            self.block = Some(Block::new(self.idle.clone()));
+            self.block = Some(Block::new(self.repeated.clone()));
             let before = self.found.faults.len();
             self.close(rules);
             let said = match self.found.faults.len() > before {
                 true => self.found.faults.last_mut(),
                 false => {
                     let unknown = |finding: &&mut Finding| {
-                        finding.fault.rule.is_empty() && finding.fault.line == self.idle
+                        finding.fault.rule.is_empty() && finding.fault.line == self.repeated
                     };
                     self.found.faults.iter_mut().find(unknown)
                 }
@@ -253,7 +270,7 @@ impl Reader {
             }
         }
         if open && times > 0 {
-            self.block = Some(Block::new(self.idle.clone()));
+            self.block = Some(Block::new(self.repeated.clone()));
         }
     }
 
@@ -277,21 +294,25 @@ impl Reader {
         let of_test = indented && matches!(self.region, Region::Test | Region::TestTail);
         if let Some(command) = command_of(trimmed).filter(|_| !of_test) {
             self.close(rules);
-            self.loose.clear();
+            self.pending_vcs.clear();
             self.region = Region::Open;
             self.command = Some(command.to_owned());
             return;
         }
         if self.in_program(trimmed, indented) {
             self.close(rules);
-            self.loose.clear();
+            self.pending_vcs.clear();
             return;
         }
-        if self.json(trimmed, rules) {
+        if self.json(trimmed, quoted, rules) {
+            return;
+        }
+        if lines::is_server_log(trimmed) {
+            self.close(rules);
             return;
         }
         if quoted > 0
-            && let Some(plain) = lines::unquoted(trimmed)
+            && let Some(plain) = lines::unquoted(trimmed).or_else(|| lines::unfolded(trimmed))
         {
             for line in plain.lines().take(QUOTED_LINES) {
                 self.text(line, quoted - 1, rules);
@@ -320,7 +341,7 @@ impl Reader {
             }
         }
         if failure {
-            self.loose.clear();
+            self.pending_vcs.clear();
         }
     }
 
@@ -328,7 +349,7 @@ impl Reader {
     /// already. Whatever that is (`build-image:<TAB>`,
     /// `#STDERR> `), the lines that belong to the message carry it as well.
     fn without_prefix<'a>(&mut self, line: &'a str, carried: usize) -> &'a str {
-        let Some(at) = block::go_message(line).or_else(|| block::dressed_message(line)) else {
+        let Some(at) = block::go_message(line).or_else(|| block::prefixed_message(line)) else {
             return line;
         };
         let (prefix, message) = line.split_at(at);
@@ -361,12 +382,31 @@ impl Reader {
             Region::Open => false,
             Region::Test => true,
             Region::TestTail if indented => true,
-            Region::Panic if !block::is_go_line(text) => true,
+            Region::Panic if !block::is_go_line(text) => {
+                self.crash(text);
+                true
+            }
             Region::TestTail | Region::Panic => {
                 self.region = Region::Open;
                 false
             }
         }
+    }
+
+    /// A line of a trace: where it is that of the go command, that is a finding.
+    fn crash(&mut self, text: &str) {
+        if !(text.starts_with("cmd/go/internal/") || text.contains("/src/cmd/go/")) || self.panic.is_empty() {
+            return;
+        }
+        let panic = std::mem::take(&mut self.panic);
+        let fault = block::crash(&panic);
+        self.add(Reading {
+            fault,
+            minor: true,
+            wrapper: false,
+            go: true,
+            follows: None,
+        });
     }
 
     /// A line that begins or ends such a frame, and whether it is inside of one.
@@ -407,6 +447,9 @@ impl Reader {
             self.found.program = true;
             if self.region != Region::Test {
                 self.region = Region::Panic;
+                if !text.starts_with("goroutine ") {
+                    text.clone_into(&mut self.panic);
+                }
             }
             return Some(true);
         }
@@ -429,7 +472,7 @@ impl Reader {
             {
                 self.block = None;
             }
-            self.told.clear();
+            self.seen_blocks.clear();
             for finding in self.found.faults.split_off(self.before_tests) {
                 let key = key(&finding.fault);
                 self.known.remove(&key);
@@ -442,16 +485,24 @@ impl Reader {
         self.before_tests = self.found.faults.len();
     }
 
-    /// JSON of `-json` commands; true where the line was that.
-    fn json(&mut self, text: &str, rules: RuleSet<'_>) -> bool {
+    /// JSON of `-json` commands and of loggers; true where the line was that.
+    fn json(&mut self, text: &str, quoted: usize, rules: RuleSet<'_>) -> bool {
         if text == "{" || text == "}" || text == "}," {
             self.close(rules);
             self.object = (None, None);
             return true;
         }
         if text.starts_with("{\"") && text.ends_with('}') {
-            self.close(rules);
-            self.json_line(text, rules);
+            self.json_line(text, quoted, rules);
+            return true;
+        }
+        // What a tool puts in front of an object: `fatal: [host]: FAILED! => {"msg": …}`.
+        if quoted > 0
+            && text.ends_with('}')
+            && let Some(at) = text.find(" {\"")
+            && let Ok(object) = serde_json::from_str(&text[at + 1..])
+        {
+            self.json_strings(&object, quoted, rules);
             return true;
         }
         let Some((name, value)) = json_field(text) else {
@@ -465,36 +516,64 @@ impl Reader {
                     self.message(&message, rules);
                 }
             }
+            _ if is_message_field(name) && quoted > 0 => {
+                if let Some(message) = json_string(value) {
+                    self.close(rules);
+                    self.lines(&message, quoted, rules);
+                    self.close(rules);
+                }
+            }
             _ => {}
         }
         true
     }
 
     /// One object on one line: `go build -json`, `go test -json`, and what a container or a logger writes.
-    fn json_line(&mut self, text: &str, rules: RuleSet<'_>) {
-        let Ok(serde_json::Value::Object(object)) = serde_json::from_str(text) else {
+    fn json_line(&mut self, text: &str, quoted: usize, rules: RuleSet<'_>) {
+        let Ok(value) = serde_json::from_str::<serde_json::Value>(text) else {
             return;
         };
-        let field = |name: &str| object.get(name).and_then(serde_json::Value::as_str);
-        self.object = (
-            field("Path").map(str::to_owned),
-            field("Version").map(str::to_owned),
-        );
-        let output = match field("Action") {
-            Some("build-output") => field("Output"),
+        let field = |name: &str| value.get(name).and_then(serde_json::Value::as_str);
+        match field("Action") {
+            Some("build-output") => self.lines(field("Output").unwrap_or(""), quoted, rules),
             Some(action) => {
+                self.close(rules);
                 self.found.program |= action == "fail" || action == "build-fail";
-                return;
             }
             None => {
-                field("Error").or_else(|| ["log", "msg", "message", "stream"].into_iter().find_map(field))
+                let object = (
+                    field("Path").map(str::to_owned),
+                    field("Version").map(str::to_owned),
+                );
+                if object != self.object {
+                    self.close(rules);
+                    self.object = object;
+                }
+                self.json_strings(&value, quoted, rules);
             }
-        };
-        let Some(output) = output else {
-            return;
-        };
-        for line in output.lines() {
-            self.line(line.as_bytes(), rules);
+        }
+    }
+
+    /// The words of another program in a logger's object, wherever in it they stand. A logger may write each line of
+    /// a message into an object of its own, so that the first string goes on with the block that stands open.
+    fn json_strings(&mut self, value: &serde_json::Value, quoted: usize, rules: RuleSet<'_>) {
+        let mut strings = Vec::new();
+        message_strings(value, &mut strings, QUOTED_LIMIT);
+        for (index, string) in strings.iter().enumerate() {
+            if index > 0 {
+                self.close(rules);
+            }
+            self.lines(string, quoted, rules);
+        }
+        if strings.len() > 1 {
+            self.close(rules);
+        }
+    }
+
+    /// The lines of a string that stood in another one.
+    fn lines(&mut self, string: &str, quoted: usize, rules: RuleSet<'_>) {
+        for line in string.lines().take(QUOTED_LINES) {
+            self.text(&lines::clean(line.as_bytes()), quoted.saturating_sub(1), rules);
         }
     }
 
@@ -515,9 +594,9 @@ impl Reader {
         let Some(mut block) = self.block.take() else {
             return;
         };
-        let by_itself = self.object == (None, None) && (self.loose.is_empty() || !block.ends_vcs());
-        if by_itself && let Some(told) = self.told.get(block.as_lines()) {
-            if let Some(finding) = told.and_then(|at| self.found.faults.get_mut(at)) {
+        let by_itself = self.object == (None, None) && (self.pending_vcs.is_empty() || !block.ends_vcs());
+        if by_itself && let Some(fault_at) = self.seen_blocks.get(block.as_lines()) {
+            if let Some(finding) = fault_at.and_then(|at| self.found.faults.get_mut(at)) {
                 finding.count += 1;
             }
             return;
@@ -526,17 +605,17 @@ impl Reader {
             return;
         }
         if block.may_be_vcs() {
-            if self.loose.len() < LOOSE_LIMIT {
-                self.loose.push(block);
+            if self.pending_vcs.len() < PENDING_VCS_LIMIT {
+                self.pending_vcs.push(block);
             }
             return;
         }
         if block.ends_vcs() {
-            block = block.behind(std::mem::take(&mut self.loose));
+            block = block.behind(std::mem::take(&mut self.pending_vcs));
         }
-        let told = block::read(&block, rules).and_then(|reading| self.add(reading));
-        if by_itself && self.told.len() < TOLD_LIMIT {
-            self.told.insert(block.into_lines(), told);
+        let fault_at = block::read(&block, rules).and_then(|reading| self.add(reading));
+        if by_itself && self.seen_blocks.len() < SEEN_BLOCKS_LIMIT {
+            self.seen_blocks.insert(block.into_lines(), fault_at);
         }
     }
 
@@ -547,6 +626,7 @@ impl Reader {
             minor,
             wrapper,
             go,
+            follows,
         } = reading;
         if fault.module.is_none() {
             fault.module = self.object.0.clone();
@@ -576,6 +656,7 @@ impl Reader {
             command: self.command.clone(),
             wrapper,
             go,
+            follows,
         });
         Some(self.found.faults.len() - 1)
     }
@@ -615,7 +696,7 @@ fn continues(block: &Block, text: &str, indented: bool) -> bool {
     if block::is_boilerplate(text) {
         return true;
     }
-    if !indented && block.takes_vcs_line(text) && !block::is_go_line(text) && !block::is_vcs_begin(text) {
+    if !indented && block.accepts_vcs_line(text) && !block::is_go_line(text) && !block::is_vcs_begin(text) {
         return true;
     }
     // `errors parsing go.mod:` and then, without indentation, the places in it.
@@ -656,7 +737,7 @@ fn behind<'a>(prefix: &str, line: &'a str) -> Option<&'a str> {
     line.get(j..)
 }
 
-/// Whether what stands in front of a message of go's is only the dress of the line: not a message itself, nor
+/// Whether what stands in front of a message of go's is only a prefix of the line: not a message itself, nor
 /// the indentation of a line that belongs to one.
 fn is_prefix(prefix: &str) -> bool {
     let blank = prefix.trim_start().is_empty();
@@ -734,11 +815,55 @@ fn is_go_command(command: &str) -> bool {
         })
 }
 
+/// The fields in which loggers and tools put what another program has said.
+fn is_message_field(name: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "error",
+        "err",
+        "log",
+        "msg",
+        "message",
+        "stderr",
+        "stdout",
+        "stream",
+        "output",
+        "text",
+        "line",
+        "details",
+        "reason",
+        "content",
+        "textpayload",
+    ];
+    let name = name.trim_start_matches('@');
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// The strings of such fields, at any depth.
+fn message_strings<'a>(value: &'a serde_json::Value, found: &mut Vec<&'a str>, depth: usize) {
+    let serde_json::Value::Object(object) = value else {
+        return;
+    };
+    for (name, value) in object {
+        match value {
+            // `"stream": "stderr"` says where the words were printed.
+            serde_json::Value::String(text)
+                if is_message_field(name) && !matches!(text.as_str(), "stderr" | "stdout") =>
+            {
+                found.push(text);
+            }
+            serde_json::Value::Object(_) if depth > 0 => message_strings(value, found, depth - 1),
+            _ => {}
+        }
+    }
+}
+
 /// `"Name": value` of indented JSON.
 fn json_field(text: &str) -> Option<(&str, &str)> {
     let rest = text.strip_prefix('"')?;
     let (name, value) = rest.split_once("\": ")?;
-    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric());
+    let plain = name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"@_".contains(&b));
     (plain && !name.is_empty()).then_some((name, value.trim_end_matches(',')))
 }
 

@@ -179,10 +179,7 @@ impl Policy {
             .iter()
             .filter(|fault| matches!(fault.verdict, Verdict::Retry | Verdict::Switch))
             .collect();
-        if seen.no_default_route
-            && !faults.is_empty()
-            && faults.iter().all(|fault| speaks_of_no_network(fault))
-        {
+        if seen.no_default_route && !faults.is_empty() && faults.iter().all(|fault| fault.says_offline()) {
             return Next::GiveUp(GaveUp::Offline);
         }
         if seen.spent_by_relay {
@@ -276,34 +273,14 @@ fn was_bad_on_arrival(diagnosis: &Diagnosis) -> bool {
     doubted.peek().is_some() && doubted.all(no_file)
 }
 
-/// `network is unreachable` and `no such host`, which a machine without a
-/// network says of every server.
-fn speaks_of_no_network(fault: &Fault) -> bool {
-    match fault.kind {
-        FaultKind::Dns => true,
-        FaultKind::Connect => fault.line.contains("unreachable") || fault.line.contains("no route to host"),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::Origin;
 
     fn fault(kind: FaultKind, verdict: Verdict, nobody: bool) -> Diagnosis {
         let fault = Fault {
-            kind,
-            verdict,
             nobody,
-            origin: Origin::Proxy,
-            module: None,
-            version: None,
-            host: None,
-            url: None,
-            line: String::new(),
-            mend: None,
-            rule: "",
+            ..Fault::new(kind, verdict, "")
         };
         Diagnosis {
             verdict,
@@ -424,6 +401,15 @@ mod tests {
             seen,
         );
         assert_eq!(why, GaveUp::TriesSpent);
+        // Whatever the system has for it.
+        for words in ["network is unreachable", "network is down", "no route to host"] {
+            let line =
+                format!("Get \"https://p.example/m/@v/list\": dial tcp 192.0.2.1:443: connect: {words}");
+            let mut diagnosis = fault(FaultKind::Connect, Verdict::Retry, true);
+            diagnosis.faults = vec![Fault::of_words(FaultKind::Connect, Verdict::Retry, &line)];
+            let (_, why) = walk(&mut Policy::new(1, 1, MINUTES_10), &diagnosis, seen);
+            assert_eq!(why, GaveUp::Offline, "{words}");
+        }
     }
 
     #[test]

@@ -54,8 +54,6 @@ impl Ledger {
         let url = base.below(&wanted.path);
         let words = words(wanted, &url, trouble);
         let fault = Fault {
-            kind: trouble.kind,
-            verdict: Verdict::Retry,
             nobody: trouble.nobody,
             origin: if wanted.is_sumdb() {
                 Origin::Sumdb
@@ -66,9 +64,7 @@ impl Ledger {
             version: wanted.version.as_deref().map(safe),
             host: Some(safe(&base.authority)),
             url: Some(safe(&url.redacted())),
-            line: safe(&words),
-            mend: None,
-            rule: "",
+            ..Fault::of_words(trouble.kind, Verdict::Retry, &safe(&words))
         };
         let mut entries = self.entries();
         if entries.len() < KEPT {

@@ -99,7 +99,7 @@ fn headline(story: &Story, command: &str) -> String {
     };
     let cause = story
         .leading()
-        .and_then(|l| phrase::cause(why, l.kind, l.origin, l.host.as_deref(), story.hosts()))
+        .and_then(|l| l.cause(why, story.hosts()))
         .map_or_else(String::new, |cause| format!("; likely cause: {cause}"));
     let attempts = count(story.tries.len() as u64, "attempt");
     format!(

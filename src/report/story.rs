@@ -71,6 +71,24 @@ pub(super) struct Leading {
     pub(super) host: Option<String>,
     pub(super) module: Option<String>,
     pub(super) line: String,
+    pub(super) status: Option<u16>,
+    /// Its advice says more than its kind.
+    pub(super) hinted: bool,
+}
+
+impl Leading {
+    /// The likely cause, where the kind tells one; a fault with advice of its own is left to that.
+    pub(super) fn cause(&self, why: GaveUp, hosts: usize) -> Option<String> {
+        if self.hinted && why != GaveUp::Offline {
+            return None;
+        }
+        let kind = match self.status {
+            // The status that was made for portals (RFC 6585).
+            Some(511) => FaultKind::Garbage,
+            _ => self.kind,
+        };
+        phrase::cause(why, kind, self.origin, self.host.as_deref(), hosts)
+    }
 }
 
 /// The routes of an invocation.
@@ -167,6 +185,8 @@ impl Story {
             host: fault.host.clone(),
             module: fault.module.clone(),
             line: fault.line.clone(),
+            status: fault.status,
+            hinted: fault.hint.is_some(),
         });
         if let Some(host) = &fault.host
             && (self.hosts.contains_key(host) || self.hosts.len() < 1000)

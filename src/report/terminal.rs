@@ -450,14 +450,8 @@ fn last_lines(story: &Story, why: GaveUp, advice: &str, command: &str) -> Vec<St
     let mut lines = Vec::new();
     let leading = story.leading();
     if let Some(leading) = leading {
-        // The status that was made for portals (RFC 6585).
-        let kind = if leading.line.contains(": 511 ") {
-            FaultKind::Garbage
-        } else {
-            leading.kind
-        };
-        let host = leading.host.as_deref();
-        let cause = phrase::cause(why, kind, leading.origin, host, story.hosts())
+        let cause = leading
+            .cause(why, story.hosts())
             .or_else(|| (!advice.is_empty()).then(|| safe(advice)))
             .unwrap_or_else(|| phrase::UNKNOWN_CAUSE.to_owned());
         lines.push(format!("likely cause: {cause}"));

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gofix::config::Log;
-use gofix::diagnose::{Diagnosis, Fault, FaultKind, Origin, Verdict};
+use gofix::diagnose::{Diagnosis, Fault, FaultKind, Verdict};
 use gofix::report::{Ci, Clock, Event, GaveUp, Progress, Reporter, Settings, Transfer};
 
 /// A clock that stands still until it is moved.
@@ -92,17 +92,12 @@ fn stage(settings: Settings) -> Stage {
 
 fn fault(kind: FaultKind, host: &str, line: &str) -> Fault {
     Fault {
-        kind,
-        verdict: Verdict::Retry,
         nobody: true,
-        origin: Origin::Proxy,
         module: Some("example.com/a".into()),
         version: Some("v1.0.0".into()),
         host: Some(host.into()),
         url: Some(format!("https://{host}/example.com/a/@v/v1.0.0.mod")),
-        line: line.into(),
-        mend: None,
-        rule: "",
+        ..Fault::of_words(kind, Verdict::Retry, line)
     }
 }
 
