@@ -11,6 +11,7 @@
 
 mod attempt;
 mod child;
+mod git;
 mod guard;
 mod look;
 mod mending;
@@ -394,7 +395,7 @@ impl<'a> Session<'a> {
                 Step::Signal(signal) => After::End(End::asked(signal)),
             };
         }
-        let diagnosis = self.read(outcome);
+        let diagnosis = self.read(outcome).await;
         if outcome.interrupted.is_some() {
             return After::End(self.give_up(outcome, &diagnosis, GaveUp::Interrupted));
         }
@@ -628,7 +629,7 @@ impl<'a> Session<'a> {
     }
 
     /// Reads what an attempt said.
-    fn read(&mut self, outcome: &mut Outcome) -> Diagnosis {
+    async fn read(&mut self, outcome: &mut Outcome) -> Diagnosis {
         let diagnosis = match outcome.stalled {
             Some(quiet) => {
                 self.reporter.event(&Event::Stalled {
@@ -643,7 +644,11 @@ impl<'a> Session<'a> {
                     stderr: &outcome.text,
                     stdout_json: stdout.as_deref(),
                 };
-                caught("diagnose", || diagnose(&input)).unwrap_or_else(nothing_known)
+                let diagnosis = caught("diagnose", || diagnose(&input)).unwrap_or_else(nothing_known);
+                match self.ask_git(&diagnosis).await {
+                    Some(words) => diagnosis.with_words_of_git(words),
+                    None => diagnosis,
+                }
             }
         };
         for fault in &diagnosis.faults {

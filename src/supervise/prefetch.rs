@@ -366,7 +366,7 @@ impl Session<'_> {
                 }
                 return Ok(End::Exec);
             }
-            let diagnosis = self.read(&mut outcome);
+            let diagnosis = self.read(&mut outcome).await;
             let seen = self.seen(&outcome, &diagnosis).await;
             if let Some(signal) = self.interrupted {
                 return Ok(End::asked(signal));

@@ -4,6 +4,7 @@ mod diagnose;
 mod dial;
 mod fault_proof;
 mod faultproxy;
+mod git_asked;
 mod house;
 mod install;
 mod machines;
