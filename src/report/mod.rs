@@ -195,7 +195,7 @@ impl Reporter {
     }
 
     /// Says which routes there are.
-    pub fn know(&mut self, routes: Routes) {
+    pub fn set_routes(&mut self, routes: Routes) {
         self.story.known = routes;
     }
 

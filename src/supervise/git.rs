@@ -62,12 +62,13 @@ impl Session<'_> {
     /// Modules whose path names a git repository: on the command line, then in go.mod.
     fn modules_with_a_vcs(&self) -> Vec<String> {
         let typed = self
+            .asked
             .invocation
             .args
             .iter()
             .map(|arg| arg.to_string_lossy().into_owned());
-        let go_mod =
-            tidy::main_module(self.invocation, &self.env).and_then(|path| fs::read_to_string(path).ok());
+        let go_mod = tidy::main_module(self.asked.invocation, &self.asked.env)
+            .and_then(|path| fs::read_to_string(path).ok());
         let go_mod = go_mod.unwrap_or_default();
         let required = go_mod
             .split_whitespace()
@@ -87,13 +88,13 @@ impl Session<'_> {
     /// Asks by one protocol. `None` where git is content, cannot be asked, or a signal has asked for an end.
     async fn ask_by(&mut self, protocol: &str, repository: &str, module: &str) -> Option<Diagnosis> {
         let url = format!("{protocol}://{repository}");
-        let left = self.budget.checked_sub(self.began.elapsed())?;
+        let left = self.asked.budget.checked_sub(self.asked.began.elapsed())?;
         let mut command = Command::new("git");
         command.args(["ls-remote", &url]);
-        if let Some(cache) = self.env.gomodcache().filter(|cache| cache.is_dir()) {
+        if let Some(cache) = self.asked.env.gomodcache().filter(|cache| cache.is_dir()) {
             command.current_dir(cache);
         }
-        let before = self.signals.before().clone();
+        let before = self.now.signals.before().clone();
         #[expect(unsafe_code, reason = "what std has no word for between fork and exec")]
         // SAFETY: only async-signal-safe system calls.
         unsafe {
@@ -118,9 +119,9 @@ impl Session<'_> {
                     let _ = killpg(group, Signal::SIGKILL);
                     break asked.await.ok()?.ok()?;
                 }
-                _ = self.signals.readable() => {
-                    self.interrupted = self.signals.settle();
-                    if self.interrupted.is_some() {
+                _ = self.now.signals.readable() => {
+                    self.now.interrupted = self.now.signals.settle();
+                    if self.now.interrupted.is_some() {
                         let _ = killpg(group, Signal::SIGKILL);
                         return None;
                     }

@@ -76,7 +76,7 @@ impl Session<'_> {
     /// Mends what the diagnosis suspects.
     pub(super) async fn mend(&mut self, diagnosis: &Diagnosis) -> Mended {
         // Who asks whether the cache is whole gets go's answer, and a cache as it was.
-        if self.invocation.is(&["mod", "verify"]) {
+        if self.asked.invocation.is(&["mod", "verify"]) {
             return Mended::default();
         }
         let mut suspects: Vec<Mend> = diagnosis
@@ -84,13 +84,13 @@ impl Session<'_> {
             .iter()
             .filter_map(|fault| fault.mend.clone())
             .collect();
-        suspects.retain(|suspect| !self.mended.contains(suspect));
+        suspects.retain(|suspect| !self.touched.mended.contains(suspect));
         suspects.dedup();
         if suspects.is_empty() {
             return Mended::default();
         }
-        self.mended.extend(suspects.iter().cloned());
-        match *self.config.repair {
+        self.touched.mended.extend(suspects.iter().cloned());
+        match *self.asked.config.repair {
             Repair::Off => Mended::default(),
             Repair::Module => self.mend_modules(suspects).await,
             Repair::All => Mended {
@@ -103,12 +103,12 @@ impl Session<'_> {
     async fn mend_modules(&mut self, suspects: Vec<Mend>) -> Mended {
         let judged = suspects.clone();
         let job = Job {
-            settings: repair::Settings::from_env(&self.env, Some(&self.go.path)),
+            settings: repair::Settings::from_env(&self.asked.env, Some(&self.asked.go.path)),
             suspects,
             go_sums: self.go_sums(),
-            started: self.began_at,
-            deadline: self.began + self.budget,
-            stall: *self.config.stall,
+            started: self.asked.began_at,
+            deadline: self.asked.began + self.asked.budget,
+            stall: *self.asked.config.stall,
         };
         let (told, waits) = mpsc::channel();
         let look = tokio::task::spawn_blocking(move || job.run(&told));
@@ -117,9 +117,9 @@ impl Session<'_> {
             tokio::select! {
                 outcome = &mut look => break outcome.unwrap_or_default(),
                 // The mend is safe to leave at any step.
-                _ = self.signals.readable() => {
-                    self.interrupted = self.signals.settle();
-                    if self.interrupted.is_some() {
+                _ = self.now.signals.readable() => {
+                    self.now.interrupted = self.now.signals.settle();
+                    if self.now.interrupted.is_some() {
                         // Most are done at once, and then it is known what has to go back.
                         if let Ok(Ok(outcome)) = tokio::time::timeout(GIVE_BACK_TIME / 2, &mut look).await {
                             self.note_disputed(&outcome);
@@ -131,28 +131,28 @@ impl Session<'_> {
             }
         };
         for (path, pid) in waits.try_iter() {
-            self.reporter.event(&Event::LockWait {
+            self.now.reporter.event(&Event::LockWait {
                 path: path.to_string_lossy().into_owned(),
                 pid,
             });
         }
         for report in &outcome.repairs {
-            self.reporter.event(&Event::Repair {
-                attempt: self.attempts,
+            self.now.reporter.event(&Event::Repair {
+                attempt: self.now.attempts,
                 what: report.what.clone(),
             });
         }
         self.note_disputed(&outcome);
         for error in &outcome.failed {
-            self.reporter.event(&Event::RepairFailed {
-                attempt: self.attempts,
+            self.now.reporter.event(&Event::RepairFailed {
+                attempt: self.now.attempts,
                 why: error.to_string(),
             });
         }
         let came_bad = outcome.repairs.iter().any(|report| report.came_bad);
-        if came_bad && self.disputed.is_empty() {
+        if came_bad && self.touched.disputed.is_empty() {
             // What the next route brings may have to go as well; the policy counts the runs.
-            self.mended.retain(|suspect| !judged.contains(suspect));
+            self.touched.mended.retain(|suspect| !judged.contains(suspect));
         }
         Mended {
             something: outcome.mended(),
@@ -164,7 +164,7 @@ impl Session<'_> {
     fn note_disputed(&mut self, outcome: &Outcome) {
         for report in &outcome.repairs {
             if let (true, Some(module), Some(set)) = (report.disputed, &report.module, &report.kept_in) {
-                self.disputed.push((module.clone(), set.clone()));
+                self.touched.disputed.push((module.clone(), set.clone()));
             }
         }
     }
@@ -172,15 +172,18 @@ impl Session<'_> {
     /// Puts back what was set aside on the word of a go.sum alone, where go has
     /// fetched nothing in its place: then the go.sum may be what is wrong. True
     /// where something went back.
-    pub(super) fn give_back(&mut self) -> bool {
-        if self.disputed.is_empty() {
+    pub(super) fn restore_disputed(&mut self) -> bool {
+        if self.touched.disputed.is_empty() {
             return false;
         }
-        let Ok(cache) = ModCache::open(repair::Settings::from_env(&self.env, Some(&self.go.path))) else {
+        let Ok(cache) = ModCache::open(repair::Settings::from_env(
+            &self.asked.env,
+            Some(&self.asked.go.path),
+        )) else {
             return false;
         };
         let mut went_back = false;
-        for (module, set) in std::mem::take(&mut self.disputed) {
+        for (module, set) in std::mem::take(&mut self.touched.disputed) {
             let wait = LockWait {
                 deadline: std::time::Instant::now() + GIVE_BACK_TIME,
                 stall: GIVE_BACK_TIME,
@@ -191,19 +194,19 @@ impl Session<'_> {
                 Ok(true) => {
                     went_back = true;
                     Event::Repair {
-                        attempt: self.attempts,
+                        attempt: self.now.attempts,
                         what: format!("{module}: put back, since go fetched nothing better"),
                     }
                 }
                 Err(error) => Event::RepairFailed {
-                    attempt: self.attempts,
+                    attempt: self.now.attempts,
                     why: format!(
                         "{module} is kept in {}: {error}",
                         crate::text::safe(set.as_os_str().as_encoded_bytes())
                     ),
                 },
             };
-            self.reporter.event(&event);
+            self.now.reporter.event(&event);
         }
         went_back
     }
@@ -211,7 +214,7 @@ impl Session<'_> {
     /// `go clean -modcache`, as the user asked for.
     fn clean_all(&mut self) -> bool {
         let what = "ran go clean -modcache, as GOFIX_REPAIR=all asks; every module is fetched again";
-        let status = self.go.command(&[]).and_then(|mut command| {
+        let status = self.asked.go.command(&[]).and_then(|mut command| {
             command
                 .args(["clean", "-modcache"])
                 .stdin(std::process::Stdio::null())
@@ -221,28 +224,29 @@ impl Session<'_> {
         // what counts is whether the cache is gone.
         let cleaned = status.is_ok_and(|status| status.success());
         let gone = self
+            .asked
             .env
             .gomodcache()
             .is_some_and(|cache| !cache.join("cache/download").exists());
         let event = if cleaned || gone {
             Event::Repair {
-                attempt: self.attempts,
+                attempt: self.now.attempts,
                 what: what.to_owned(),
             }
         } else {
             Event::RepairFailed {
-                attempt: self.attempts,
+                attempt: self.now.attempts,
                 why: "go clean -modcache failed".to_owned(),
             }
         };
-        self.reporter.event(&event);
+        self.now.reporter.event(&event);
         cleaned || gone
     }
 
     /// The go.sum files in force.
     fn go_sums(&self) -> Vec<PathBuf> {
-        let go_work = tidy::working_dir(self.invocation)
-            .and_then(|dir| workspace::go_work(&dir, &self.env.get("GOWORK").0));
-        workspace::go_sums(tidy::main_module(self.invocation, &self.env), go_work)
+        let go_work = tidy::working_dir(self.asked.invocation)
+            .and_then(|dir| workspace::go_work(&dir, &self.asked.env.get("GOWORK").0));
+        workspace::go_sums(tidy::main_module(self.asked.invocation, &self.asked.env), go_work)
     }
 }

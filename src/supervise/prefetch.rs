@@ -21,7 +21,9 @@ use std::{
 use gofix_shim::Invocation;
 use ring::digest::{Context, SHA256};
 
-use super::{End, Session, Step, attempt::Outcome, child, relaying::Relaying, streams::write_all, tidy};
+use super::{
+    End, Session, attempt::Outcome, attempts::Step, child, relaying::Relaying, streams::write_all, tidy,
+};
 use crate::{
     config,
     diagnose::{Input, diagnose},
@@ -308,8 +310,8 @@ fn is_generator(text: &[u8]) -> bool {
 
 impl Session<'_> {
     /// Fetches what the command will need, then leaves the place to it.
-    pub(super) async fn carry(&mut self) -> io::Result<End> {
-        if is_needed(self.invocation, &self.env) {
+    pub(super) async fn prefetch_then_exec(&mut self) -> io::Result<End> {
+        if is_needed(self.asked.invocation, &self.asked.env) {
             // Where it fails, go itself fetches.
             let end = caught_async("prefetch", self.prefetch())
                 .await
@@ -319,27 +321,27 @@ impl Session<'_> {
             }
         }
         // The port of the prefetch is closed before user code runs.
-        self.relaying = None;
-        if *self.config.relay == config::Relay::On
+        self.now.relaying = None;
+        if *self.asked.config.relay == config::Relay::On
             && let Some(mut relaying) = self.start_relay(true, Vec::new())
         {
             // Nobody reads them while the user's program runs.
             relaying.events.close();
-            return self.accompany(&relaying).await;
+            return self.run_with_relay(&relaying).await;
         }
         Ok(End::Exec)
     }
 
     async fn prefetch(&mut self) -> io::Result<End> {
-        let args = arguments(self.invocation);
-        let enough = match self.invocation.is(&["generate"]) {
+        let args = arguments(self.asked.invocation);
+        let enough = match self.asked.invocation.is(&["generate"]) {
             true => is_generator,
             false => is_plan,
         };
         let mut route = 0;
         loop {
             let mut plan = self.plan(route, args.clone());
-            if !self.env.get(CACHE_PROGRAM).0.is_empty() {
+            if !self.asked.env.get(CACHE_PROGRAM).0.is_empty() {
                 plan.changes.push((CACHE_PROGRAM, OsString::new()));
             }
             let Ok(mut outcome) = self.attempt(&plan, route, Some(enough)).await else {
@@ -359,8 +361,8 @@ impl Session<'_> {
             if outcome.ok() || outcome.ended_early && self.went_well(&outcome) {
                 self.show_progress(&outcome);
                 self.finished(outcome.status, true);
-                if let Inputs::Digest(digest) = inputs(self.invocation, &self.env) {
-                    let cache = ModCache::open(settings(&self.env));
+                if let Inputs::Digest(digest) = inputs(self.asked.invocation, &self.asked.env) {
+                    let cache = ModCache::open(settings(&self.asked.env));
                     // A note less costs one prefetch more.
                     let _ = cache.and_then(|cache| cache.stamp(&digest));
                 }
@@ -368,7 +370,7 @@ impl Session<'_> {
             }
             let diagnosis = self.read(&mut outcome).await;
             let seen = self.seen(&outcome, &diagnosis).await;
-            if let Some(signal) = self.interrupted {
+            if let Some(signal) = self.now.interrupted {
                 return Ok(End::asked(signal));
             }
             match self.wait_for_next(&diagnosis, seen).await {
@@ -388,7 +390,7 @@ impl Session<'_> {
                 }
                 Step::GiveUp(why) => {
                     self.show_what_came(&outcome);
-                    self.reporter.event(&Event::GaveUp {
+                    self.now.reporter.event(&Event::GaveUp {
                         why,
                         diagnosis: Some(diagnosis),
                     });
@@ -409,7 +411,7 @@ impl Session<'_> {
             let text = std::str::from_utf8(line).unwrap_or_default();
             let words = text.trim_end().strip_prefix("go: downloading ");
             let named = words.and_then(|words| words.split_once(' '));
-            named.is_some_and(|(module, version)| is_there(&self.env, module, version, "zip"))
+            named.is_some_and(|(module, version)| is_there(&self.asked.env, module, version, "zip"))
         };
         let lines = outcome.held.split_inclusive(|byte| *byte == b'\n');
         let text = lines.filter(came).collect::<Vec<_>>().concat();
@@ -417,7 +419,7 @@ impl Session<'_> {
     }
 
     fn show(&mut self, text: &[u8]) {
-        self.reporter.clear();
+        self.now.reporter.clear();
         // Where nobody reads, the real command finds out.
         let _ = write_all(io::stderr().as_fd(), text);
     }
@@ -436,18 +438,24 @@ impl Session<'_> {
 
     /// Runs the command with the relay in front of the user's own list. Its
     /// streams are gofix's own, and nothing of it is read or run again.
-    async fn accompany(&mut self, relaying: &Relaying) -> io::Result<End> {
+    async fn run_with_relay(&mut self, relaying: &Relaying) -> io::Result<End> {
         let plan = child::Plan {
-            args: self.invocation.args.clone(),
+            args: self.asked.invocation.args.clone(),
             changes: vec![("GOPROXY", relaying.relay.goproxy())],
         };
         super::guard::child_starts();
-        let mut running = child::Child::start(self.go, &plan, None, self.start, self.signals.before())?;
+        let mut running = child::Child::start(
+            self.asked.go,
+            &plan,
+            None,
+            self.asked.start,
+            self.now.signals.before(),
+        )?;
         loop {
             if let Some(status) = running.poll()? {
                 return Ok(End::of(status));
             }
-            running.signalled(self.signals.next().await?)?;
+            running.signalled(self.now.signals.next().await?)?;
         }
     }
 }

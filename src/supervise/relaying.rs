@@ -34,8 +34,11 @@ impl Session<'_> {
     /// `left_to_go` names elements of the list that are not relayed.
     pub(super) fn start_relay(&self, in_front: bool, left_to_go: Vec<String>) -> Option<Relaying> {
         let (tell, events) = unbounded_channel();
-        let all = self.reporter.wants_requests();
-        let mut setup = Setup::new(self.routes.lists.clone(), Environment::from_go(&self.env));
+        let all = self.now.reporter.wants_requests();
+        let mut setup = Setup::new(
+            self.asked.routes.lists.clone(),
+            Environment::from_go(&self.asked.env),
+        );
         // There go refuses every http URL, the relay's as well.
         if setup.environment.proxies.refuses_http() {
             return None;
@@ -44,18 +47,18 @@ impl Session<'_> {
         setup.left_to_go = left_to_go;
         // Where the folder for temporary files takes none, what is spooled goes
         // where go will put it.
-        let cache = self.env.gomodcache();
+        let cache = self.asked.env.gomodcache();
         let cache = cache
             .as_deref()
             .and_then(|cache| cache.ancestors().find(|dir| dir.is_dir()));
         setup.spool.extend(cache.map(Path::to_path_buf));
-        setup.connect_timeout = *self.config.connect_timeout;
-        setup.stall = *self.config.stall;
-        setup.deadline = Some(self.began + *self.config.budget);
-        setup.patient_until = Some(self.began + self.budget);
-        setup.retry_count = *self.config.retry_count;
-        setup.max_fails = *self.config.max_fails;
-        setup.fail_timeout = *self.config.fail_timeout;
+        setup.connect_timeout = *self.asked.config.connect_timeout;
+        setup.stall = *self.asked.config.stall;
+        setup.deadline = Some(self.asked.began + *self.asked.config.budget);
+        setup.patient_until = Some(self.asked.began + self.asked.budget);
+        setup.retry_count = *self.asked.config.retry_count;
+        setup.max_fails = *self.asked.config.max_fails;
+        setup.fail_timeout = *self.asked.config.fail_timeout;
         setup.listener = Some(Box::new(move |event| {
             let went_well = matches!(&event, Event::UpstreamRequest { error: None, .. });
             if all || !went_well {
