@@ -92,7 +92,7 @@ fn what_is_not_needed_is_gone_without() {
         ("rewrite", "on"),
         ("rewrite-end", "on"),
         ("relay-ahead", "on"),
-        ("give-back", "off"),
+        ("restore", "off"),
     ] {
         let sandbox = sandbox(&proxy, relay);
         cut_one(&proxy);
