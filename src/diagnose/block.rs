@@ -223,7 +223,10 @@ pub(super) fn read(block: &Block, rules: RuleSet<'_>) -> Option<Reading> {
     let chosen = candidates
         .into_iter()
         .reduce(|a, b| if weight(b.rule) > weight(a.rule) { b } else { a });
+    // A warning or a hint holds a fault at most, never an answer.
+    let answers = |rule: &Rule| rule.part == Part::Answer && !rule.system;
     match chosen {
+        Some(candidate) if answers(candidate.rule) && is_remark_line(block.head().trim_start()) => None,
         Some(candidate) => Some(Reading {
             minor: is_minor(block.head()),
             wrapper: candidate.rule.weight == Weight::Wrapper,
@@ -571,6 +574,7 @@ pub(super) fn go_message(line: &str) -> Option<usize> {
         "go get ",
         "go get: ",
         "go mod ",
+        "go mod: ",
         "go install ",
         "go build ",
         "go list ",
@@ -578,6 +582,8 @@ pub(super) fn go_message(line: &str) -> Option<usize> {
         "go test ",
         "go vet ",
         "go work ",
+        "go work: ",
+        "go tool ",
         "cmd/go: ",
         "verifying ",
         "-> unzip ",
@@ -594,7 +600,7 @@ pub(super) fn go_message(line: &str) -> Option<usize> {
     memchr::memmem::find_iter(text.as_bytes(), b"go: ")
         .find(|&start| {
             let before = text[..start].trim_end_matches(['"', '\'', '`']);
-            start > 0 && before.ends_with([' ', '\t', ':', '|', '>', ']', '│'])
+            start > 0 && before.ends_with([' ', '\t', ':', '|', '>', ']', '│', '='])
         })
         .map(|start| indentation + start)
 }
@@ -746,7 +752,19 @@ pub(super) fn is_severe(text: &str) -> bool {
 fn is_minor(head: &str) -> bool {
     const TRACES: &[&str] = &["# get ", "-> "];
     let text = head.trim_start();
-    TRACES.iter().any(|begin| text.starts_with(begin))
+    TRACES.iter().any(|begin| text.starts_with(begin)) || is_remark_line(text)
+}
+
+/// A remark of go's, behind whatever a tool put in front; or what `go mod tidy` says last.
+fn is_remark_line(text: &str) -> bool {
+    const HINTS: &[&str] = &[
+        "For information about 'go mod tidy' compatibility, ",
+        "For other options, see:",
+        "If reproducibility with go ",
+        "To proceed despite packages unresolved in go ",
+        "To upgrade to the versions selected by go ",
+    ];
+    HINTS.iter().any(|begin| text.starts_with(begin))
         || go_message(text).is_some_and(|at| is_remark(&text[at..]))
 }
 
@@ -759,8 +777,17 @@ fn is_remark(message: &str) -> bool {
         "to ",
         "creating ",
         "copying ",
-        "updating ",
         "no module dependencies to download",
+        "no dependencies to vendor",
+        "skipping download of ",
+        "dropping requirement on excluded version ",
+        "toolchain upgrade needed to resolve ",
+        "default toolchain set to ",
+        "upgrading toolchain to ",
+        "GOAUTH encountered errors for ",
+        "get \"",
+        // The errors of GOAUTH's commands are listed with two blanks in front.
+        "  ",
         "trying ",
         "accepting ",
         "unlocking",
@@ -780,7 +807,11 @@ fn is_remark(message: &str) -> bool {
         .unwrap_or(message);
     REMARKS.iter().any(|begin| message.starts_with(begin))
         || (message.starts_with("module ") && message.contains(" is deprecated"))
+        // `updating go.mod: …` is an error.
+        || (message.starts_with("updating ") && !message.contains(": "))
         || message.contains(" flag is deprecated")
+        || message.contains(" flag is a no-op")
+        || message.contains(": unknown hashes in go.sum: ")
         || message.starts_with("installing executables with 'go get'")
 }
 

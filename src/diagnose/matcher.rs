@@ -16,7 +16,7 @@ use super::rules::{Part, Pattern, RULES, Rule, Shape, Weight};
 use super::{FaultKind, Verdict};
 
 /// Room for the words of the table, a bit each.
-const WORDS: usize = 1024;
+const WORDS: usize = 1536;
 
 /// The automaton, and which of its words each rule needs.
 struct Table {
@@ -68,6 +68,11 @@ impl Table {
                     // Known to the first question, and needed by nothing.
                     match shape {
                         Shape::Line(head) => drop(index(head)),
+                        Shape::AnyOf(words) if rule.alone => {
+                            for word in words {
+                                index(word);
+                            }
+                        }
                         Shape::Exactly("SECURITY ERROR") => drop(index("security error")),
                         _ => {}
                     }
@@ -431,6 +436,7 @@ fn fits_vcs_shape(shape: Shape, text: &str) -> bool {
 fn fits_answer_shape(shape: Shape, text: &str) -> bool {
     match shape {
         Shape::Exactly(words) => text.contains(words),
+        Shape::AnyOf(words) => words.iter().any(|word| text.contains(word)),
         Shape::Advice => text.lines().zip(text.lines().skip(1)).any(|(line, next)| {
             line.trim_end().ends_with(':') && !line.eq_ignore_ascii_case("usage:") && {
                 let next = next.trim_start();

@@ -87,8 +87,10 @@ impl Findings {
             .collect();
         let follows = |f: &Finding| {
             f.follows.is_some_and(|kind| {
-                failed.iter().any(|fault| {
-                    (kind == Follows::AnyFetch || fault.origin == Origin::Direct) && covers(fault, &f.fault)
+                failed.iter().any(|fault| match kind {
+                    Follows::AnyFault => true,
+                    Follows::AnyFetch => covers(fault, &f.fault),
+                    Follows::DirectFetch => fault.origin == Origin::Direct && covers(fault, &f.fault),
                 })
             })
         };
@@ -684,6 +686,7 @@ impl Block {
                 memchr::memchr(b'@', line.as_bytes()).is_some()
                     || memchr::memmem::find(line.as_bytes(), b"http").is_some()
                     || memchr::memmem::find(line.as_bytes(), b"go: ").is_some()
+                    || block::is_go_line(line)
                     || matcher::any_word(line)
                     || block::is_vcs_line(line.trim_start())
                     || gotext::wrapped(line).is_some()
@@ -756,6 +759,7 @@ fn is_progress(text: &str) -> bool {
     text.strip_prefix("go: ").is_some_and(|rest| {
         // `golang.org/x/tools@v0.38.0 requires go >= 1.24.0; switching to go1.25.3`
         rest.contains("; switching to go")
+            || (rest.starts_with("switching ") && !rest.starts_with("switching to go >= "))
             || [
                 "downloading ",
                 "finding ",
@@ -764,7 +768,6 @@ fn is_progress(text: &str) -> bool {
                 "upgraded ",
                 "downgraded ",
                 "removed ",
-                "switching ",
                 "extracting ",
             ]
             .iter()

@@ -5,6 +5,7 @@ mod dial;
 mod fault_proof;
 mod faultproxy;
 mod git_asked;
+mod go_strings;
 mod house;
 mod install;
 mod machines;
