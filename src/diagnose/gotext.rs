@@ -530,6 +530,7 @@ const PUBLIC: &[&str] = &[
     "mirrors.aliyun.com",
     "repo.huaweicloud.com",
     "mirrors.cloud.tencent.com",
+    "mirrors.huaweicloud.com",
     "sum.golang.google.cn",
 ];
 

@@ -218,6 +218,18 @@ fn every_report_is_read_as_it_should_have_been() {
     assert!(100 * exact >= 95 * reports.len(), "{exact} of {}", reports.len());
 }
 
+/// Advice about credentials is no help with a server that asks nobody for them.
+#[test]
+fn every_proxy_of_the_presets_is_known_as_public() {
+    for mirror in gofix::policy::presets::MIRRORS {
+        assert!(
+            gofix::diagnose::gotext::is_public(mirror.proxy.host),
+            "{}",
+            mirror.proxy.host
+        );
+    }
+}
+
 #[test]
 fn every_rule_decides_a_fixture() {
     let hit: BTreeSet<String> = fixtures()
@@ -246,9 +258,9 @@ fn advice_is_one_paragraph_and_never_empty() {
 }
 
 /// What a CI system or shell does to a line, given its number.
-type Dress = fn(usize, &str) -> String;
+type Prefix = fn(usize, &str) -> String;
 
-const DRESSES: &[(&str, Dress)] = &[
+const CI_PREFIXES: &[(&str, Prefix)] = &[
     ("GitHub", |i, line| {
         format!("2026-09-01T12:00:{:02}.1234567Z {line}\n", i % 60)
     }),
@@ -275,14 +287,14 @@ fn what_a_ci_system_puts_in_front_changes_nothing() {
     let mut wrong = String::new();
     for fixture in fixtures() {
         let plain = explain(fixture.text.as_bytes());
-        for (dress, line) in DRESSES {
+        for (prefix, line) in CI_PREFIXES {
             let log: String = fixture
                 .text
                 .lines()
                 .enumerate()
                 .map(|(i, l)| line(i, l))
                 .collect();
-            let dressed = explain(log.as_bytes());
+            let prefixed = explain(log.as_bytes());
             let rules = |e: &gofix::diagnose::Explanation| -> Vec<_> {
                 e.diagnosis
                     .faults
@@ -290,13 +302,13 @@ fn what_a_ci_system_puts_in_front_changes_nothing() {
                     .map(|f| (f.rule, f.module.clone()))
                     .collect()
             };
-            if plain.diagnosis.verdict != dressed.diagnosis.verdict || rules(&plain) != rules(&dressed) {
+            if plain.diagnosis.verdict != prefixed.diagnosis.verdict || rules(&plain) != rules(&prefixed) {
                 writeln!(
                     wrong,
-                    "{dress}: {}: {:?} -> {:?}",
+                    "{prefix}: {}: {:?} -> {:?}",
                     fixture.name,
                     rules(&plain),
-                    rules(&dressed)
+                    rules(&prefixed)
                 )
                 .unwrap();
             }
@@ -306,7 +318,7 @@ fn what_a_ci_system_puts_in_front_changes_nothing() {
 }
 
 /// Prefixes that no rule knows.
-const STRANGE_DRESSES: &[(&str, Dress)] = &[
+const UNKNOWN_PREFIXES: &[(&str, Prefix)] = &[
     ("a job's name", |_, line| format!("build-image:\t{line}\n")),
     ("a stream's name", |_, line| format!("#STDERR> {line}\n")),
     ("a quotation", |_, line| format!("> {line}\n")),
@@ -321,15 +333,15 @@ fn a_prefix_that_nobody_has_seen_changes_no_verdict() {
     let mut wrong = String::new();
     for fixture in fixtures() {
         let plain = explain(fixture.text.as_bytes()).diagnosis.verdict;
-        for (dress, line) in STRANGE_DRESSES {
+        for (prefix, line) in UNKNOWN_PREFIXES {
             let lines = fixture.text.lines().enumerate();
             let log: String = lines.map(|(i, l)| line(i, l)).collect();
-            let dressed = explain(log.as_bytes()).diagnosis.verdict;
+            let prefixed = explain(log.as_bytes()).diagnosis.verdict;
             // Where nothing shows that go speaks, the message is not recognised; run again is only what was before.
             let shown = fixture.text.starts_with("go: ") || fixture.text.starts_with("verifying ");
-            let again = matches!(dressed, Verdict::Retry | Verdict::Switch);
-            if dressed != plain && (shown || again) {
-                writeln!(wrong, "{dress}: {}: {plain} -> {dressed}\n{log}", fixture.name).unwrap();
+            let again = matches!(prefixed, Verdict::Retry | Verdict::Switch);
+            if prefixed != plain && (shown || again) {
+                writeln!(wrong, "{prefix}: {}: {plain} -> {prefixed}\n{log}", fixture.name).unwrap();
             }
         }
     }
@@ -644,15 +656,15 @@ const AROUND: &[Around] = &[
 ];
 
 impl Around {
-    fn dress(&self, text: &str) -> String {
+    fn wrap(&self, text: &str) -> String {
         match self {
-            Self::Line(dress) => text
+            Self::Line(prefix) => text
                 .lines()
-                .map(|line| dress.replace("{}", line) + "\n")
+                .map(|line| prefix.replace("{}", line) + "\n")
                 .collect(),
-            Self::Quoted(dress) => {
+            Self::Quoted(prefix) => {
                 let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
-                dress.replace("{}", &escaped.replace('\n', "\\n").replace('\t', "\\t")) + "\n"
+                prefix.replace("{}", &escaped.replace('\n', "\\n").replace('\t', "\\t")) + "\n"
             }
         }
     }
@@ -892,9 +904,14 @@ fn a_cause_means_the_same_behind_every_wrapper() {
                 plain.replace("{}", cause),
                 WRAPPERS[5].replace("{}", REQUESTS[1]).replace("{}", cause),
             ] {
-                let dressed = around.dress(&text);
-                if verdict_of(&dressed) != reference {
-                    writeln!(wrong, "{:?}, not {reference:?}: {dressed}", verdict_of(&dressed)).unwrap();
+                let prefixed = around.wrap(&text);
+                if verdict_of(&prefixed) != reference {
+                    writeln!(
+                        wrong,
+                        "{:?}, not {reference:?}: {prefixed}",
+                        verdict_of(&prefixed)
+                    )
+                    .unwrap();
                 }
             }
         }
@@ -907,7 +924,7 @@ fn an_answer_is_run_again_behind_no_wrapper() {
     for answer in ANSWERS {
         for wrapper in WRAPPERS {
             let text = wrapper.replace("{}", answer);
-            for text in std::iter::once(text.clone()).chain(AROUND.iter().map(|around| around.dress(&text))) {
+            for text in std::iter::once(text.clone()).chain(AROUND.iter().map(|around| around.wrap(&text))) {
                 let (verdict, rule) = verdict_of(&text);
                 assert!(
                     !matches!(verdict, Verdict::Retry | Verdict::Switch),
@@ -968,9 +985,14 @@ fn the_words_of_a_vcs_are_gos_only_in_a_frame_of_gos() {
                 writeln!(wrong, "{:?}, not {reference:?}: {text}", verdict_of(&text)).unwrap();
             }
             for around in AROUND {
-                let dressed = around.dress(&text);
-                if text.starts_with("go: ") && verdict_of(&dressed).0 != reference.0 {
-                    writeln!(wrong, "{:?}, not {reference:?}: {dressed}", verdict_of(&dressed)).unwrap();
+                let prefixed = around.wrap(&text);
+                if text.starts_with("go: ") && verdict_of(&prefixed).0 != reference.0 {
+                    writeln!(
+                        wrong,
+                        "{:?}, not {reference:?}: {prefixed}",
+                        verdict_of(&prefixed)
+                    )
+                    .unwrap();
                 }
             }
         }
