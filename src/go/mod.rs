@@ -3,6 +3,7 @@
 pub mod env;
 pub(crate) mod escape;
 pub(crate) mod files;
+pub(crate) mod mod_file;
 pub(crate) mod patterns;
 pub(crate) mod protocol;
 pub mod proxy_list;

@@ -14,6 +14,7 @@ use crate::diagnose::FaultKind;
 use crate::go::proxy_list::Sep;
 use crate::report::{Event, LONG_SILENCE};
 
+use super::ahead::Ticket;
 use super::breaker::{Breaker, Entry, Pass};
 use super::budget::Budget;
 use super::client::{Client, Exchange, Origin, Pace};
@@ -73,8 +74,8 @@ pub(crate) struct Step {
     patience: Patience,
     doublings: u32,
     asked: u32,
-    /// Go has not asked for it yet, and nobody is told of it.
-    pub(crate) unheard: bool,
+    /// There for a request that was made ahead of go's.
+    pub(crate) ticket: Option<Arc<Ticket>>,
 }
 
 /// What came of asking a proxy once.
@@ -90,6 +91,8 @@ pub(crate) struct Asking {
     pub(crate) result: Result<Answer, Trouble>,
     /// Left for another route before anything came of it.
     left: bool,
+    /// The header took longer than silence may last.
+    pub(crate) slow: bool,
 }
 
 /// The part of a body that has arrived.
@@ -196,16 +199,17 @@ impl Asker {
             agent,
             wanted,
             heard: AtomicU64::new(0),
-            transfer: self.transfers.enter(wanted, &upstream, step.unheard),
+            transfer: self.transfers.enter(wanted, &upstream, step.ticket.as_ref()),
         };
         let mut left = false;
-        let is_told = !step.unheard;
+        let mut slow = false;
+        let ticket = step.ticket.clone();
         let work = async {
             loop {
                 let headers = request_headers(agent, step.partial.as_ref());
                 let header = tokio::select! {
                     biased;
-                    header = self.client.get(&url, &headers, step.patience) => header,
+                    header = self.client.get(&url, &headers, step.patience, step.ticket.as_deref()) => header,
                     trouble = upstream.breaker.silenced(), if !may_wait => {
                         left = true;
                         break Err(trouble.then(Again::Here));
@@ -214,6 +218,7 @@ impl Asker {
                 let result = match header {
                     Ok(exchange) => {
                         asked.heard();
+                        slow |= since.elapsed() > step.patience.quiet;
                         // A server that only says that it has nothing moves nothing.
                         if matches!(exchange.status.as_u16(), 200 | 206) {
                             self.budget.moved();
@@ -234,7 +239,7 @@ impl Asker {
         let result = tokio::select! {
             biased;
             result = work => result,
-            () = self.tell_silence(&asked), if is_told => Err(cut_short()),
+            () = self.tell_silence(&asked, ticket.as_deref()) => Err(cut_short()),
         };
         Asking {
             url,
@@ -244,24 +249,20 @@ impl Asker {
             zip: wanted.kind == Kind::Zip,
             result,
             left,
+            slow,
         }
     }
 
     /// Tells what came of asking, and lets the proxy's breaker know.
     pub(crate) fn settle(&self, step: &mut Step, pass: Pass<'_>, tried: Asking) -> Result<Answer, Trouble> {
-        self.tell(&tried.url, step.asked, tried.took, &tried.result, tried.moved);
+        self.tell_of(step, &tried);
         if tried.left {
             return tried.result;
         }
         let stalled = matches!(&tried.result, Err(trouble) if trouble.kind == FaultKind::Timeout);
         let progress = step.takes_progress(stalled);
         match &tried.result {
-            Ok(answer) => {
-                if answer.status == 200 {
-                    step.upstream.brought(tried.zip);
-                }
-                pass.answered();
-            }
+            Ok(_) => self.note_answer(step, pass, &tried),
             Err(trouble) if trouble.again == Again::Nowhere || progress => pass.answered(),
             // One file may be bad for good; where nothing else has ever come it is a portal's, and counts once.
             Err(trouble) if trouble.phase == Phase::Content => match step.asked {
@@ -293,6 +294,19 @@ impl Asker {
             trouble.progress = progress;
             trouble
         })
+    }
+
+    /// Tells what came of asking.
+    pub(crate) fn tell_of(&self, step: &Step, tried: &Asking) {
+        self.tell(&tried.url, step.asked, tried.took, &tried.result, tried.moved);
+    }
+
+    /// Lets the proxy's breaker know of an answer.
+    pub(crate) fn note_answer(&self, step: &Step, pass: Pass<'_>, tried: &Asking) {
+        if tried.result.as_ref().is_ok_and(|answer| answer.status == 200) {
+            step.upstream.brought(tried.zip);
+        }
+        pass.answered();
     }
 
     /// What an answer whose header is there comes to.
@@ -394,8 +408,18 @@ impl Asker {
         asked.transfer.holds(partial.spool.len(), partial.total);
         let mut pace = Pace::new(step.patience.stall);
         loop {
+            let unclaimed = step.ticket.as_ref().filter(|ticket| !ticket.is_claimed());
+            if let Some(ticket) = unclaimed {
+                ticket.has_bytes(partial.total.unwrap_or_else(|| partial.spool.len()));
+                if ticket.stands_still() {
+                    ticket.goes_on().await;
+                    pace = Pace::new(step.patience.stall);
+                }
+            }
             let piece = match exchange.piece_soon(&mut pace, step.patience.quiet).await {
                 Some(piece) => piece,
+                // Nobody waits for it: it is in no need of a second connection.
+                None if unclaimed.is_some() => continue,
                 None if encoded => exchange.piece(&mut pace).await,
                 None => {
                     let since = Instant::now();
@@ -476,7 +500,7 @@ impl Asker {
 
     /// Tells of a server that says nothing, and that it speaks again or nobody
     /// waits any more; never ends. Time in which gofix was stopped does not count.
-    async fn tell_silence(&self, asked: &Asked<'_>) {
+    async fn tell_silence(&self, asked: &Asked<'_>, ticket: Option<&Ticket>) {
         let Some(listener) = &self.listener else {
             return std::future::pending().await;
         };
@@ -499,7 +523,7 @@ impl Asker {
             }
             silent += passed;
             asked.transfer.is_silent_for(silent);
-            if silent >= next {
+            if silent >= next && !is_unheard(ticket) {
                 told.tell(next);
                 next = if next == SILENT {
                     LONG_SILENCE
@@ -512,7 +536,7 @@ impl Asker {
 
     /// Tells of a connection whose place another has taken.
     fn tell_replaced(&self, url: &Url, step: &mut Step, silent: Duration, moved: u64) {
-        if step.unheard {
+        if is_unheard(step.ticket.as_deref()) {
             return;
         }
         let trouble = Trouble::nobody(
@@ -570,7 +594,7 @@ impl Step {
             patience,
             doublings: 0,
             asked: 0,
-            unheard: false,
+            ticket: None,
         }
     }
 
@@ -599,6 +623,11 @@ impl Step {
         self.no_ranges = true;
         cut_short()
     }
+}
+
+/// Go has not asked for it yet, and nobody is told of it.
+fn is_unheard(ticket: Option<&Ticket>) -> bool {
+    ticket.is_some_and(|ticket| !ticket.is_claimed())
 }
 
 fn digest(body: &Body) -> std::io::Result<[u8; 32]> {

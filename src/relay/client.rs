@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use crate::diagnose::FaultKind;
 
+use super::ahead::Ticket;
 use super::trouble::{Again, Phase, Trouble};
 use super::words::{find, http_trouble};
 use crate::net::credentials::Credentials;
@@ -182,8 +183,9 @@ impl Client {
         url: &Url,
         extra: &HeaderMap,
         patience: Patience,
+        ticket: Option<&Ticket>,
     ) -> Result<Exchange, Trouble> {
-        self.get_by(url, extra, patience, None).await
+        self.get_by(url, extra, patience, None, ticket).await
     }
 
     /// The same by connections that were heard of after `alive_since`.
@@ -193,6 +195,7 @@ impl Client {
         extra: &HeaderMap,
         patience: Patience,
         alive_since: Option<Instant>,
+        ticket: Option<&Ticket>,
     ) -> Result<Exchange, Trouble> {
         let mut at = url.clone();
         let mut authorization = self.credentials.header(&at);
@@ -219,6 +222,7 @@ impl Client {
                 patience,
                 redirected: elsewhere,
                 origin: &origin,
+                ticket,
             };
             let mut exchange = self.send(&sent, alive_since).await.map_err(with_target)?;
             instead_of = exchange.instead_of.or(instead_of);
@@ -247,11 +251,17 @@ impl Client {
         let started = Instant::now();
         let first = self.send_once(sent, alive_since);
         tokio::pin!(first);
-        if let Some(done) = within(sent.patience.quiet, &mut first).await {
-            if done.is_ok() {
-                self.spare(sent.origin, Spare::answered);
+        loop {
+            if let Some(done) = within(sent.patience.quiet, &mut first).await {
+                if done.is_ok() {
+                    self.spare(sent.origin, Spare::answered);
+                }
+                return done;
             }
-            return done;
+            // What nobody waits for yet is in no need of a second connection.
+            if sent.ticket.is_none_or(Ticket::is_claimed) {
+                break;
+            }
         }
         if !self.spare(sent.origin, Spare::take) {
             return first.await;
@@ -388,6 +398,12 @@ impl Client {
         let mut pool = self.pool();
         pool.shared.remove(origin);
         pool.http1_only.insert(origin.clone());
+    }
+
+    /// Whether there is a connection to the host that serves many requests at
+    /// the same time.
+    pub(crate) fn is_shared(&self, url: &Url) -> bool {
+        self.pool().shared.contains_key(&Origin::of(url))
     }
 
     /// Whether a new connection to the host may turn out to serve many requests.
@@ -541,7 +557,9 @@ impl Client {
         if !self.spare(silent, Spare::take) {
             return None;
         }
-        self.get_by(url, extra, patience, Some(silent_since)).await.ok()
+        self.get_by(url, extra, patience, Some(silent_since), None)
+            .await
+            .ok()
     }
 
     /// Takes note of a second connection that goes on where a body was silent.
@@ -573,6 +591,7 @@ struct Sent<'a> {
     patience: Patience,
     redirected: bool,
     origin: &'a Origin,
+    ticket: Option<&'a Ticket>,
 }
 
 impl Sent<'_> {

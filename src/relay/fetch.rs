@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::header::HeaderValue;
 use tokio::sync::OnceCell;
 use tokio::time::sleep;
@@ -12,7 +13,7 @@ use crate::diagnose::FaultKind;
 use crate::go::proxy_list::Sep;
 use crate::report::Event;
 
-use super::ahead::{Ahead, Coming, Next};
+use super::ahead::{Coming, Job, Project, Room, Ticket, Went};
 use super::ask::{Asker, Asking, Step};
 use super::faults::{Ledger, Met};
 use super::schedule;
@@ -39,7 +40,7 @@ pub(crate) struct Fetcher {
     flights: Mutex<HashMap<(usize, String), Weak<Flight>>>,
     /// Who answered for a checksum database in an element's place.
     sumdb_homes: Mutex<HashMap<(usize, String), Arc<Upstream>>>,
-    ahead: Ahead<Box<Failed>>,
+    ahead: Room<Box<First>>,
 }
 
 #[derive(Debug, Default)]
@@ -71,9 +72,9 @@ struct Tried {
     last: Option<Trouble>,
 }
 
-/// A request made ahead that came to nothing.
+/// A request made ahead, and what came of it.
 #[derive(Debug)]
-struct Failed {
+struct First {
     step: Step,
     tried: Asking,
 }
@@ -99,7 +100,15 @@ fn outranks_a_fault(wanted: &Wanted, answer: &Answer) -> bool {
 }
 
 impl Fetcher {
-    pub(crate) fn new(asker: Asker, elements: Vec<Element>, rules: Rules, ledger: Arc<Ledger>) -> Self {
+    pub(crate) fn new(
+        asker: Asker,
+        elements: Vec<Element>,
+        rules: Rules,
+        ledger: Arc<Ledger>,
+        project: Project,
+        first_is_asked_all: bool,
+    ) -> Self {
+        let ahead = Room::new(project, first_is_asked_all, elements.len());
         Self {
             asker,
             elements,
@@ -107,7 +116,7 @@ impl Fetcher {
             ledger,
             flights: Mutex::default(),
             sumdb_homes: Mutex::default(),
-            ahead: Ahead::default(),
+            ahead,
         }
     }
 
@@ -149,14 +158,16 @@ impl Fetcher {
         wanted: &Wanted,
         agent: Option<&HeaderValue>,
     ) -> Outcome {
-        let coming = self.ahead.claim(element, wanted);
-        self.go_ahead(element, agent);
+        let coming = self.ahead.asked(element, wanted);
+        let waits = self.ahead.waits(wanted);
+        self.go_ahead(agent);
         let mut missed = Missed {
             trouble: Trouble::nobody(FaultKind::Timeout, "context deadline exceeded"),
             met: Met::Spent,
         };
         let work = self.fetch_by_routes(element, wanted, agent, coming, &mut missed);
         let found = self.asker.budget.hold(work).await.flatten();
+        drop(waits);
         let own = self
             .elements
             .get(element)
@@ -168,10 +179,11 @@ impl Fetcher {
             self.ledger.healed(&wanted.path);
             if answer.status == 200 {
                 if Arc::ptr_eq(upstream, &by) {
-                    self.ahead.served(element, wanted);
+                    self.ahead.served(element, wanted, &text_of(wanted, &answer));
                 }
                 self.remember_sumdb(element, wanted, upstream, by);
             }
+            self.go_ahead(agent);
             return Outcome::Answer(answer);
         }
         let Missed { trouble, met } = missed;
@@ -183,37 +195,51 @@ impl Fetcher {
     }
 
     /// Sees to it that what go will want next is asked for meanwhile.
-    fn go_ahead(self: &Arc<Self>, element: usize, agent: Option<&HeaderValue>) {
-        while let Some(next) = self.ahead.hire(element) {
-            let agent = agent.cloned();
-            tokio::spawn(Arc::clone(self).ask_ahead(element, next, agent));
+    fn go_ahead(self: &Arc<Self>, agent: Option<&HeaderValue>) {
+        let narrow = |number: usize| {
+            let element = self.elements.get(number);
+            let own = element.and_then(|element| element.own.steps.first());
+            own.is_none_or(|(upstream, _)| !self.asker.client.is_shared(&upstream.base))
+        };
+        for job in self.ahead.due(narrow) {
+            tokio::spawn(Arc::clone(self).ask_ahead(job, agent.cloned()));
         }
     }
 
-    async fn ask_ahead(
-        self: Arc<Self>,
-        element: usize,
-        first: Next<Box<Failed>>,
-        agent: Option<HeaderValue>,
-    ) {
+    async fn ask_ahead(self: Arc<Self>, job: Job<Box<First>>, agent: Option<HeaderValue>) {
         checkpoint("relay-ahead");
-        let mut next = first;
-        loop {
-            let Next { wanted, mut taker } = next;
-            let came = tokio::select! {
-                biased;
-                came = self.ask_once(element, &wanted, agent.as_ref()) => came,
-                () = taker.gone(self.rules.patience.stall) => None,
-            };
-            let well = matches!(&came, Some(Ok(answer)) if answer.status == 200);
-            self.ahead.went(element, well);
-            match came {
-                Some(came) => taker.give(came),
-                // Whoever waits for it asks by itself.
-                None => drop(taker),
-            }
-            next = self.ahead.next(element).await;
+        let Job {
+            element,
+            name,
+            wanted,
+            mut taker,
+        } = job;
+        let ticket = Arc::clone(&taker.ticket);
+        let first = tokio::select! {
+            biased;
+            first = self.ask_once(element, &wanted, agent.as_ref(), ticket) => first,
+            () = taker.gone() => None,
+        };
+        let went = match &first {
+            None => Went::Nowhere,
+            Some(first) if first.tried.slow => Went::Enough,
+            Some(first) => match &first.tried.result {
+                Ok(answer) if is_of_use(answer) => Went::Well,
+                Err(trouble) if trouble.asks_for_less() => Went::Enough,
+                _ => Went::Badly,
+            },
+        };
+        let text = first.as_ref().and_then(|first| match &first.tried.result {
+            Ok(answer) if answer.status == 200 => Some(text_of(&wanted, answer)),
+            _ => None,
+        });
+        self.ahead.over(element, &name, went, text.as_deref());
+        match first {
+            Some(first) if first.tried.result.as_ref().map_or(true, is_of_use) => taker.give(Box::new(first)),
+            // Whoever waits for it asks by itself.
+            _ => drop(taker),
         }
+        self.go_ahead(agent.as_ref());
     }
 
     /// Asks an element's proxy for a file that go has not asked for, as long as
@@ -223,50 +249,46 @@ impl Fetcher {
         number: usize,
         wanted: &Wanted,
         agent: Option<&HeaderValue>,
-    ) -> Option<Result<Answer, Box<Failed>>> {
+        ticket: Arc<Ticket>,
+    ) -> Option<First> {
         let [(upstream, sep)] = self.elements.get(number)?.own.steps.as_slice() else {
             return None;
         };
         let pass = upstream.breaker.enter_well()?;
         let mut step = Step::new(upstream, *sep, self.rules.patience);
-        step.unheard = true;
+        step.ticket = Some(ticket);
         let tried = self.asker.ask(&mut step, wanted, agent, false).await;
-        step.unheard = false;
-        if tried.result.as_ref().is_err_and(Trouble::asks_for_less) {
-            self.ahead.stop(number);
-        }
+        step.ticket = None;
         if tried.result.is_ok() {
-            return self.asker.settle(&mut step, pass, tried).ok().map(Ok);
+            self.asker.note_answer(&step, pass, &tried);
         }
-        Some(Err(Box::new(Failed { step, tried })))
+        Some(First { step, tried })
     }
 
     /// The first try, where it was made ahead. `may_wait` as for
     /// [`Fetcher::walk`].
     async fn came(
         &self,
-        coming: Coming<Box<Failed>>,
+        coming: Coming<Box<First>>,
         lane: &mut Tried,
         may_wait: bool,
     ) -> Option<Result<Found, Trouble>> {
         let step = lane.steps.first_mut()?;
         let upstream = Arc::clone(&step.upstream);
-        let came = tokio::select! {
+        let first = tokio::select! {
             biased;
-            came = coming.came() => came?,
+            first = coming.came() => *first?,
             _ = upstream.breaker.silenced(), if !may_wait => return None,
         };
-        Some(match came {
-            Ok(answer) => Ok((answer, upstream)),
-            Err(failed) => {
-                let Failed { step: failed, tried } = *failed;
-                *step = failed;
-                let pass = upstream.breaker.entered(tried.since);
-                self.asker
-                    .settle(step, pass, tried)
-                    .map(|answer| (answer, Arc::clone(&upstream)))
-            }
-        })
+        let First { step: asked, tried } = first;
+        *step = asked;
+        if tried.result.is_ok() {
+            self.asker.tell_of(step, &tried);
+            return Some(tried.result.map(|answer| (answer, upstream)));
+        }
+        let pass = upstream.breaker.entered(tried.since);
+        let settled = self.asker.settle(step, pass, tried);
+        Some(settled.map(|answer| (answer, Arc::clone(&upstream))))
     }
 
     /// Asks the element and, where that ends in a fault, the routes behind it.
@@ -276,7 +298,7 @@ impl Fetcher {
         number: usize,
         wanted: &Wanted,
         agent: Option<&HeaderValue>,
-        mut coming: Option<Coming<Box<Failed>>>,
+        mut coming: Option<Coming<Box<First>>>,
         missed: &mut Missed,
     ) -> Option<Found> {
         let element = self.elements.get(number)?;
@@ -509,6 +531,22 @@ impl Tried {
             }
             Some(_) => schedule::delay(self.tries, random),
         }
+    }
+}
+
+/// Whether go's own request may be answered by what came ahead of it. Whatever
+/// else a proxy says, it may say otherwise when it is asked again.
+fn is_of_use(answer: &Answer) -> bool {
+    const LONGEST_TYPE: usize = 256;
+    let usual = |value: &Vec<u8>| value.len() <= LONGEST_TYPE;
+    matches!(answer.status, 200 | 404 | 410) && answer.content_type.as_ref().is_none_or(usual)
+}
+
+/// What the rules read of an answer: all of it but for a zip.
+fn text_of(wanted: &Wanted, answer: &Answer) -> Bytes {
+    match wanted.kind {
+        Kind::Zip | Kind::Other => Bytes::new(),
+        _ => answer.body.head(crate::go::mod_file::LIMIT).unwrap_or_default(),
     }
 }
 

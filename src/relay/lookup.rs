@@ -59,7 +59,7 @@ impl Lookup {
         let url = base.below(&wanted.path);
         let mut headers = HeaderMap::new();
         headers.insert(header::USER_AGENT, HeaderValue::from_static("Go-http-client/1.1"));
-        let exchange = self.client.get(&url, &headers, self.patience);
+        let exchange = self.client.get(&url, &headers, self.patience, None);
         let mut exchange = exchange.await.map_err(|trouble| silence(&trouble))?;
         let mut reply = Reply {
             status: exchange.status.as_u16(),

@@ -62,6 +62,7 @@ use self::server::Door;
 use self::spool::Folders;
 use self::upstream::Upstream;
 
+pub use self::ahead::{Command, Project, Tally};
 pub(crate) use self::lookup::{Lookup, Reply, Silence};
 pub use self::rewrite::{Quoting, Rewriter};
 pub use self::setup::Setup;
@@ -120,6 +121,7 @@ impl Relay {
             plan.elements,
             Arc::clone(&names.ledger),
             Arc::clone(&transfers),
+            plan.goproxy.starts_with(OWN),
         );
         let door = Door {
             token,
@@ -269,6 +271,7 @@ fn fetcher(
     elements: Vec<upstream::Element>,
     ledger: Arc<Ledger>,
     transfers: Arc<Transfers>,
+    first_is_asked_all: bool,
 ) -> Fetcher {
     let patience = setup.patience();
     let rules = Rules {
@@ -284,7 +287,7 @@ fn fetcher(
         listener: setup.listener,
         transfers,
     };
-    Fetcher::new(asker, elements, rules, ledger)
+    Fetcher::new(asker, elements, rules, ledger, setup.project, first_is_asked_all)
 }
 
 /// A client that asks as go would with these variables.

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::ahead::Ticket;
 use super::upstream::Upstream;
 use crate::go::protocol::{Kind, Wanted};
 use crate::report::{Progress, Transfer};
@@ -26,8 +27,8 @@ pub(crate) struct Entry {
 struct Active {
     wanted: Wanted,
     upstream: Arc<Upstream>,
-    /// go has not asked for it yet.
-    ahead: bool,
+    /// There where it was made ahead of go's.
+    ticket: Option<Arc<Ticket>>,
     held: AtomicU64,
     /// The announced length; 0 where none is known.
     total: AtomicU64,
@@ -36,11 +37,16 @@ struct Active {
 
 impl Transfers {
     /// Puts a request on the list.
-    pub(crate) fn enter(self: &Arc<Self>, wanted: &Wanted, upstream: &Arc<Upstream>, ahead: bool) -> Entry {
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        wanted: &Wanted,
+        upstream: &Arc<Upstream>,
+        ticket: Option<&Arc<Ticket>>,
+    ) -> Entry {
         let active = Arc::new(Active {
             wanted: wanted.clone(),
             upstream: Arc::clone(upstream),
-            ahead,
+            ticket: ticket.map(Arc::clone),
             held: AtomicU64::new(0),
             total: AtomicU64::new(0),
             silent_ms: AtomicU64::new(0),
@@ -60,8 +66,8 @@ impl Transfers {
     /// it waits for one of them.
     pub(crate) fn progress(&self) -> Progress {
         let active = self.active();
-        let only_ahead = active.iter().all(|one| one.ahead);
-        let counted = active.iter().filter(|one| only_ahead || !one.ahead);
+        let only_ahead = active.iter().all(|one| one.is_ahead());
+        let counted = active.iter().filter(|one| only_ahead || !one.is_ahead());
         let leading = counted.clone().max_by_key(|one| one.rank());
         Progress {
             files: counted.count(),
@@ -100,6 +106,11 @@ impl Drop for Entry {
 }
 
 impl Active {
+    /// go has not asked for it yet.
+    fn is_ahead(&self) -> bool {
+        self.ticket.as_ref().is_some_and(|ticket| !ticket.is_claimed())
+    }
+
     /// What moves comes before what is silent, then what has most to come, or is silent longest.
     fn rank(&self) -> (bool, u64) {
         let transfer = self.shown_numbers();

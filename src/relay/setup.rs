@@ -8,6 +8,7 @@ use crate::net::dial::Patience;
 use crate::net::environment::Environment;
 use crate::report::Event;
 
+use super::ahead::Project;
 use super::schedule;
 
 /// The clock of name resolution.
@@ -57,6 +58,8 @@ pub struct Setup {
     pub spool: Vec<PathBuf>,
     /// Elements of the list in force that are left to go, as they stand in it.
     pub left_to_go: Vec<String>,
+    /// What go works on: whether and what is asked for ahead.
+    pub project: Project,
     /// Told of every request to an upstream.
     pub listener: Option<Box<dyn Fn(Event) + Send + Sync>>,
 }
@@ -83,6 +86,7 @@ impl Setup {
             fail_timeout: Duration::from_secs(10),
             spool: vec![std::env::temp_dir()],
             left_to_go: Vec::new(),
+            project: Project::default(),
             listener: None,
         }
     }

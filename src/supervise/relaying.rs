@@ -4,9 +4,12 @@ use std::{io, path::Path};
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::Session;
+use gofix_shim::Invocation;
+
+use super::{Session, tidy};
 use crate::{
-    relay::{Environment, Quoting, Relay, Rewriter, Setup},
+    go::{env::GoEnv, workspace},
+    relay::{Command, Environment, Project, Quoting, Relay, Rewriter, Setup},
     report::Event,
 };
 
@@ -52,6 +55,7 @@ impl Session<'_> {
             .as_deref()
             .and_then(|cache| cache.ancestors().find(|dir| dir.is_dir()));
         setup.spool.extend(cache.map(Path::to_path_buf));
+        setup.project = project(self.asked.invocation, &self.asked.env);
         setup.connect_timeout = *self.asked.config.connect_timeout;
         setup.stall = *self.asked.config.stall;
         setup.deadline = Some(self.asked.began + *self.asked.config.budget);
@@ -70,5 +74,50 @@ impl Session<'_> {
             relay: started.ok()??,
             events,
         })
+    }
+}
+
+/// What go works on, for what is asked for ahead.
+fn project(invocation: &Invocation, env: &GoEnv) -> Project {
+    let command = command(invocation, env);
+    let dir = tidy::working_dir(invocation).filter(|_| command != Command::Install);
+    let workspace = dir
+        .and_then(|dir| workspace::go_work(&dir, &env.get("GOWORK").0))
+        .is_some();
+    let go_mod = (!workspace && command != Command::Install)
+        .then(|| tidy::main_module(invocation, env))
+        .flatten();
+    Project {
+        command,
+        go_mod,
+        workspace,
+        cache: env.gomodcache(),
+        no_proxy: env.text("GONOPROXY"),
+        no_sumdb: env.text("GONOSUMDB"),
+    }
+}
+
+fn command(invocation: &Invocation, env: &GoEnv) -> Command {
+    let operands = invocation.operands();
+    let at_version = || {
+        operands
+            .first()
+            .is_some_and(|operand| operand.as_encoded_bytes().contains(&b'@'))
+    };
+    let on = |name: &str| tidy::switch(invocation, env, name);
+    match invocation.words.as_slice() {
+        ["mod", "download"] if operands.is_empty() => Command::Download,
+        ["mod", "tidy"] => Command::Tidy,
+        ["mod", "vendor"] => Command::Vendor,
+        ["list"] if on("m") => Command::Modules {
+            updates: on("u"),
+            versions: on("versions"),
+        },
+        ["get"] => Command::Get,
+        ["install" | "run"] if at_version() => Command::Install,
+        ["list" | "build" | "install" | "run" | "test" | "vet" | "generate" | "fix" | "tool"] => {
+            Command::Packages
+        }
+        _ => Command::Other,
     }
 }

@@ -1,0 +1,236 @@
+//! What stands in a go.mod, for those who want to know what go will ask for.
+//! What cannot be understood is left out: nobody may conclude from this that a
+//! file is wrong.
+
+/// As go: a larger one it does not read.
+pub(crate) const LIMIT: usize = 16 << 20;
+/// More requirements than this nobody has.
+const MOST: usize = 20_000;
+
+/// One go.mod.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct ModFile {
+    /// The module's own path.
+    pub(crate) module: String,
+    /// The go line: major and minor.
+    pub(crate) go: Option<(u32, u32)>,
+    /// In the order in which they stand there.
+    pub(crate) requires: Vec<Require>,
+    pub(crate) replaces: Vec<Replace>,
+    /// Paths with versions.
+    pub(crate) excludes: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Require {
+    pub(crate) path: String,
+    pub(crate) version: String,
+    pub(crate) indirect: bool,
+}
+
+/// A module that another stands in for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Replace {
+    pub(crate) path: String,
+    /// Every version where there is none.
+    pub(crate) version: Option<String>,
+    /// Another module's path and version; a folder where there is none.
+    pub(crate) by: Option<(String, String)>,
+}
+
+impl ModFile {
+    /// Reads a go.mod; `None` for one that is out of all proportion.
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+        if text.len() > LIMIT {
+            return None;
+        }
+        let text = String::from_utf8_lossy(text);
+        let mut file = Self::default();
+        let mut block = None;
+        for line in text.trim_start_matches('\u{feff}').lines() {
+            let (words, comment) = words(line);
+            let mut words = words.as_slice();
+            let verb = match block {
+                Some(_) if words == [")"] => {
+                    block = None;
+                    continue;
+                }
+                Some(verb) => verb,
+                None => {
+                    let Some((first, rest)) = words.split_first() else {
+                        continue;
+                    };
+                    words = rest;
+                    let verb = Verb::of(first);
+                    if words == ["("] {
+                        block = Some(verb);
+                        continue;
+                    }
+                    verb
+                }
+            };
+            file.read(verb, words, comment);
+            if file.requires.len() + file.replaces.len() + file.excludes.len() > MOST {
+                return None;
+            }
+        }
+        Some(file)
+    }
+
+    fn read(&mut self, verb: Verb, words: &[&str], comment: &str) {
+        match (verb, words) {
+            (Verb::Module, [path]) => self.module = (*path).to_owned(),
+            (Verb::Go, [version]) => self.go = minor(version),
+            (Verb::Require, [path, version]) => self.requires.push(Require {
+                path: (*path).to_owned(),
+                version: (*version).to_owned(),
+                indirect: comment.split_whitespace().next() == Some("indirect")
+                    || comment.starts_with("indirect;"),
+            }),
+            (Verb::Exclude, [path, version]) => {
+                self.excludes.push(((*path).to_owned(), (*version).to_owned()));
+            }
+            (Verb::Replace, _) => {
+                let mut sides = words.splitn(2, |word| *word == "=>");
+                let (Some(&[path, ref version @ ..]), Some(by)) = (sides.next(), sides.next()) else {
+                    return;
+                };
+                self.replaces.push(Replace {
+                    path: path.to_owned(),
+                    version: version.first().map(|version| (*version).to_owned()),
+                    by: match by {
+                        [path, version] => Some(((*path).to_owned(), (*version).to_owned())),
+                        _ => None,
+                    },
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the graph of requirements ends at this module's own (since Go 1.17).
+    pub(crate) fn is_pruned(&self) -> bool {
+        self.go.is_some_and(|go| go >= (1, 17))
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Verb {
+    Module,
+    Go,
+    Require,
+    Exclude,
+    Replace,
+    Other,
+}
+
+impl Verb {
+    fn of(word: &str) -> Self {
+        match word {
+            "module" => Self::Module,
+            "go" => Self::Go,
+            "require" => Self::Require,
+            "exclude" => Self::Exclude,
+            "replace" => Self::Replace,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The words of a line, without quotation marks, and the comment behind them.
+fn words(line: &str) -> (Vec<&str>, &str) {
+    let mut words = Vec::new();
+    let mut rest = line.trim_start();
+    loop {
+        if let Some(comment) = rest.strip_prefix("//") {
+            return (words, comment.trim());
+        }
+        let Some(first) = rest.chars().next() else {
+            return (words, "");
+        };
+        let (word, behind) = if matches!(first, '"' | '`') {
+            rest[1..].split_once(first).unwrap_or_else(|| (&rest[1..], ""))
+        } else {
+            let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+            let end = rest[..end]
+                .find("//")
+                .filter(|at| *at > 0 && !rest[..*at].ends_with(':'))
+                .unwrap_or(end);
+            rest.split_at(end)
+        };
+        words.push(word);
+        rest = behind.trim_start();
+    }
+}
+
+/// `1.21` or `1.21.3`, or with a release candidate.
+fn minor(version: &str) -> Option<(u32, u32)> {
+    let (major, rest) = version.split_once('.')?;
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    Some((major.parse().ok()?, rest[..end].parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_in_a_go_mod() {
+        let text = "\u{feff}// Deprecated: no\nmodule \"example.com/main\" // this\n\ngo 1.21rc2\n\ntoolchain go1.22.0\n\
+            require a.example/a v1.0.0\nrequire (\n\tb.example/b v1.2.3 // indirect\n\n\t// c.example/no v1.0.0\n\
+            \t`c.example/c` v0.0.0-20200101000000-abcdefabcdef //indirect; why\r\n)\n\
+            exclude b.example/b v1.2.4\nretract [v1.0.0, v1.1.0]\ntool a.example/a/cmd\n\
+            replace (\n\ta.example/a => ../a\n\tb.example/b v1.2.3 => d.example/d v1.0.0\n)\n";
+        let file = ModFile::parse(text.as_bytes()).unwrap();
+        assert_eq!(file.module, "example.com/main");
+        assert_eq!(file.go, Some((1, 21)));
+        assert!(file.is_pruned());
+        let requires: Vec<_> = file
+            .requires
+            .iter()
+            .map(|require| (require.path.as_str(), require.indirect))
+            .collect();
+        assert_eq!(
+            requires,
+            [
+                ("a.example/a", false),
+                ("b.example/b", true),
+                ("c.example/c", true)
+            ]
+        );
+        assert_eq!(file.excludes, [("b.example/b".to_owned(), "v1.2.4".to_owned())]);
+        let by: Vec<_> = file
+            .replaces
+            .iter()
+            .map(|replace| {
+                (
+                    replace.path.as_str(),
+                    replace.version.as_deref(),
+                    replace.by.is_some(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            by,
+            [
+                ("a.example/a", None, false),
+                ("b.example/b", Some("v1.2.3"), true)
+            ]
+        );
+    }
+
+    #[test]
+    fn any_bytes_are_read() {
+        for text in [
+            &b"require (\n"[..],
+            b"require\nrequire (\n(\n)\n)\n\"",
+            b"replace =>\nreplace a =>\nreplace a b c => d\n=> \n",
+            b"go\ngo 1\ngo 99999999999.1\nmodule\n\xff\xfe\0",
+        ] {
+            assert!(ModFile::parse(text).is_some());
+        }
+        assert_eq!(ModFile::parse(&vec![b'\n'; LIMIT + 1]), None);
+        let many = "require a.example/a v1.0.0\n".repeat(MOST + 1);
+        assert_eq!(ModFile::parse(many.as_bytes()), None);
+    }
+}

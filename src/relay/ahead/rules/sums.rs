@@ -1,0 +1,38 @@
+//! The checksum database's record of a file that go.sum has no hash of, and the
+//! tiles that prove it. Nothing is asked of a database that go has not found to
+//! be supported by the very proxy.
+
+use super::super::tiles;
+use super::{Name, Rule, Seen, World};
+
+/// Files from before a database was known.
+const MOST: usize = 10_000;
+
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    early: Vec<Name>,
+}
+
+impl Rule for Records {
+    fn see(&mut self, seen: Seen<'_>, world: &mut World, want: &mut Vec<Name>) {
+        match seen {
+            Seen::Asked(name) | Seen::Wanted(name) => {
+                let (Name::Mod(module) | Name::Zip(module)) = name else {
+                    return;
+                };
+                if world.has_sum(name) != Some(false) {
+                    return;
+                }
+                let record = Name::Lookup(module.clone());
+                if world.database.is_some() {
+                    want.push(record);
+                } else if self.early.len() < MOST {
+                    self.early.push(record);
+                }
+            }
+            Seen::Database => want.append(&mut self.early),
+            Seen::Came(Name::Lookup(_), text) => want.extend(tiles::behind(text).into_iter().map(Name::Tile)),
+            Seen::Came(..) => {}
+        }
+    }
+}
