@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
 
 use crate::config::{Flag, Flags};
 
@@ -565,11 +566,13 @@ pub enum ConfigAction {
 Examples:
   gofix completions bash > ~/.local/share/bash-completion/completions/gofix
   gofix completions zsh > ~/.zfunc/_gofix
-  gofix completions fish > ~/.config/fish/completions/gofix.fish")]
+  gofix completions fish > ~/.config/fish/completions/gofix.fish
+  gofix completions elvish > ~/.config/elvish/lib/gofix.elv     (and `use gofix` in rc.elv)
+  gofix completions powershell | Out-String | Invoke-Expression (in $PROFILE)")]
 pub struct Completions {
     /// The shell
-    #[arg(value_name = "SHELL", value_parser = ["bash", "zsh", "fish"])]
-    pub shell: String,
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
 }
 
 /// `gofix man`.
@@ -611,7 +614,7 @@ Examples:
   gofix routes use cn                allow other proxies; says who learns module names
   gofix doctor                       what is wrong with this network
 
-`gofix help COMMAND` tells more. Variables, files and exit status: gofix man | man -l -";
+More: gofix help COMMAND, gofix help topics (what go's errors mean), gofix man | man -l -";
 
 /// The list of commands, those of go apart from gofix's own.
 fn groups(command: &clap::Command) -> String {

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::Command;
-use clap_complete::aot::{Bash, Fish, Zsh, generate};
+use clap_complete::generate;
 use clap_mangen::Man;
 
 use super::args;
@@ -18,11 +18,7 @@ use crate::report::out;
 pub(super) fn completions(asked: &args::Completions) -> i32 {
     let mut script = Vec::new();
     let mut command = args::definition();
-    match asked.shell.as_str() {
-        "bash" => generate(Bash, &mut command, "gofix", &mut script),
-        "zsh" => generate(Zsh, &mut command, "gofix", &mut script),
-        _ => generate(Fish, &mut command, "gofix", &mut script),
-    }
+    generate(asked.shell, &mut command, "gofix", &mut script);
     let _ = out::stdout().write_all(&script);
     OK
 }
@@ -32,7 +28,7 @@ pub(super) fn man(asked: &args::Man) -> i32 {
     let mut command = args::definition();
     command.build();
     let Some(dir) = &asked.dir else {
-        let _ = out::stdout().write_all(&page(&command));
+        let _ = out::stdout().write_all(&page(&command, &examples_of(&command)));
         return OK;
     };
     for (name, text) in pages(&command) {
@@ -44,29 +40,60 @@ pub(super) fn man(asked: &args::Man) -> i32 {
     OK
 }
 
-/// The page of gofix itself, and one for each command of its own and those below it.
+/// The page of gofix itself, and one for each command and those below it.
 fn pages(command: &Command) -> Vec<(String, Vec<u8>)> {
-    let mut pages = vec![("gofix.1".to_owned(), page(command))];
-    let mut below: Vec<&Command> = args::own_commands(command).collect();
-    while let Some(command) = below.pop() {
-        let name = command
-            .get_bin_name()
-            .unwrap_or_else(|| command.get_name())
-            .replace(' ', "-");
-        pages.push((format!("{name}.1"), page(command)));
-        below.extend(args::below(command));
+    let mut pages = Vec::new();
+    let mut waiting = vec![(command, examples_of(command))];
+    while let Some((command, examples)) = waiting.pop() {
+        let name = bin_name(command);
+        pages.push((format!("{}.1", name.replace(' ', "-")), page(command, &examples)));
+        for below in args::below(command) {
+            let own = match args::is_go_command(below.get_name()) {
+                true => go_examples(below.get_name()),
+                false => examples_of(below),
+            };
+            let of_it = |line: &&str| line.trim_start().starts_with(bin_name(below));
+            let inherited: Vec<&str> = examples.lines().filter(of_it).collect();
+            let examples = match own.is_empty() {
+                true if inherited.is_empty() => examples.clone(),
+                true => inherited.join("\n"),
+                false => own,
+            };
+            waiting.push((below, examples));
+        }
     }
     pages
 }
 
-/// The page of one command; that of gofix itself has the sections that hold for all.
-fn page(command: &Command) -> Vec<u8> {
-    let name = command.get_bin_name().unwrap_or("gofix").to_owned();
-    let top = name == "gofix";
-    let examples = command
+fn bin_name(command: &Command) -> &str {
+    command.get_bin_name().unwrap_or_else(|| command.get_name())
+}
+
+/// What stands behind the help of a command.
+fn examples_of(command: &Command) -> String {
+    command
         .get_after_help()
         .map(ToString::to_string)
-        .unwrap_or_default();
+        .unwrap_or_default()
+}
+
+/// The arguments of a go command are go's own.
+fn go_examples(word: &str) -> String {
+    let go = args::go_words(word).unwrap_or_default().join(" ");
+    let (gofix, go) = match word {
+        "go" => ("go build ./...", "go build ./...".to_owned()),
+        word => (word, format!("go {go}")),
+    };
+    format!(
+        "Examples:\n  gofix {gofix}                {go}, through whatever the network does\n  \
+         gofix --budget 3m {gofix}    the same, in three minutes at most"
+    )
+}
+
+/// The page of one command; that of gofix itself has the sections that hold for all.
+fn page(command: &Command, examples: &str) -> Vec<u8> {
+    let name = command.get_bin_name().unwrap_or("gofix").to_owned();
+    let top = name == "gofix";
     // The list of commands and the examples have sections of their own.
     let bare = command
         .clone()
@@ -93,7 +120,7 @@ fn page(command: &Command) -> Vec<u8> {
     if top {
         common_sections(&mut text);
     }
-    example_section(&examples, &mut text);
+    example_section(examples, &mut text);
     text
 }
 

@@ -11,6 +11,7 @@ mod config;
 mod doctor;
 mod explain;
 mod failure;
+mod help;
 mod manual;
 pub mod reference;
 #[cfg(feature = "rehearse")]
@@ -49,6 +50,9 @@ pub fn run(args: &[OsString], start: &StartState) -> i32 {
     if let Some(word) = split.word.filter(|word| is_for_go_fix(word)) {
         return not_go_fix(word);
     }
+    if let Some(status) = help_on_topic(&split) {
+        return status;
+    }
     let cli = match parse(&split) {
         Ok(cli) => cli,
         Err(error) => return show(&error, split.word),
@@ -75,6 +79,22 @@ pub fn run(args: &[OsString], start: &StartState) -> i32 {
             FAILED
         }
         _ => go(&split, &cli.settings, start),
+    }
+}
+
+/// Answers `help TOPIC`; the help of commands is clap's.
+fn help_on_topic(split: &Split<'_>) -> Option<i32> {
+    let [word, topic] = split.own else { return None };
+    let is_command = || {
+        let mut commands = args::definition();
+        commands.build();
+        topic
+            .to_str()
+            .is_some_and(|topic| commands.find_subcommand(topic).is_some())
+    };
+    match word == "help" && !is_command() {
+        true => help::topic(topic),
+        false => None,
     }
 }
 
@@ -159,6 +179,10 @@ fn show(error: &clap::Error, word: Option<&OsStr>) -> i32 {
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             out::stderr(&error.render().to_string());
+            return USAGE;
+        }
+        ErrorKind::InvalidSubcommand if word.is_some_and(|word| word == "help") => {
+            out::message("no command and no topic has that name; `gofix help topics` lists the topics");
             return USAGE;
         }
         ErrorKind::InvalidSubcommand => {

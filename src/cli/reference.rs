@@ -6,6 +6,7 @@ use clap::Command;
 
 use super::args;
 use crate::config::{Config, KEYS_WITHOUT_VARIABLE, Shown};
+use crate::diagnose::topics::{TOPICS, Topic};
 use crate::env_vars;
 use crate::policy::presets::{MIRRORS, PRESETS};
 
@@ -49,6 +50,7 @@ pub fn parts() -> Vec<(&'static str, String)> {
         ("presets", presets()),
         ("proxies", proxies()),
         ("commands", commands()),
+        ("troubleshooting", troubleshooting()),
     ]
 }
 
@@ -180,6 +182,36 @@ fn commands() -> String {
         }
     }
     text
+}
+
+/// The topics, and in front of them which text leads to which.
+fn troubleshooting() -> String {
+    let mut text = String::from("| what go says | topic |\n|---|---|\n");
+    for topic in TOPICS {
+        let words: Vec<String> = topic
+            .words
+            .split(", ")
+            .map(|words| format!("`{words}`"))
+            .collect();
+        let words = match topic.sample.is_empty() {
+            true => topic.words.to_owned(),
+            false => words.join(", "),
+        };
+        text.push_str(&format!("| {words} | [{id}](#{id}) |\n", id = topic.id));
+    }
+    for topic in TOPICS {
+        text.push_str(&topic_in_markdown(topic));
+    }
+    text
+}
+
+fn topic_in_markdown(topic: &Topic) -> String {
+    let sample = match topic.sample {
+        "" => String::new(),
+        sample => format!("```text\n{sample}\n```\n\n"),
+    };
+    let cure: String = topic.cure.iter().map(|step| format!("- {step}\n")).collect();
+    format!("\n### {}\n\n{sample}{}\n\n{cure}", topic.id, topic.cause)
 }
 
 fn help_of(command: &Command, text: &mut String) {

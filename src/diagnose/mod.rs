@@ -23,6 +23,7 @@ mod lines;
 mod matcher;
 pub mod rules;
 mod scan;
+pub mod topics;
 
 pub use explain::{Explanation, explain};
 pub use matcher::RuleSet;

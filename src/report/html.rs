@@ -7,6 +7,7 @@
 //! Known to be imperfect: times of one run come from one machine's clock; a
 //! clock that was set back in the middle shows as a bar at the left edge.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ const STYLE: &str = include_str!("page.css");
 const MAX_TIMELINES: usize = 60;
 /// Lanes of servers in one timeline.
 const MAX_LANES: usize = 8;
+/// Files in one timeline.
+const MAX_FILES: usize = 200;
 /// Runs in the table.
 const MAX_ROWS: usize = 500;
 
@@ -33,6 +36,7 @@ pub(super) fn page(reports: &Reports) -> String {
     };
     page.head(reports);
     page.tiles(reports);
+    page.filter();
     page.runs(reports);
     page.servers(reports);
     page.kinds(reports);
@@ -58,7 +62,8 @@ impl Page {
         self.add("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">");
         self.add("<meta name=\"color-scheme\" content=\"light dark\">");
         self.add("<title>gofix report</title>");
-        self.add(&format!("<style>\n{STYLE}</style></head><body><main>"));
+        self.add(&format!("<style>\n{STYLE}</style></head><body>"));
+        self.add("<a class=\"skip\" href=\"#timelines\">Skip to the timelines</a><main>");
         let span = span_of(reports).map_or_else(String::new, |(from, to)| {
             format!("<br>{} to {}", esc(&second(from)), esc(&second(to)))
         });
@@ -95,13 +100,28 @@ impl Page {
         self.add("</dl>");
     }
 
+    /// What is shown, chosen without a script: the style sheet looks which of these is checked.
+    fn filter(&mut self) {
+        self.add("<fieldset class=\"filter\"><legend>Show</legend>");
+        for (id, words, checked) in [
+            ("show-all", "everything", " checked"),
+            ("show-trouble", "only what had trouble", ""),
+            ("show-failed", "only what failed in the end", ""),
+        ] {
+            self.add(&format!(
+                "<label for=\"{id}\"><input type=\"radio\" name=\"show\" id=\"{id}\"{checked}>{words}</label>"
+            ));
+        }
+        self.add("</fieldset>");
+    }
+
     fn runs(&mut self, reports: &Reports) {
         let runs = worst_first(reports);
         if runs.is_empty() {
             self.add("<p>No run is recorded in these files.</p>");
             return;
         }
-        self.add("<section><h2>Runs</h2><div class=\"scroll\"><table class=\"stack\"><thead><tr><th>started<th>command<th class=\"n\">attempts<th class=\"n\">took<th>outcome</tr></thead><tbody>");
+        self.add("<section><h2>Runs</h2><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Runs\"><table class=\"stack\"><thead><tr><th scope=\"col\">started<th scope=\"col\">command<th scope=\"col\" class=\"n\">attempts<th scope=\"col\" class=\"n\">took<th scope=\"col\">outcome</tr></thead><tbody>");
         for (i, run) in runs.iter().take(MAX_ROWS).enumerate() {
             let started = run.start.map_or_else(String::new, second);
             let command = if run.command.is_empty() {
@@ -117,7 +137,8 @@ impl Page {
             };
             let took = duration(Duration::from_millis(run.took_ms()));
             self.add(&format!(
-                "<tr><td class=\"nowrap\">{}<td>{command}<td class=\"n\" data-of=\"attempts\">{}<td class=\"n\" data-of=\"took\">{took}<td>{}</tr>",
+                "<tr class=\"{}\"><td class=\"nowrap\">{}<td>{command}<td class=\"n\" data-of=\"attempts\">{}<td class=\"n\" data-of=\"took\">{took}<td>{}</tr>",
+                outcome_class(run),
                 esc(&started),
                 run.attempts.len(),
                 badge(run)
@@ -147,7 +168,7 @@ impl Page {
             .max(1);
         self.add("<section><h2>Servers: success and latency</h2>");
         self.add("<p class=\"remark\">Success and latency are those of the relay's requests; without the relay only the faults that go reported are known. The bar of latency ends at the median, the thin line at 95 % of the requests.</p>");
-        self.add("<div class=\"scroll\"><table class=\"stack\"><thead><tr><th>server<th class=\"n\">requests<th class=\"wide\">success<th class=\"wide\">latency<th class=\"n\">received<th class=\"n\">faults seen by go</tr></thead><tbody>");
+        self.add("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Servers\"><table class=\"stack\"><thead><tr><th scope=\"col\">server<th scope=\"col\" class=\"n\">requests<th scope=\"col\" class=\"wide\">success<th scope=\"col\" class=\"wide\">latency<th scope=\"col\" class=\"n\">received<th scope=\"col\" class=\"n\">faults seen by go</tr></thead><tbody>");
         for (host, server) in servers.iter().take(100) {
             self.add(&format!(
                 "<tr><th scope=\"row\">{}<td class=\"n\" data-of=\"requests\">{}<td>{}<td>{}<td class=\"n nowrap\" data-of=\"received\">{}<td class=\"n\" data-of=\"faults seen by go\">{}</tr>",
@@ -183,7 +204,7 @@ impl Page {
         if totals.is_empty() {
             return;
         }
-        self.add("<section><h2>Routes</h2><div class=\"scroll\"><table class=\"stack\"><thead><tr><th class=\"n\">route<th>list<th class=\"n\">attempts<th class=\"n\">went through</tr></thead><tbody>");
+        self.add("<section><h2>Routes</h2><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Routes\"><table class=\"stack\"><thead><tr><th scope=\"col\" class=\"n\">route<th scope=\"col\">list<th scope=\"col\" class=\"n\">attempts<th scope=\"col\" class=\"n\">went through</tr></thead><tbody>");
         for total in totals {
             self.add(&format!(
                 "<tr><td class=\"n\" data-of=\"route\">{}<td><code>{}</code><td class=\"n\" data-of=\"attempts\">{}<td class=\"n\" data-of=\"went through\">{}</tr>",
@@ -201,7 +222,7 @@ impl Page {
         if runs.is_empty() {
             return;
         }
-        self.add("<section><h2>Timelines</h2>");
+        self.add("<section id=\"timelines\"><h2>Timelines</h2>");
         self.add("<p class=\"key\"><span><i class=\"bar good\"></i> went through</span> <span><i class=\"bar bad\"></i> fault</span> <span><i class=\"bar wait\"></i> waiting</span></p>");
         for (i, run) in runs.iter().take(MAX_TIMELINES).enumerate() {
             self.timeline(i, run);
@@ -224,7 +245,8 @@ impl Page {
         };
         let started = run.start.map_or_else(String::new, second);
         self.add(&format!(
-            "<article id=\"run{number}\"><h3>{} <small>{} · {} · {}</small></h3>",
+            "<article id=\"run{number}\" class=\"{}\"><h3>{} <small>{} · {} · {}</small></h3>",
+            outcome_class(run),
             esc(command),
             esc(&started),
             duration(Duration::from_millis(run.took_ms())),
@@ -238,6 +260,7 @@ impl Page {
         self.lanes(run, &scale);
         self.axis(&scale);
         self.add("</div>");
+        self.files(run, &scale);
         self.details(run);
         self.add("</article>");
     }
@@ -285,12 +308,9 @@ impl Page {
             let mut bars = String::new();
             for request in requests {
                 let class = if request.error.is_some() { "bad" } else { "good" };
-                let start = request.end.checked_sub(jiff::SignedDuration::from_millis(
-                    i64::try_from(request.ms.min(1 << 40)).unwrap_or(0),
-                ));
                 bars.push_str(&bar(
                     class,
-                    scale.place(start.ok(), request.ms),
+                    scale.place(start_of(request), request.ms),
                     &request_words(request),
                 ));
             }
@@ -307,9 +327,89 @@ impl Page {
         }
     }
 
+    /// The tries for each file, a row for each, in the order in which they were asked for: what waited for what.
+    fn files(&mut self, run: &Run, scale: &Scale) {
+        let mut files: Vec<Vec<&Request>> = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        for request in &run.requests {
+            let place = *places.entry(file_of(request)).or_insert(files.len());
+            match files.get_mut(place) {
+                Some(tries) => tries.push(request),
+                None => files.push(vec![request]),
+            }
+        }
+        if files.is_empty() {
+            return;
+        }
+        files.sort_by_key(|tries| tries.iter().map(|request| start_of(request)).min());
+        let troubled = |tries: &[&Request]| tries.iter().any(|request| request.error.is_some());
+        let bad = files.iter().filter(|tries| troubled(tries)).count();
+        self.add(&format!(
+            "<details><summary>Requests, file by file: {}, {bad} with trouble</summary><div class=\"lanes\">",
+            count(files.len() as u64, "file")
+        ));
+        // Where not all can be shown it is those with trouble that are looked for.
+        let left_out = files.len().saturating_sub(MAX_FILES);
+        let mut quiet_shown = MAX_FILES.saturating_sub(bad);
+        for tries in files.iter().filter(|tries| {
+            let shown = troubled(tries) || quiet_shown > 0;
+            quiet_shown = quiet_shown.saturating_sub(usize::from(!troubled(tries)));
+            shown
+        }) {
+            self.file(tries, scale);
+        }
+        self.add("</div>");
+        let left_out = left_out as u64 + run.more_requests;
+        if left_out > 0 {
+            self.add(&format!("<p class=\"remark\">{left_out} more not drawn.</p>"));
+        }
+        self.add("</details>");
+    }
+
+    fn file(&mut self, tries: &[&Request], scale: &Scale) {
+        let mut bars = String::new();
+        let mut before: Option<Timestamp> = None;
+        for request in tries {
+            let start = start_of(request);
+            if let (Some(before), Some(start)) = (before, start)
+                && let Some(waited) = millis_between(before, start).filter(|waited| *waited > 0)
+            {
+                let words = format!("waited {}", duration(Duration::from_millis(waited)));
+                bars.push_str(&bar("wait", scale.place(Some(before), waited), &words));
+            }
+            let class = if request.error.is_some() { "bad" } else { "good" };
+            bars.push_str(&bar(
+                class,
+                scale.place(start, request.ms),
+                &request_words(request),
+            ));
+            before = Some(request.end);
+        }
+        let Some(last) = tries.last() else { return };
+        let class = match (tries.iter().any(|request| request.error.is_some()), &last.error) {
+            (_, Some(_)) => "trouble failed",
+            (true, None) => "trouble",
+            (false, None) => "fine",
+        };
+        let words = match (tries.len(), &last.error) {
+            (1, None) => request_outcome(last),
+            (1, Some(error)) => error.clone(),
+            (n, _) => format!(
+                "{} at try {n}, after {}",
+                request_outcome(last),
+                first_error(tries)
+            ),
+        };
+        self.add(&format!(
+            "<div class=\"lane file {class}\"><div class=\"name\">{}</div><div class=\"track\" aria-hidden=\"true\">{bars}</div><div class=\"words\">{}</div></div>",
+            esc(file_of(last).trim_start_matches('/')),
+            esc(&words)
+        ));
+    }
+
     fn lane(&mut self, name: &str, bars: &str, words: &str) {
         self.add(&format!(
-            "<div class=\"lane\"><div class=\"name\">{}</div><div class=\"track\">{bars}</div><div class=\"words\">{}</div></div>",
+            "<div class=\"lane\"><div class=\"name\">{}</div><div class=\"track\" aria-hidden=\"true\">{bars}</div><div class=\"words\">{}</div></div>",
             esc(name),
             esc(words)
         ));
@@ -338,7 +438,7 @@ impl Page {
         if !faults && failed.is_empty() {
             return;
         }
-        self.add("<details><summary>What was said</summary><div class=\"scroll\"><table><thead><tr><th>where<th>fault<th>line</tr></thead><tbody>");
+        self.add("<details><summary>What was said</summary><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"What was said\"><table><thead><tr><th scope=\"col\">where<th scope=\"col\">fault<th scope=\"col\">line</tr></thead><tbody>");
         for attempt in &run.attempts {
             for fault in &attempt.faults {
                 self.add(&format!(
@@ -407,17 +507,39 @@ fn bar(class: &str, (left, width): (f64, f64), title: &str) -> String {
     )
 }
 
-fn request_words(request: &Request) -> String {
+fn start_of(request: &Request) -> Option<Timestamp> {
+    let took = jiff::SignedDuration::from_millis(i64::try_from(request.ms.min(1 << 40)).unwrap_or(0));
+    request.end.checked_sub(took).ok()
+}
+
+/// What was asked for, the same on every server: behind the path of a proxy like `host/goproxy` the module's own path
+/// cannot be told, and each is a row of its own.
+fn file_of(request: &Request) -> &str {
+    &request.path
+}
+
+fn first_error<'a>(tries: &[&'a Request]) -> &'a str {
+    let error = tries.iter().find_map(|request| request.error.as_deref());
+    error.unwrap_or_default()
+}
+
+/// How one request ended, how much it brought, and how long it took.
+fn request_outcome(request: &Request) -> String {
     let outcome = match (&request.error, request.status) {
         (Some(error), _) => error.clone(),
         (None, Some(status)) => status.to_string(),
         (None, None) => "no answer".to_owned(),
     };
     let took = duration(Duration::from_millis(request.ms));
+    format!("{outcome}, {} in {took}", bytes(request.bytes))
+}
+
+fn request_words(request: &Request) -> String {
     format!(
-        "{}: {outcome}, {} in {took} (try {})",
+        "{} {}: {} (try {})",
+        request.host,
         request.path,
-        bytes(request.bytes),
+        request_outcome(request),
         request.number
     )
 }
@@ -425,7 +547,7 @@ fn request_words(request: &Request) -> String {
 fn first_fault(attempt: &Attempt) -> String {
     let Some(fault) = attempt.faults.first() else {
         return match attempt.stalled_ms {
-            Some(ms) => format!("nothing moved for {}", duration(Duration::from_millis(ms))),
+            Some(ms) => format!("no progress for {}", duration(Duration::from_millis(ms))),
             None if attempt.status.is_empty() => "no end recorded".to_owned(),
             None => attempt.status.clone(),
         };
@@ -442,6 +564,15 @@ fn first_fault(attempt: &Attempt) -> String {
         String::new()
     };
     format!("{}{host}{more}", fault.kind.replace('_', " "))
+}
+
+/// What the filter looks at.
+fn outcome_class(run: &Run) -> &'static str {
+    match run.outcome() {
+        Outcome::GaveUp | Outcome::Failed | Outcome::NoEnd => "trouble failed",
+        Outcome::Recovered => "trouble",
+        Outcome::Fine => "fine",
+    }
 }
 
 fn badge(run: &Run) -> String {

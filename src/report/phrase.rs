@@ -159,12 +159,12 @@ pub(super) fn origin_word(origin: Origin) -> &'static str {
 /// Why gofix stopped, as the end of the sentence `gave up on X after Y: …`.
 pub(super) fn why(why: GaveUp) -> &'static str {
     match why {
-        GaveUp::Final => "the last answer is one that no further try changes",
+        GaveUp::Final => "this error is final; retrying will not help",
         GaveUp::TriesSpent => "every allowed route has had its tries",
         GaveUp::BudgetSpent => "the time budget is used up",
         GaveUp::Offline => "this machine reaches no network at all",
         GaveUp::Interrupted => "asked to stop",
-        GaveUp::Doubted => "go ended well, but what could not be looked up may change the result",
+        GaveUp::Doubted => "go succeeded, but without what it could not look up",
     }
 }
 

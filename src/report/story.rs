@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::diagnose::topics::{self, Topic};
 use crate::diagnose::{Fault, FaultKind, Origin, Verdict};
 use crate::policy::GaveUp;
 use crate::report::event::Event;
@@ -42,7 +43,7 @@ impl Try {
         }
         let Some((first, _)) = self.faults.first() else {
             return match (self.stalled, &self.status) {
-                (Some(quiet), _) => format!("nothing moved for {}", crate::text::duration(quiet)),
+                (Some(quiet), _) => format!("no progress for {}", crate::text::duration(quiet)),
                 (None, Some(status)) => safe(status),
                 (None, None) => "still running".to_owned(),
             };
@@ -70,10 +71,10 @@ pub(super) struct Leading {
     pub(super) origin: Origin,
     pub(super) host: Option<String>,
     pub(super) module: Option<String>,
-    pub(super) line: String,
     pub(super) status: Option<u16>,
     /// Its advice says more than its kind.
     pub(super) hinted: bool,
+    pub(super) rule: &'static str,
 }
 
 impl Leading {
@@ -184,9 +185,9 @@ impl Story {
             origin: fault.origin,
             host: fault.host.clone(),
             module: fault.module.clone(),
-            line: fault.line.clone(),
             status: fault.status,
             hinted: fault.hint.is_some(),
+            rule: fault.rule,
         });
         if let Some(host) = &fault.host
             && (self.hosts.contains_key(host) || self.hosts.len() < 1000)
@@ -245,6 +246,19 @@ impl Story {
             .and_then(|(_, leading)| leading.as_ref())
     }
 
+    /// A run of go was ended by the stall clock.
+    pub(super) fn has_stalled(&self) -> bool {
+        self.tries.iter().any(|one| one.stalled.is_some())
+    }
+
+    /// Where more is said about what went wrong.
+    pub(super) fn topic(&self) -> Option<&'static Topic> {
+        if self.has_stalled() {
+            return topics::named("stall");
+        }
+        topics::of_rule(self.leading()?.rule)
+    }
+
     /// How many different hosts were at fault.
     pub(super) fn hosts(&self) -> usize {
         self.hosts.len()
@@ -283,10 +297,7 @@ impl Story {
             return Some(format!("{first}{times}{more}"));
         }
         let stalled = self.tries.iter().find_map(|t| t.stalled)?;
-        Some(format!(
-            "nothing had moved for {}",
-            crate::text::duration(stalled)
-        ))
+        Some(format!("no progress for {}", crate::text::duration(stalled)))
     }
 }
 

@@ -11,10 +11,10 @@ use crate::report::event::Event;
 use crate::report::phrase;
 use crate::report::progress::{self, Progress, Speed};
 use crate::report::story::{LONG_SILENCE, Leading, Story, Try, host_of};
-use crate::text::{count, duration, fit, safe};
+use crate::text::{count, duration, fit, safe, wrap};
 
-/// Attempts that the give-up screen lists; those in the middle are left out.
-const MAX_ROWS: usize = 10;
+/// Lines of the give-up screen about what was tried.
+const MAX_TRIED: usize = 3;
 /// Routes that the give-up screen spells out.
 const MAX_ROUTES: usize = 4;
 /// A shorter wait is over before anybody has read of it.
@@ -27,6 +27,8 @@ const SAID_REQUEST_WAIT: Duration = Duration::from_secs(10);
 const SHOWN_FETCH: Duration = Duration::from_secs(2);
 /// How long go says nothing in CI until a line says what is being fetched.
 const SAID_FETCH: Duration = Duration::from_secs(30);
+/// What every line begins with.
+const PREFIX: &str = "gofix: ";
 /// Back to the first column, and the rest of the line away.
 const ERASE: &str = "\r\x1b[K";
 /// Reads the columns of the terminal behind the view; `None` while nothing may be drawn on it.
@@ -287,9 +289,10 @@ impl Terminal {
         let columns = if self.is_live() { (self.columns)() } else { None };
         let mut screen = String::new();
         for line in give_up_lines(story, command, now) {
-            let line = format!("gofix: {line}");
-            screen.push_str(&columns.map_or_else(|| line.clone(), |columns| fit(&line, columns * 2)));
-            screen.push('\n');
+            let room = columns.map_or(usize::MAX, |columns| columns.saturating_sub(PREFIX.len() + 1));
+            for piece in wrap(&line, room) {
+                screen.push_str(&format!("{PREFIX}{piece}\n"));
+            }
         }
         self.write(&screen);
     }
@@ -361,7 +364,7 @@ pub(super) fn recovered(story: &Story, command: &str, took: Duration) -> String 
     )
 }
 
-/// The screen, line by line, without the leading `gofix: `.
+/// The screen, line by line, without the leading `gofix: `. Each line says by its first word what it is.
 fn give_up_lines(story: &Story, command: &str, now: Duration) -> Vec<String> {
     let Some((why, advice)) = &story.gave_up else {
         return Vec::new();
@@ -372,104 +375,110 @@ fn give_up_lines(story: &Story, command: &str, now: Duration) -> Vec<String> {
         duration(now),
         phrase::why(*why)
     )];
-    lines.extend(attempt_lines(&story.tries));
-    lines.extend(upstream_lines(story));
-    lines.extend(route_lines(story));
-    lines.extend(last_lines(story, *why, advice, command));
+    lines.extend(cause_line(story, *why, advice));
+    lines.extend(tried_lines(story));
+    lines.extend(route_line(story, *why));
+    lines.push(format!("next: {}", next(*why, story.leading(), command)));
+    lines.extend(
+        story
+            .topic()
+            .map(|topic| format!("more: gofix help {}", topic.id)),
+    );
     lines
 }
 
-fn attempt_lines(tries: &[Try]) -> Vec<String> {
-    let digits = tries.last().map_or(1, |last| last.attempt.to_string().len());
-    let row = |one: &Try| {
-        let then = one
-            .wait
-            .map_or_else(String::new, |wait| format!("; waited {}", duration(wait)));
-        let took = one
-            .took
-            .map_or_else(String::new, |took| format!(" (in {})", duration(took)));
-        format!(
-            "  attempt {:>digits$} on route {}: {}{took}{then}",
-            one.attempt,
-            one.route.0,
-            one.words()
-        )
+fn cause_line(story: &Story, why: GaveUp, advice: &str) -> Option<String> {
+    let Some(leading) = story.leading() else {
+        return story
+            .has_stalled()
+            .then(|| "likely cause: a server took the connection and then said nothing".to_owned());
     };
-    if tries.len() <= MAX_ROWS {
-        return tries.iter().map(row).collect();
-    }
-    let tail = 3;
-    let head = MAX_ROWS - tail - 1;
-    let mut lines: Vec<String> = tries[..head].iter().map(row).collect();
-    lines.push(format!("  ... {} more like these ...", tries.len() - head - tail));
-    lines.extend(tries[tries.len() - tail..].iter().map(row));
-    lines
+    let cause = leading
+        .cause(why, story.hosts())
+        .or_else(|| (!advice.is_empty()).then(|| safe(advice)))
+        .unwrap_or_else(|| phrase::UNKNOWN_CAUSE.to_owned());
+    Some(format!("likely cause: {cause}"))
 }
 
-fn upstream_lines(story: &Story) -> Vec<String> {
+/// What each server did, where the relay asked them, else what came of each route.
+fn tried_lines(story: &Story) -> Vec<String> {
     let mut failing: Vec<_> = story
         .upstreams
         .iter()
         .filter(|(_, upstream)| upstream.failed > 0)
         .collect();
     failing.sort_by_key(|(_, upstream)| std::cmp::Reverse(upstream.failed));
-    failing
-        .into_iter()
-        .take(3)
-        .map(|(host, upstream)| {
-            let error = upstream.last_error.as_deref().unwrap_or("failed");
+    let rows: Vec<String> = if failing.is_empty() {
+        routes_tried(&story.tries)
+    } else {
+        failing
+            .into_iter()
+            .map(|(host, upstream)| {
+                let error = upstream.last_error.as_deref().unwrap_or("failed");
+                let requests = count(upstream.failed, "request");
+                format!("tried: {}: {requests} failed, the last with: {error}", safe(host))
+            })
+            .collect()
+    };
+    let left_out = rows.len().saturating_sub(MAX_TRIED);
+    let mut lines = rows;
+    if left_out > 0 {
+        lines.truncate(MAX_TRIED - 1);
+        lines.push(format!("tried: {} more, which failed too", left_out + 1));
+    }
+    lines
+}
+
+/// The runs of go on each route, in the order of the routes.
+fn routes_tried(tries: &[Try]) -> Vec<String> {
+    let mut routes: Vec<(&(usize, String), Vec<&Try>)> = Vec::new();
+    for one in tries {
+        match routes.iter_mut().find(|(route, _)| route.0 == one.route.0) {
+            Some((_, runs)) => runs.push(one),
+            None => routes.push((&one.route, vec![one])),
+        }
+    }
+    routes
+        .iter()
+        .map(|((number, list), runs)| {
+            let whose = if *number == 1 { "your GOPROXY, " } else { "" };
+            let mut words: Vec<String> = runs.iter().map(|one| one.words()).collect();
+            words.dedup();
+            let times = match runs.len() {
+                1 => "once".to_owned(),
+                n => format!("{n} times"),
+            };
             format!(
-                "  {}: {} failed, the last with: {error}",
-                safe(host),
-                count(upstream.failed, "request")
+                "tried: route {number} ({whose}{}), {times}: {}",
+                safe(list),
+                words.join(", then ")
             )
         })
         .collect()
 }
 
-fn route_lines(story: &Story) -> Vec<String> {
+/// Which routes there are, where that says more than what was tried.
+fn route_line(story: &Story, why: GaveUp) -> Option<String> {
     let routes = story.routes();
-    let mut lines: Vec<String> = routes
-        .iter()
-        .take(MAX_ROUTES)
-        .map(|(number, list)| {
+    if routes.len() > 1 && story.failed_requests() > 0 {
+        let named = routes.iter().take(MAX_ROUTES).map(|(number, list)| {
             let whose = if *number == 1 { " (your GOPROXY)" } else { "" };
-            format!("  route {number} is {}{whose}", safe(list))
-        })
-        .collect();
-    if routes.len() > MAX_ROUTES {
-        lines.push(format!(
-            "  ... and {} more",
-            count((routes.len() - MAX_ROUTES) as u64, "route")
-        ));
-    }
-    lines
-}
-
-fn last_lines(story: &Story, why: GaveUp, advice: &str, command: &str) -> Vec<String> {
-    let mut lines = Vec::new();
-    let leading = story.leading();
-    if let Some(leading) = leading {
-        let cause = leading
-            .cause(why, story.hosts())
-            .or_else(|| (!advice.is_empty()).then(|| safe(advice)))
-            .unwrap_or_else(|| phrase::UNKNOWN_CAUSE.to_owned());
-        lines.push(format!("likely cause: {cause}"));
-        lines.push(format!("read from: {}", safe(&leading.line)));
-    } else if story.tries.iter().any(|t| t.stalled.is_some()) {
-        lines.push("likely cause: a server took the connection and then said nothing".to_owned());
-    }
-    if matches!(why, GaveUp::TriesSpent | GaveUp::BudgetSpent) && story.routes().len() == 1 {
-        lines.push(match &story.known.narrow {
-            Some(narrow) => format!(
-                "other routes are configured and not used: {}; `gofix routes` says more",
-                safe(narrow)
-            ),
-            None => "no other route is configured or allowed; `gofix routes add LIST` adds one".to_owned(),
+            format!("route {number} is {}{whose}", safe(list))
         });
+        let mut named: Vec<String> = named.collect();
+        if routes.len() > MAX_ROUTES {
+            named.push(format!("{} more", routes.len() - MAX_ROUTES));
+        }
+        return Some(named.join("; "));
     }
-    lines.push(format!("next: {}", next(why, leading, command)));
-    lines
+    let is_spent = matches!(why, GaveUp::TriesSpent | GaveUp::BudgetSpent);
+    (is_spent && routes.len() == 1).then(|| match &story.known.narrow {
+        Some(narrow) => format!(
+            "other routes are configured and not used: {}; `gofix routes` says more",
+            safe(narrow)
+        ),
+        None => "no other route is configured or allowed; `gofix routes add LIST` adds one".to_owned(),
+    })
 }
 
 /// One event in one line, for `GOFIX_LOG=debug`.
@@ -583,12 +592,12 @@ fn next(why: GaveUp, leading: Option<&Leading>, command: &str) -> String {
     match (why, leading.map(|leading| leading.kind)) {
         (_, Some(FaultKind::NotFound)) if module.is_some() => {
             let module = safe(module.unwrap_or_default());
-            format!("go list -m -versions {module}   (what there is of it)")
+            format!("go list -m -versions {module}   # the versions that there are")
         }
         (GaveUp::BudgetSpent, _) => format!("GOFIX_BUDGET=30m {command}"),
-        (GaveUp::Doubted, _) => format!("GOFIX=off {command}   (takes the result as it is)"),
+        (GaveUp::Doubted, _) => format!("GOFIX=off {command}   # takes the result as it is"),
         (GaveUp::Interrupted, _) | (_, Some(FaultKind::RateLimit)) => {
-            format!("{command}   (again, a little later)")
+            format!("{command}   # again, a little later")
         }
         (_, Some(FaultKind::Cache)) => "gofix cache repair".to_owned(),
         (_, Some(FaultKind::Disk)) => "df -h \"$(go env GOMODCACHE)\"".to_owned(),

@@ -17,4 +17,4 @@ pub(crate) use percent::decode as percent_decode;
 pub(crate) use redact::redact_url;
 pub use safe::{MAX_BYTES, safe};
 pub(crate) use size::{bytes, count, duration};
-pub(crate) use width::{fit, width};
+pub(crate) use width::{fit, width, wrap};

@@ -952,6 +952,32 @@ fn completions_complete() {
     assert!(zsh.stdout.starts_with("#compdef gofix\n"));
     let fish = sandbox.gofix(&["completions", "fish"]).output().expect_code(0);
     assert!(fish.stdout.contains("complete -c gofix"));
+    // Elvish and PowerShell: that the words are there, and, where a machine has the shell, that it reads them.
+    for (shell, program, check) in [
+        ("elvish", "elvish", &["-compileonly", "elvish"][..]),
+        (
+            "powershell",
+            "pwsh",
+            &[
+                "-NoProfile",
+                "-Command",
+                "[void][ScriptBlock]::Create((Get-Content -Raw powershell))",
+            ],
+        ),
+    ] {
+        let script = sandbox
+            .gofix(&["completions", shell])
+            .output()
+            .expect_code(0)
+            .stdout;
+        for word in ["doctor", "routes", "wait", "--budget", "tidy"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+        sandbox.write(shell, &script);
+        if is_there(program) {
+            sandbox.run(program).args(check).output().expect_code(0);
+        }
+    }
     for (shell, text) in [("zsh", &zsh.stdout), ("fish", &fish.stdout)] {
         sandbox.write(shell, text);
         if is_there(shell) {
@@ -976,18 +1002,26 @@ fn the_manual_has_every_command_variable_and_status() {
         assert!(page.contains(&format!("\\fB{status}\\fR")), "{status}");
     }
     sandbox.gofix(&["man", "--dir", "man1"]).output().expect_code(0);
+    let pages: Vec<String> = fs::read_dir(sandbox.project().join("man1"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     for name in [
-        "gofix.1",
-        "gofix-shim.1",
-        "gofix-shim-install.1",
-        "gofix-cache-verify.1",
-        "gofix-routes-list.1",
+        "gofix",
+        "gofix-shim-install",
+        "gofix-cache-verify",
+        "gofix-routes-list",
+        "gofix-wait",
+        "gofix-tidy",
     ] {
+        assert!(pages.contains(&format!("{name}.1")), "{name}: {pages:?}");
+    }
+    for name in &pages {
         let text = sandbox.read(&format!("man1/{name}"));
-        assert!(
-            text.contains(".TH ") && text.contains("SH SYNOPSIS"),
-            "{name}: {text}"
-        );
+        let is_whole = [".TH ", "SH SYNOPSIS", "SH \"EXAMPLES\""]
+            .iter()
+            .all(|part| text.contains(part));
+        assert!(is_whole, "{name}: {text}");
         if is_there("groff") {
             let file = format!("man1/{name}");
             let warned = sandbox
@@ -998,6 +1032,51 @@ fn the_manual_has_every_command_variable_and_status() {
             assert_eq!(warned.stderr, "", "{name}");
         }
     }
+}
+
+/// Without a network: what a text of go's means, and the matters of gofix itself.
+#[test]
+fn help_knows_topics() {
+    let sandbox = Sandbox::new();
+    let help = |words: &[&str]| sandbox.gofix(&[&["help"], words].concat()).output();
+    let topics = help(&["topics"]).expect_code(0).stdout;
+    for topic in gofix::diagnose::topics::TOPICS {
+        assert!(
+            topics.contains(&format!("  {} ", topic.id)),
+            "{}: {topics}",
+            topic.id
+        );
+        let shown = help(&[topic.id]).expect_code(0);
+        assert_eq!(shown.stderr, "");
+        let whole = shown.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        let said = |text: &str| whole.contains(&text.split_whitespace().collect::<Vec<_>>().join(" "));
+        assert!(
+            said(topic.cause) && topic.cure.iter().all(|step| said(step)),
+            "{shown}"
+        );
+    }
+    for (topic, word) in [
+        ("exit-status", "124"),
+        ("variables", "GOFIX_BUDGET"),
+        ("faults", "408, 425, 429"),
+        ("privacy", "GOPRIVATE"),
+        ("off", "GOFIX=off"),
+    ] {
+        let shown = help(&[topic]).expect_code(0);
+        assert!(shown.stdout.contains(word) && topics.contains(topic), "{shown}");
+        assert!(
+            shown
+                .stdout
+                .lines()
+                .all(|line| line.len() <= 80 || !line.trim().contains(' ')),
+            "{shown}"
+        );
+    }
+    let unknown = help(&["conection-reset"]).expect_code(2);
+    assert_eq!(
+        unknown.stderr,
+        "gofix: no command and no topic has that name; `gofix help topics` lists the topics\n"
+    );
 }
 
 // --- the documents ----------------------------------------------------------------------------------------------------
@@ -1107,7 +1186,13 @@ fn commands_in_the_documents_are_understood() {
             if is_go || words[0].starts_with('-') || !words[0].chars().all(char::is_lowercase) {
                 continue;
             }
-            let help = sandbox.gofix(&words).args(["--help"]).output();
+            let run = sandbox.gofix(&words);
+            let run = if words[0] == "help" {
+                run
+            } else {
+                run.args(["--help"])
+            };
+            let help = run.output();
             assert_eq!(help.code(), Some(0), "{}: gofix {rest}\n{help}", path.display());
             tried += 1;
         }

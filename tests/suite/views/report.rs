@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// A report with a run that recovered, one that gave up, one without trouble and
 /// one whose requests the relay made again.
-fn sample(dir: &Path) -> PathBuf {
+pub(super) fn sample(dir: &Path) -> PathBuf {
     let path = dir.join("sample.jsonl");
     stage(with_report(&path)).recover();
     stage(with_report(&path)).fail(3);
@@ -60,7 +60,7 @@ fn json(args: &[&Path]) -> Value {
 }
 
 /// The page of these reports.
-fn page(dir: &Path, files: &[&Path]) -> String {
+pub(super) fn page(dir: &Path, files: &[&Path]) -> String {
     let html = dir.join("page.html");
     let mut args: Vec<&Path> = vec![Path::new("--html"), &html];
     args.extend(files);
@@ -146,7 +146,7 @@ fn balanced(html: &str) {
     const CLOSED: &[&str] = &[
         "html", "head", "body", "main", "header", "section", "article", "table", "thead", "tbody", "div",
         "span", "p", "h1", "h2", "h3", "dl", "dt", "dd", "details", "summary", "code", "small", "style",
-        "title", "a", "i",
+        "title", "a", "i", "fieldset", "legend", "label",
     ];
     let mut open: Vec<&str> = Vec::new();
     for tag in html.split('<').skip(1) {

@@ -285,7 +285,11 @@ fn a_ci_job_that_is_ended_still_gets_the_screen() {
             .any(|line| line.starts_with("gofix: likely cause: 127.0.0.1:")),
         "{outcome}"
     );
-    assert!(lines.last().unwrap().starts_with("gofix: next: "), "{outcome}");
+    let [.., next, more] = &lines[..] else {
+        panic!("{outcome}")
+    };
+    assert!(next.starts_with("gofix: next: go mod download"), "{outcome}");
+    assert_eq!(*more, "gofix: more: gofix help too-many-requests", "{outcome}");
     assert!(!outcome.stderr.contains(['\x1b', '\r']), "{outcome}");
 }
 
