@@ -10,8 +10,11 @@ use crate::env_vars;
 use crate::report::out;
 use crate::text::wrap;
 
-/// Matters that are no text of go's: the word, what it is about, and the text.
-const MATTERS: &[(&str, &str, fn() -> String)] = &[
+/// The word for a matter, what it is about, and the text.
+type Matter = (&'static str, &'static str, fn() -> String);
+
+/// Matters that are no text of go's.
+const MATTERS: &[Matter] = &[
     ("topics", "every topic", topics),
     (
         "exit-status",

@@ -34,7 +34,7 @@ pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     // Spaces belong to the word before them: tables keep their columns where they fit.
     for word in text.split_inclusive(' ') {
         let needed = width(word.trim_end_matches(' '));
-        if used + needed > columns && line.trim_start().len() > 0 {
+        if used + needed > columns && !line.trim_start().is_empty() {
             lines.push(line.trim_end_matches(' ').to_owned());
             line = " ".repeat(indent + 2);
             used = line.len();
