@@ -468,7 +468,7 @@ fn giving_up_takes_eight_lines_on_every_width() {
             clock,
             screen,
         };
-        stage.reporter.know(gofix::report::Routes {
+        stage.reporter.set_routes(gofix::report::Routes {
             lists: vec![(1, OWN.into()), (2, "https://goproxy.cn,direct".into())],
             relayed: true,
             narrow: None,
