@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use hyper::{Request, Response, Uri};
+use hyper::{Request, Response, StatusCode, Uri};
 use tokio::time::timeout;
 
 use crate::net::dial::Stream;
@@ -15,6 +15,9 @@ use crate::net::url::Url;
 
 /// Most of an error's body that is kept.
 const MAX_ERROR_BODY: usize = 4 << 10;
+
+/// What only a proxy says of itself where it was not asked as one: any, and Squid.
+const PROXY_HEADERS: &[&str] = &["proxy-authenticate", "proxy-agent", "x-squid-error"];
 
 /// A connection on which requests can be made.
 pub(super) enum Session {
@@ -39,6 +42,8 @@ pub(super) struct Reply {
     pub(super) content_type: String,
     pub(super) date: Option<String>,
     pub(super) location: Option<String>,
+    /// It answers as an HTTP proxy does that is asked as if it were a server.
+    pub(super) is_of_a_proxy: bool,
     /// As much as was kept: all of it for small bodies, the head of large ones.
     pub(super) body: Vec<u8>,
     /// Bytes that arrived.
@@ -141,6 +146,10 @@ async fn read(
         content_type: header("content-type").unwrap_or_default(),
         date: header("date"),
         location: redirect::target(response.status(), response.headers()),
+        is_of_a_proxy: response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+            || PROXY_HEADERS
+                .iter()
+                .any(|name| response.headers().contains_key(*name)),
         body: Vec::new(),
         received: 0,
         wait,

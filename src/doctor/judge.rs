@@ -288,6 +288,13 @@ impl Judge<'_> {
             Role::Sumdb => &m.sumdb,
             Role::Proxy => &m.info,
         };
+        if m.is_http_proxy {
+            let found = "it is an HTTP proxy, no module proxy: name it in HTTPS_PROXY, and let GOPROXY name module proxies";
+            let row = self.row(Grade::Broken, found);
+            // A URL with credentials is not printed.
+            let url = Some(&self.target.shown).filter(|url| !url.contains('@'));
+            return Some(row.mend(url.map(|url| remedy::export("HTTPS_PROXY", url))));
+        }
         match step {
             None => Some(self.hung("before it answered a request")),
             Some(Err(words)) => Some(self.row(

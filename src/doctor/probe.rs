@@ -120,6 +120,8 @@ pub(super) struct Measured {
     pub(super) skew: Option<SignedDuration>,
     /// Set where HTTP/2 failed and HTTP/1.1 did not.
     pub(super) http2_broken: Option<String>,
+    /// It is an HTTP proxy, and no module proxy.
+    pub(super) is_http_proxy: bool,
     /// The host that the zip came from, where it was another one.
     pub(super) redirected: Option<String>,
     /// What is being done.
@@ -252,6 +254,7 @@ impl Probe {
             }
         }
         self.date(&reply);
+        self.notes().is_http_proxy = self.is_http_proxy(tools, &reply);
         let is_info = |reply: &Reply| plausible_info(&reply.body, version);
         let step = step_of(reply, is_info);
         let reachable = step.is_ok();
@@ -271,6 +274,18 @@ impl Probe {
             self.notes().sumdb = Some(step_of(reply, |_| Ok(())));
         }
         self.fetch_zip(&mut session, url(".zip"), tools, dialled).await;
+    }
+
+    /// True for a server that is an HTTP proxy and was given for a module proxy.
+    fn is_http_proxy(&self, tools: &Tools, reply: &Result<Reply, String>) -> bool {
+        let url = &self.target.url;
+        let is_named = [Scheme::Http, Scheme::Https].into_iter().any(|scheme| {
+            let proxy = tools.rules.proxy_of(scheme);
+            proxy.is_some_and(|proxy| proxy.host.eq_ignore_ascii_case(&url.host) && proxy.port == url.port)
+        });
+        let good = reply.as_ref().is_ok_and(|reply| reply.status == 200);
+        let as_proxy = reply.as_ref().is_ok_and(|reply| reply.is_of_a_proxy);
+        !good && url.path == "/" && (is_named || as_proxy)
     }
 
     /// The zip, wherever redirects lead; its first bytes tell the speed.

@@ -104,6 +104,15 @@ impl ProxyRules {
         proxy.as_ref().map(Some).map_err(Clone::clone)
     }
 
+    /// The proxy that is set for such URLs, whatever their host.
+    pub(crate) fn proxy_of(&self, scheme: Scheme) -> Option<&Proxy> {
+        let proxy = match scheme {
+            Scheme::Http => &self.http,
+            Scheme::Https => &self.https,
+        };
+        proxy.as_ref()?.as_ref().ok()
+    }
+
     fn use_proxy(&self, host: &str, port: u16) -> bool {
         let host = host.to_ascii_lowercase();
         if host == "localhost" {

@@ -846,7 +846,7 @@ fn is_offline(trouble: &Trouble) -> bool {
     let hopeless = trouble.text.ends_with("network is unreachable") || trouble.text.ends_with("no such host");
     // The C library calls it temporary that there is nobody to ask.
     hopeless && !crate::sys::network::has_default_route()
-        || trouble.kind == FaultKind::Dns && !crate::sys::network::has_any_route()
+        || trouble.kind == FaultKind::Dns && crate::sys::network::has_any_route() == Some(false)
 }
 
 #[cfg(test)]

@@ -844,6 +844,131 @@ fn every_command_of_a_sick_machine_can_be_pasted() {
     }
 }
 
+#[test]
+fn an_http_proxy_in_goproxy_is_told_from_a_module_proxy() {
+    // As Squid answers a request that names no URL.
+    let headers = vec![("X-Squid-Error".into(), "ERR_INVALID_URL 0".into())];
+    let answer = Fault::Respond {
+        code: 400,
+        headers,
+        body: "<html>".into(),
+    };
+    let squid = proxy().always(answer).start().unwrap();
+    let found = routes_test(&sandbox(squid.url()));
+    let row = found.row("http", "it is an HTTP proxy, no module proxy");
+    assert_eq!(row["mend"], format!("export HTTPS_PROXY={}", squid.url()));
+    // One that is named as such already gives itself away by its address.
+    let plain = proxy()
+        .always(Fault::Status {
+            code: 400,
+            retry_after: None,
+            body: None,
+        })
+        .start()
+        .unwrap();
+    let named = sandbox(plain.url()).env("HTTPS_PROXY", plain.url());
+    routes_test(&named).row("http", "it is an HTTP proxy, no module proxy");
+    let unnamed = sandbox(plain.url());
+    routes_test(&unnamed).row("http", "it answers 400");
+}
+
+/// No row about what is as it should be; a proxy may look slow on a machine under load.
+#[track_caller]
+fn no_alarm(name: &str, outcome: Outcome) {
+    let found = Found::of(outcome);
+    let is_alarm = |row: &&Value| {
+        let text = row["found"].as_str().unwrap();
+        // What the machine of the test itself is short of, time among it, is true.
+        let busy = [
+            "it works",
+            " free",
+            "did not end within",
+            "takes too long",
+            "hangs",
+            "no answer",
+        ];
+        let is_of_this_machine = busy.iter().any(|words| text.contains(words));
+        matches!(row["grade"].as_str(), Some("broken" | "warning")) && !is_of_this_machine
+    };
+    let alarms: Vec<&Value> = found.rows().iter().filter(is_alarm).collect();
+    assert!(alarms.is_empty(), "{name}: {alarms:#?}");
+    let advice = found.json["advice"].as_str().unwrap_or_default();
+    assert!(
+        advice.is_empty() || advice.contains("is much faster"),
+        "{name}: {}",
+        found.outcome
+    );
+}
+
+#[test]
+fn a_healthy_machine_raises_no_alarm() {
+    let catalogue = catalogue();
+    let proxy = FaultProxy::builder(catalogue.clone())
+        .sumdb(SumDb::new("sum.example.test", &catalogue))
+        .start()
+        .unwrap();
+    let plain = || Sandbox::new().proxy(&proxy);
+    let run = |sandbox: &Sandbox| sandbox.gofix(&["doctor", "--json"]).output();
+    no_alarm("as it is installed", run(&plain()));
+    no_alarm(
+        "with direct behind it",
+        run(&plain().env("GOPROXY", format!("{},direct", proxy.url()))),
+    );
+    no_alarm(
+        "after any error",
+        run(&plain().env("GOPROXY", format!("{}|direct", proxy.url()))),
+    );
+    no_alarm(
+        "offline by choice",
+        run(&plain().env("GOPROXY", "off").env("GOSUMDB", proxy.gosumdb())),
+    );
+    no_alarm("vendored", run(&plain().env("GOFLAGS", "-mod=vendor")));
+    no_alarm(
+        "a proxy that is not for loopback",
+        run(&plain().env("NO_PROXY", "localhost,127.0.0.1")),
+    );
+    let other = self::proxy().start().unwrap();
+    let routes = format!("{};{}", proxy.url(), other.url());
+    no_alarm("routes", run(&plain().env("GOFIX_ROUTES", routes)));
+    no_alarm(
+        "patterns",
+        run(&plain().env("GOPRIVATE", "*.corp.example,*.team.example/x/")),
+    );
+    let workspace = plain();
+    workspace.write("go.work", "go 1.21\n\nuse ./a\n");
+    workspace.write("a/go.mod", "module example.com/a\n\ngo 1.21\n");
+    no_alarm("a workspace", run(&workspace));
+    let with_values = plain();
+    let file = with_values.path("goenv");
+    fs::write(
+        &file,
+        format!("GOPROXY={}\nGOSUMDB={}\n", proxy.url(), proxy.gosumdb()),
+    )
+    .unwrap();
+    let outcome = with_values
+        .gofix(&["doctor", "--json"])
+        .env("GOENV", &file)
+        .env("GOPROXY", "")
+        .env("GOSUMDB", "")
+        .output();
+    no_alarm("values of go env -w", outcome);
+    let authority = Authority::new("Corp");
+    let tls = self::proxy().tls(authority.server(true)).start().unwrap();
+    no_alarm(
+        "a private authority",
+        run(&trusting(tls.url(), &authority).env("GOSUMDB", proxy.gosumdb())),
+    );
+    // A container as people build them: no HOME but /, no git, no shim.
+    let bare = plain();
+    let outcome = bare
+        .run(crate::support::gofix_exe())
+        .args(["doctor", "--json"])
+        .env("HOME", bare.path("home"))
+        .env("PATH", real_go().parent().unwrap())
+        .output();
+    no_alarm("a bare container", outcome);
+}
+
 /// Without `ESC [ … m`.
 fn without_colours(text: &str) -> String {
     let mut parts = text.split("\x1b[");
