@@ -9,18 +9,18 @@ use std::sync::Arc;
 
 use crate::config::{Config, Files, UserFile, expand_route, parse_duration, write_duration};
 use crate::diagnose::{Diagnosis, Input, Scanner, diagnose, explain};
+use crate::go::dirhash::read_zip;
 use crate::go::escape::{escape, unescape};
 use crate::go::files::complaint;
 use crate::go::protocol::Wanted;
 use crate::go::proxy_list::ProxyList;
+use crate::go::sums::GoSum;
+use crate::go::tlog::{Key, tree_head};
 use crate::net::proxy_env::{ProxyRules, ProxyVars};
 use crate::net::url::{Scheme, Url};
 use crate::relay::rewrite::{Names, Quoting, Rewriter};
 use crate::relay::spool::Body;
-use crate::repair::dirhash::read_zip;
-use crate::repair::gosum::GoSum;
 use crate::repair::modfile;
-use crate::repair::sumdb::{Key, tree_head};
 use crate::text::{MAX_BYTES, redact_url, safe};
 
 /// What holds for any bytes; it panics where it does not.

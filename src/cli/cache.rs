@@ -1,8 +1,8 @@
-//! `gofix cache`: look at the module cache, mend it, and put back what was set aside.
+//! `gofix cache`: look at the module cache, repair it, and put back what was set aside.
 //!
 //! Everything that is decided or changed happens in [`crate::repair`]; this is what people and programs see of it.
 //!
-//! Exit status: 0 when nothing is bad (or all of it was mended), 1 when something is or could not be looked at.
+//! Exit status: 0 when nothing is bad (or all of it was repaired), 1 when something is or could not be looked at.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -16,10 +16,11 @@ use super::{FAILED, OK, USAGE, load_config, say_warnings};
 use crate::config::Config;
 use crate::go::env::GoEnv;
 use crate::go::workspace;
-use crate::repair::verify::{self, Problem, Progress, Selection, Verified};
-use crate::repair::{self, Cure, LockWait, ModCache, Outcome, RepairError, RunContext};
+use crate::repair::verify::{self, Problem, Progress, Verified};
+use crate::repair::{self, CacheEnv, Cure, LockWait, ModCache, RepairError, Repairs, RunContext, Selection};
 use crate::report::out::LiveLine;
 use crate::report::{out, safe};
+use crate::text::{bytes, count};
 
 /// How often the line of progress is written anew.
 const TICK: Duration = Duration::from_millis(100);
@@ -63,7 +64,7 @@ fn selection(module: Option<&str>) -> Result<Selection, RepairError> {
 
 /// What holds where the command was typed.
 struct Here {
-    settings: repair::Settings,
+    env: CacheEnv,
     go_sums: Vec<PathBuf>,
     can_fetch: bool,
     budget: Duration,
@@ -76,7 +77,7 @@ impl Here {
         let env = GoEnv::load(&|name| std::env::var_os(name), real_go.as_deref());
         let start = workspace::working_dir(None).unwrap_or_default();
         Self {
-            settings: repair::Settings::from_env(&env, real_go.as_deref()),
+            env: CacheEnv::from(&env),
             go_sums: workspace::go_sums(
                 workspace::above(&start, "go.mod"),
                 workspace::go_work(&start, &env.get("GOWORK").0),
@@ -89,7 +90,7 @@ impl Here {
 
     /// `None` where there is no cache yet; that is nothing wrong.
     fn open(&self) -> Result<Option<ModCache>, RepairError> {
-        match ModCache::open(self.settings.clone()) {
+        match ModCache::open(self.env.clone()) {
             Ok(cache) => Ok(Some(cache)),
             Err(e) if e.is_missing() => Ok(None),
             Err(e) => Err(e),
@@ -139,7 +140,7 @@ fn problem_line(problem: &Problem) -> String {
         .as_ref()
         .map_or_else(String::new, |module| format!("{module}: "));
     let cure = match &problem.module {
-        Some(module) if problem.disputed => repair::by_name(module),
+        Some(module) if problem.disputed => repair::by_name(&module.to_string()),
         _ => cure_words(problem.cure).to_owned(),
     };
     format!("{subject}bad {what}: {}; {cure} ({path})", safe(&problem.why))
@@ -147,10 +148,9 @@ fn problem_line(problem: &Problem) -> String {
 
 fn cure_words(cure: Cure) -> &'static str {
     match cure {
-        Cure::Itself => "go mends it by itself",
+        Cure::Itself => "go repairs it by itself",
         Cure::Recompute => "go can make it again",
         Cure::Fetch => "go can fetch it again",
-        Cure::Hand => "it has to be removed by hand",
     }
 }
 
@@ -159,49 +159,21 @@ fn cure_word(cure: Cure) -> &'static str {
         Cure::Itself => "itself",
         Cure::Recompute => "recompute",
         Cure::Fetch => "fetch",
-        Cure::Hand => "hand",
     }
 }
 
 fn summary(found: &Verified, bad: usize, took: Duration) -> String {
     let mut text = format!(
         "{} looked at, {} in {:.1} s: ",
-        plural(found.modules, "module version"),
-        size(found.bytes),
+        count(found.modules as u64, "module version"),
+        bytes(found.bytes),
         took.as_secs_f64()
     );
     text += &match bad {
         0 => "nothing is bad".to_owned(),
         _ => format!("{bad} bad; `gofix cache repair` sets aside what go can get again"),
     };
-    if found.leftovers.0 > 0 {
-        let (files, bytes) = found.leftovers;
-        text += &format!("; {files} old temporary files ({}), harmless", size(bytes));
-    }
     text
-}
-
-fn plural(n: usize, noun: &str) -> String {
-    if n == 1 {
-        format!("1 {noun}")
-    } else {
-        format!("{n} {noun}s")
-    }
-}
-
-/// Bytes in the units that disks are sold in.
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
-    if bytes < 1000 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes / 100;
-    let mut unit = 0;
-    while value >= 10_000 && unit + 1 < UNITS.len() {
-        value /= 1000;
-        unit += 1;
-    }
-    format!("{}.{} {}", value / 10, value % 10, UNITS[unit])
 }
 
 fn verified_json(found: &Verified) -> Json {
@@ -209,7 +181,6 @@ fn verified_json(found: &Verified) -> Json {
         "modules": found.modules,
         "bytes": found.bytes,
         "problems": found.problems.iter().map(problem_json).collect::<Vec<_>>(),
-        "leftovers": { "files": found.leftovers.0, "bytes": found.leftovers.1 },
         "in_use": found.in_use,
         "unreadable": found.unreadable,
     })
@@ -217,7 +188,7 @@ fn verified_json(found: &Verified) -> Json {
 
 fn problem_json(problem: &Problem) -> Json {
     json!({
-        "module": problem.module,
+        "module": problem.module.as_ref().map(ToString::to_string),
         "what": problem.what,
         "path": problem.path.to_string_lossy(),
         "why": problem.why,
@@ -248,31 +219,32 @@ fn repair(here: &Here, selection: &Selection, dry_run: bool, as_json: bool) -> R
         // Whoever names it has decided between it and go.sum.
         disputed: selection.module.is_some(),
     };
-    let outcome = match here.open()? {
+    let repairs = match here.open()? {
         Some(cache) => {
             let live = Live::new();
             verify::repair(&cache, selection, &ctx, &|p| live.show(p))?
         }
-        None => Outcome::default(),
+        None => Repairs::default(),
     };
     let mut stdout = out::stdout();
     if as_json {
-        let _ = writeln!(stdout, "{}", outcome_json(&outcome, dry_run));
+        let _ = writeln!(stdout, "{}", repairs_json(&repairs, dry_run));
     } else {
-        for report in &outcome.repairs {
+        for report in &repairs.done {
             let _ = writeln!(stdout, "{}", report.what);
         }
-        let done = if dry_run { "would be mended" } else { "mended" };
-        let _ = writeln!(stdout, "{} {done}", plural(outcome.repairs.len(), "piece"));
+        let done = if dry_run { "would be made" } else { "made" };
+        let made = count(repairs.done.len() as u64, "repair");
+        let _ = writeln!(stdout, "{made} {done}");
     }
-    for error in &outcome.failed {
-        out::message(&format!("not mended: {error}"));
+    for error in &repairs.failed {
+        out::message(&format!("not repaired: {error}"));
     }
-    Ok(if outcome.failed.is_empty() { OK } else { FAILED })
+    Ok(if repairs.failed.is_empty() { OK } else { FAILED })
 }
 
-fn outcome_json(outcome: &Outcome, dry_run: bool) -> Json {
-    let repairs = outcome.repairs.iter().map(|report| {
+fn repairs_json(repairs: &Repairs, dry_run: bool) -> Json {
+    let done = repairs.done.iter().map(|report| {
         json!({
             "what": report.what,
             "module": report.module.as_ref().map(ToString::to_string),
@@ -286,8 +258,8 @@ fn outcome_json(outcome: &Outcome, dry_run: bool) -> Json {
     });
     json!({
         "dry_run": dry_run,
-        "repairs": repairs.collect::<Vec<_>>(),
-        "failed": outcome.failed.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "repairs": done.collect::<Vec<_>>(),
+        "failed": repairs.failed.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 
@@ -302,12 +274,12 @@ fn list(here: &Here, as_json: bool) -> Result<i32, RepairError> {
         return Ok(OK);
     }
     for set in &kept {
-        let bytes = set.manifest.items.iter().map(|item| item.bytes).sum();
+        let size = set.manifest.items.iter().map(|item| item.bytes).sum();
         let _ = writeln!(
             stdout,
             "{}  {}  {}",
             set.id,
-            size(bytes),
+            bytes(size),
             safe(&set.manifest.what)
         );
     }
@@ -380,26 +352,10 @@ impl Live {
         };
         if shown.elapsed() >= TICK {
             *shown = Instant::now();
-            let Progress { done, total, bytes } = progress;
+            let Progress { done, total, .. } = progress;
+            let read = bytes(progress.bytes);
             self.line
-                .show(&format!("{done} of {total} module versions, {}", size(bytes)));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes() {
-        for (bytes, text) in [
-            (0, "0 B"),
-            (999, "999 B"),
-            (1500, "1.5 kB"),
-            (2_340_000_000, "2.3 GB"),
-        ] {
-            assert_eq!(size(bytes), text);
+                .show(&format!("{done} of {total} module versions, {read}"));
         }
     }
 }

@@ -8,12 +8,12 @@
 //! `GOCACHE`, the sumdb directory) is opened as the user wrote it, links and
 //! all: people do put their cache behind a link.
 //!
-//! Imperfect: where the system or the file system has no `renameat2`, a directory that is put
+//! Known limitation: where the system or the file system has no `renameat2`, a directory that is put
 //! back may replace an empty directory that appeared in the same instant.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
@@ -97,6 +97,11 @@ impl Meta {
         }
     }
 
+    /// True for what belongs to the user of this process.
+    pub(crate) fn is_mine(&self) -> bool {
+        self.uid == nix::unistd::geteuid().as_raw()
+    }
+
     /// True where the name held this file before `start`.
     pub(crate) fn before(&self, start: SystemTime) -> bool {
         self.mtime < start || self.ctime < start
@@ -143,19 +148,15 @@ impl Dir {
 
     /// The same directory for changes: an owner who is neither the user nor root is refused.
     pub(crate) fn owned(&self) -> Result<Self, RepairError> {
-        Self {
-            fd: self.fd.try_clone().map_err(|e| RepairError::io(&self.path, e))?,
-            path: self.path.clone(),
-            own: true,
-        }
-        .checked()
+        let mut dir = self.again()?;
+        dir.own = true;
+        dir.checked()
     }
 
     fn checked(self) -> Result<Self, RepairError> {
         if self.own {
             let meta = self.this()?;
-            let me = nix::unistd::geteuid().as_raw();
-            if meta.uid != me && meta.uid != 0 {
+            if !meta.is_mine() && meta.uid != 0 {
                 return Err(RepairError::Foreign {
                     path: self.path,
                     uid: meta.uid,
@@ -215,8 +216,8 @@ impl Dir {
             here = match here.sub(name) {
                 Err(e) if e.is_missing() => {
                     match here.make_new(name) {
-                        Err(RepairError::Exists { .. }) | Ok(()) => {}
-                        Err(e) => return Err(e),
+                        Err(e) if !e.is_taken() => return Err(e),
+                        _ => {}
                     }
                     here.sub(name)?
                 }
@@ -288,18 +289,22 @@ impl Dir {
         self.regular(name, flags, Mode::empty())
     }
 
+    /// The content of a regular file, up to a limit.
+    pub(crate) fn read(&self, name: impl AsRef<OsStr>, limit: u64) -> Result<Vec<u8>, RepairError> {
+        let name = name.as_ref();
+        let mut content = Vec::new();
+        self.file(name)?
+            .take(limit)
+            .read_to_end(&mut content)
+            .map_err(|e| RepairError::io(&self.path.join(name), e))?;
+        Ok(content)
+    }
+
     /// Opens a lock file as go does: read-write, made where it is not there.
     pub(crate) fn lock_file(&self, name: impl AsRef<OsStr>) -> Result<File, RepairError> {
         let name = one_name(name.as_ref())?;
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         self.regular(name, flags, Mode::from_bits_truncate(0o666))
-    }
-
-    /// Opens a file that is there for reading and writing.
-    pub(crate) fn file_for_change(&self, name: impl AsRef<OsStr>) -> Result<File, RepairError> {
-        let name = one_name(name.as_ref())?;
-        let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        self.regular(name, flags, Mode::empty())
     }
 
     /// Makes a file that was not there.
@@ -380,6 +385,15 @@ impl Dir {
         Ok(meta.mode)
     }
 
+    /// Sets the permission bits of what stands below if it is a directory.
+    pub(crate) fn chmod_if_dir(&self, name: impl AsRef<OsStr>, mode: u32) -> Result<(), RepairError> {
+        let name = name.as_ref();
+        match self.meta(name)? {
+            Some(meta) if meta.kind == Kind::Dir => self.chmod(name, mode),
+            _ => Ok(()),
+        }
+    }
+
     /// Sets the permission bits of a directory below.
     pub(crate) fn chmod(&self, name: impl AsRef<OsStr>, mode: u32) -> Result<(), RepairError> {
         let name = one_name(name.as_ref())?;
@@ -439,22 +453,21 @@ impl Dir {
 
     /// Bytes of the files below a name, as far as they can be read.
     pub(crate) fn size_of(&self, name: impl AsRef<OsStr>) -> u64 {
-        self.size_below(name.as_ref(), 0)
-    }
-
-    fn size_below(&self, name: &OsStr, depth: usize) -> u64 {
-        match self.meta(name) {
-            Ok(Some(meta)) if meta.kind == Kind::Dir && depth <= MAX_DEPTH => {
-                let Ok(dir) = self.sub(name) else { return 0 };
-                let Ok(entries) = dir.entries() else { return 0 };
-                entries
-                    .iter()
-                    .map(|(name, _)| dir.size_below(name, depth + 1))
-                    .sum()
-            }
-            Ok(Some(meta)) if meta.kind == Kind::File => meta.size,
-            _ => 0,
+        let name = name.as_ref();
+        let mut bytes = 0;
+        let mut add = |here: &Self, name: &OsStr| match here.meta(name) {
+            Ok(Some(meta)) if meta.kind == Kind::File => bytes += meta.size,
+            _ => {}
+        };
+        add(self, name);
+        if let Ok(dir) = self.sub(name) {
+            let each = &mut |here: &Self, name: &OsStr, _: &[u8], _| {
+                add(here, name);
+                Ok(())
+            };
+            let _ = dir.visit(each, &mut |_, _| {});
         }
+        bytes
     }
 
     /// Calls `each` with every name below this directory: the directory it stands in,
@@ -626,10 +639,10 @@ mod tests {
             std::fs::write(top.path().join(name), name).unwrap();
         }
         let dir = Dir::root(top.path(), true).unwrap();
-        assert!(matches!(
-            dir.rename_if_free("old", &dir, "new"),
-            Err(RepairError::Exists { .. })
-        ));
+        assert!(
+            dir.rename_if_free("old", &dir, "new")
+                .is_err_and(|e| e.is_taken())
+        );
         dir.rename_if_free("old", &dir, "free").unwrap();
         assert_eq!(std::fs::read_to_string(top.path().join("free")).unwrap(), "old");
     }

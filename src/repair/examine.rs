@@ -12,40 +12,42 @@
 //! Links are neither followed nor judged: some packagers build a cache out of
 //! them.
 //!
-//! Imperfect: a zip and a `.ziphash` that were changed together, in a module
-//! that neither go.sum nor the checksum database knows, look right.
+//! Known limitation: a zip and a `.ziphash` that were changed together, in a
+//! module that neither go.sum nor the checksum database knows, look right.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::io::Read;
 use std::time::SystemTime;
 
 use super::dir::{Dir, Kind, Meta};
-use super::dirhash::{self, Entry, TreeSum, ZipSum, ZipTrouble};
-use super::gosum::Sums;
-use super::module::ModuleVersion;
-use super::{RepairError, index, modfile};
+use super::index::ModuleIndex;
+use super::tree::{TreeSum, read_tree};
+use super::{RepairError, modfile};
+use crate::go::dirhash::{self, Entry, ZipSum, ZipTrouble};
+use crate::go::module::ModuleVersion;
+use crate::go::sums::{Sums, is_h1};
 
 /// One piece of a module version in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     /// `VERSION.zip`.
     Zip,
+    /// The extracted directory.
+    Extracted,
     /// `VERSION.ziphash`.
     ZipHash,
     /// `VERSION.mod`.
     GoMod,
     /// `VERSION.info`.
     Info,
-    /// `VERSION.lock`.
-    Lock,
-    /// The extracted directory.
-    Extracted,
     /// What go remembers of the extracted directory in GOCACHE.
     Index,
 }
 
 impl Part {
+    /// The pieces that stand in the module cache, in the order in which they leave it.
+    pub(crate) const FILES: [Self; 5] = [Self::Zip, Self::Extracted, Self::ZipHash, Self::GoMod, Self::Info];
+
     /// What it is called in a message.
     #[must_use]
     pub fn words(self) -> &'static str {
@@ -54,26 +56,21 @@ impl Part {
             Self::ZipHash => "ziphash",
             Self::GoMod => "go.mod",
             Self::Info => "info",
-            Self::Lock => "lock",
             Self::Extracted => "extracted directory",
             Self::Index => "module index",
         }
     }
 
-    fn suffix(self) -> &'static str {
-        match self {
+    /// Where it is, relative to GOMODCACHE; what go remembers of a directory stands for the directory.
+    pub(crate) fn path(self, module: &ModuleVersion) -> String {
+        let suffix = match self {
             Self::Zip => "zip",
             Self::ZipHash => "ziphash",
             Self::GoMod => "mod",
             Self::Info => "info",
-            Self::Lock => "lock",
-            Self::Extracted | Self::Index => "",
-        }
-    }
-
-    /// The file's name in the download directory.
-    pub(crate) fn file(self, stem: &str) -> String {
-        format!("{stem}.{}", self.suffix())
+            Self::Extracted | Self::Index => return module.extracted(),
+        };
+        format!("{}/{}.{suffix}", module.download_dir(), module.stem())
     }
 }
 
@@ -86,8 +83,6 @@ pub enum Cure {
     Recompute,
     /// go fetches it again, once it is out of the way.
     Fetch,
-    /// Nothing that gofix does by itself.
-    Hand,
 }
 
 /// One proven fault of one piece.
@@ -119,14 +114,17 @@ pub(crate) struct Known {
     pub(crate) sums: Sums,
     /// A checksum database signed them.
     pub(crate) signed: bool,
-    /// Who says so, for messages: `go.sum`, `the checksum database`.
-    pub(crate) by: &'static str,
 }
 
-/// What go remembers in GOCACHE, where that can be looked at.
-pub(crate) struct IndexView<'a> {
-    pub(crate) gocache: &'a Dir,
-    pub(crate) versions: &'a BTreeSet<String>,
+impl Known {
+    /// Who says so.
+    fn by(&self) -> &'static str {
+        if self.signed {
+            "the checksum database"
+        } else {
+            "go.sum"
+        }
+    }
 }
 
 /// What was found.
@@ -140,8 +138,7 @@ pub(crate) struct Examined {
 impl Examined {
     /// True where a repair has something to do.
     pub(crate) fn curable(&self) -> bool {
-        let by_repair = |f: &Finding| matches!(f.cure, Cure::Recompute | Cure::Fetch);
-        self.findings.iter().any(by_repair)
+        self.findings.iter().any(|f| f.cure != Cure::Itself)
     }
 
     /// True where a repair takes something away that may be good.
@@ -149,15 +146,14 @@ impl Examined {
         self.findings.iter().any(|f| f.disputed)
     }
 
-    /// True where this piece is bad beyond dispute.
-    fn is_proven(&self, part: Part) -> bool {
-        let proven = |f: &Finding| f.part == part && !f.disputed;
-        self.findings.iter().any(proven)
+    /// True where go has to fetch something after the repair.
+    pub(crate) fn needs_fetch(&self) -> bool {
+        self.findings.iter().any(|f| f.cure == Cure::Fetch)
     }
 
     /// True where a repair takes this piece away.
     pub(crate) fn takes(&self, part: Part) -> bool {
-        let takes = |f: &Finding| f.part == part && matches!(f.cure, Cure::Recompute | Cure::Fetch);
+        let takes = |f: &Finding| f.part == part && f.cure != Cure::Itself;
         self.findings.iter().any(takes)
     }
 }
@@ -168,9 +164,9 @@ pub(crate) fn examine(
     module: &ModuleVersion,
     known: &Known,
     scope: Scope,
-    index: Option<&IndexView<'_>>,
+    index: Option<&ModuleIndex>,
 ) -> Result<Examined, RepairError> {
-    let mut look = Look {
+    let mut examination = Examination {
         cache,
         module,
         known,
@@ -178,11 +174,11 @@ pub(crate) fn examine(
         download: cache.find(module.download_dir())?,
         found: Examined::default(),
     };
-    look.run(index)?;
-    Ok(look.found)
+    examination.run(index)?;
+    Ok(examination.found)
 }
 
-struct Look<'a> {
+struct Examination<'a> {
     cache: &'a Dir,
     module: &'a ModuleVersion,
     known: &'a Known,
@@ -200,18 +196,33 @@ enum State<T> {
     Good(T),
 }
 
-impl Look<'_> {
-    fn run(&mut self, index: Option<&IndexView<'_>>) -> Result<(), RepairError> {
-        self.lock()?;
+impl<T> State<T> {
+    fn good(&self) -> Option<&T> {
+        match self {
+            Self::Good(content) => Some(content),
+            _ => None,
+        }
+    }
+}
+
+impl Examination<'_> {
+    fn run(&mut self, index: Option<&ModuleIndex>) -> Result<(), RepairError> {
         let zip = self.zip()?;
         let ziphash = self.ziphash()?;
-        let tree = self.tree(matches!(ziphash, ZipHash::Text(_)))?;
-        self.judge_zip(&zip, &ziphash, tree.as_ref());
-        self.judge_tree(&zip, &ziphash, tree.as_ref());
+        let tree = match &ziphash {
+            // Without one go extracts again.
+            None => None,
+            Some(_) => self.tree()?,
+        };
+        self.judge_content(&zip, ziphash.as_deref(), tree.as_ref());
         self.go_mod(&zip)?;
         self.info()?;
         if let (Some(tree), Some(index)) = (&tree, index) {
-            self.judge_index(tree, index);
+            let names: Vec<&[u8]> = tree.entries.iter().map(|e| e.name.as_slice()).collect();
+            if index.is_stale(&self.cache.path().join(self.module.extracted()), &names) {
+                let why = "it lacks files that the extracted directory has";
+                self.add(Part::Index, Cure::Recompute, why);
+            }
         }
         Ok(())
     }
@@ -231,33 +242,27 @@ impl Look<'_> {
         });
     }
 
-    /// `None` where the file is not there, is a link, or came after the time that counts.
-    fn meta(&self, part: Part) -> Result<Option<Meta>, RepairError> {
-        let Some(download) = &self.download else {
-            return Ok(None);
-        };
-        let meta = download.meta(part.file(&self.module.stem()))?;
-        Ok(meta.filter(|meta| {
-            meta.kind != Kind::Link && self.scope.before.is_none_or(|start| meta.before(start))
-        }))
+    /// True for what counts: no link, and there before the time that counts.
+    fn counts(&self, meta: &Meta) -> bool {
+        meta.kind != Kind::Link && self.scope.before.is_none_or(|start| meta.before(start))
     }
 
     fn open(&self, part: Part) -> Result<State<std::fs::File>, RepairError> {
-        let Some(meta) = self.meta(part)? else {
+        let Some(download) = &self.download else {
+            return Ok(State::Absent);
+        };
+        let path = part.path(self.module);
+        let name = path.rsplit('/').next().unwrap_or(&path);
+        let Some(meta) = download.meta(name)?.filter(|meta| self.counts(meta)) else {
             return Ok(State::Absent);
         };
         if meta.kind != Kind::File {
             return Ok(State::Bad(format!("it is {}", meta.kind.words())));
         }
-        let Some(download) = &self.download else {
-            return Ok(State::Absent);
-        };
-        match download.file(part.file(&self.module.stem())) {
+        match download.file(name) {
             Ok(file) => Ok(State::Good(file)),
             Err(e) if e.is_missing() => Ok(State::Absent),
-            Err(RepairError::Denied { .. }) if meta.uid == nix::unistd::geteuid().as_raw() => Ok(State::Bad(
-                format!("its mode {:04o} lets nobody read it", meta.mode),
-            )),
+            Err(e) if e.is_denied() && meta.is_mine() => Ok(State::Bad(unreadable(&meta))),
             Err(e) => Err(e),
         }
     }
@@ -270,27 +275,11 @@ impl Look<'_> {
             State::Bad(why) => return Ok(State::Bad(why)),
         };
         let mut content = Vec::new();
-        let name = part.file(&self.module.stem());
         file.take(dirhash::MAX_GO_MOD)
             .read_to_end(&mut content)
-            .map_err(|e| RepairError::io(std::path::Path::new(&name), e))?;
+            .map_err(|e| RepairError::io(&self.cache.path().join(part.path(self.module)), e))?;
         self.found.bytes += content.len() as u64;
         Ok(State::Good(content))
-    }
-
-    /// go waits for ever on a lock that is no file, or fails with its path.
-    fn lock(&mut self) -> Result<(), RepairError> {
-        if let Some(meta) = self.meta(Part::Lock)?
-            && meta.kind != Kind::File
-        {
-            let cure = if meta.kind == Kind::Dir {
-                Cure::Recompute
-            } else {
-                Cure::Hand
-            };
-            self.add(Part::Lock, cure, format!("it is {}", meta.kind.words()));
-        }
-        Ok(())
     }
 
     fn zip(&mut self) -> Result<State<ZipSum>, RepairError> {
@@ -299,7 +288,6 @@ impl Look<'_> {
             State::Absent => return Ok(State::Absent),
             State::Bad(why) => return Ok(State::Bad(why)),
         };
-        let name = Part::Zip.file(&self.module.stem());
         match dirhash::read_zip(file, &self.module.prefix()) {
             Ok(sum) => {
                 self.found.bytes += sum.entries.iter().map(|e| e.size).sum::<u64>();
@@ -307,173 +295,114 @@ impl Look<'_> {
             }
             Err(ZipTrouble::Bad(why)) => Ok(State::Bad(format!("it is no module zip: {why}"))),
             Err(ZipTrouble::Io(e)) => {
-                let dir = self
-                    .download
-                    .as_ref()
-                    .map_or_else(Default::default, |d| d.path().to_owned());
-                Err(RepairError::io(&dir.join(name), e))
+                let path = self.cache.path().join(Part::Zip.path(self.module));
+                Err(RepairError::io(&path, e))
             }
         }
     }
 
-    fn ziphash(&mut self) -> Result<ZipHash, RepairError> {
-        Ok(match self.content(Part::ZipHash)? {
-            State::Absent => ZipHash::None,
+    /// What `.ziphash` says, where it says anything.
+    fn ziphash(&mut self) -> Result<Option<String>, RepairError> {
+        let content = match self.content(Part::ZipHash)? {
+            State::Absent => return Ok(None),
             State::Bad(why) => {
                 self.add(Part::ZipHash, Cure::Recompute, why);
-                ZipHash::None
+                return Ok(None);
             }
-            State::Good(content) => match std::str::from_utf8(content.trim_ascii()) {
-                Ok(text) if dirhash::is_h1(text) => ZipHash::Text(text.to_owned()),
-                // go takes 47 bytes without a NUL for a hash, and fails over it.
-                _ if content.trim_ascii().len() == 47 && !content.contains(&0) => {
-                    self.add(Part::ZipHash, Cure::Recompute, "it is no h1 hash");
-                    ZipHash::None
-                }
-                _ => {
-                    self.add(Part::ZipHash, Cure::Itself, "it is no h1 hash");
-                    ZipHash::None
-                }
-            },
-        })
+            State::Good(content) => content,
+        };
+        let content = content.trim_ascii();
+        if let Some(text) = std::str::from_utf8(content).ok().filter(|text| is_h1(text)) {
+            return Ok(Some(text.to_owned()));
+        }
+        // go takes 47 bytes without a NUL for a hash, and fails over it.
+        let fails = content.len() == 47 && !content.contains(&0);
+        let cure = if fails { Cure::Recompute } else { Cure::Itself };
+        self.add(Part::ZipHash, cure, "it is no h1 hash");
+        Ok(None)
     }
 
     /// The extracted directory, where go would use it as it is.
-    fn tree(&mut self, has_ziphash: bool) -> Result<Option<TreeSum>, RepairError> {
-        let (above, name) = self.module.extracted();
+    fn tree(&mut self) -> Result<Option<TreeSum>, RepairError> {
+        let path = self.module.extracted();
+        let (above, name) = path.rsplit_once('/').unwrap_or(("", &path));
         let Some(above) = self.cache.find(above)? else {
             return Ok(None);
         };
-        let partial = format!("{}.partial", self.module.stem());
-        let is_partial = match &self.download {
-            Some(download) => download.meta(partial)?.is_some(),
-            None => false,
-        };
-        match above.meta(&name)? {
-            // Without a ziphash, or with .partial, go extracts again; a file in its place is removed by go.
-            Some(meta) if meta.kind == Kind::Dir && has_ziphash && !is_partial => match above.sub(&name) {
-                Ok(dir) => {
-                    let tree = dirhash::read_tree(&dir)?;
-                    self.found.bytes += tree.entries.iter().map(|e| e.size).sum::<u64>();
-                    Ok(Some(tree))
-                }
-                Err(RepairError::Denied { .. }) if meta.uid == nix::unistd::geteuid().as_raw() => {
-                    let why = format!("its mode {:04o} lets nobody read it", meta.mode);
-                    self.add(Part::Extracted, Cure::Recompute, why);
-                    Ok(None)
-                }
-                Err(e) => Err(e),
-            },
-            _ => Ok(None),
-        }
-    }
-
-    fn judge_zip(&mut self, zip: &State<ZipSum>, ziphash: &ZipHash, tree: Option<&TreeSum>) {
-        let prefix = self.module.prefix();
-        let tree_h1 = tree
-            .filter(|t| t.odd.is_empty())
-            .map(|t| plain(self.module, t).h1(&prefix));
-        let expected = &self.known.sums.zip;
-        let hash_is_expected = |h: &str| expected.is_empty() || expected.iter().any(|e| e == h);
-        let text = match ziphash {
-            ZipHash::Text(text) => Some(text.as_str()),
-            ZipHash::None => None,
-        };
-        // A hash that go.sum contradicts stops go even where the rest is right.
-        let text_is_wrong = text.is_some_and(|text| !hash_is_expected(text));
-        match zip {
-            State::Absent => {
-                if text_is_wrong {
-                    self.add_if(
-                        tree_h1.as_deref().is_none_or(|tree| text == Some(tree)),
-                        Part::ZipHash,
-                        Cure::Fetch,
-                        format!("it differs from {}", self.known.by),
-                    );
-                }
-            }
-            State::Bad(why) => {
-                self.add(Part::Zip, Cure::Fetch, why.clone());
-                // It stays where the extracted directory vouches for it: then go need not extract again.
-                let vouched = text.is_some() && tree_h1.as_deref() == text && !text_is_wrong;
-                if text.is_some() && !vouched {
-                    self.add(Part::ZipHash, Cure::Fetch, "its zip is bad");
-                }
-            }
-            State::Good(zip) if !expected.is_empty() => {
-                let good = hash_is_expected(&zip.h1);
-                let agrees = !good && text.is_none_or(|text| text == zip.h1);
-                if !good {
-                    self.add_if(
-                        agrees,
-                        Part::Zip,
-                        Cure::Fetch,
-                        format!("its hash is not the one in {}", self.known.by),
-                    );
-                }
-                if text_is_wrong {
-                    let cure = if good { Cure::Recompute } else { Cure::Fetch };
-                    let why = format!("it differs from {}", self.known.by);
-                    self.add_if(agrees, Part::ZipHash, cure, why);
-                }
-            }
-            State::Good(zip) => match text {
-                Some(text) if text != zip.h1 => {
-                    if tree_h1.as_deref() == Some(zip.h1.as_str()) {
-                        let why = "it is not the hash of the zip and the extracted directory";
-                        self.add(Part::ZipHash, Cure::Recompute, why);
-                    } else {
-                        self.add(Part::Zip, Cure::Fetch, "its hash is not the one in its ziphash");
-                        if tree_h1.as_deref() != Some(text) {
-                            self.add(Part::ZipHash, Cure::Fetch, "it is not the hash of its zip");
-                        }
-                    }
-                }
-                _ => {}
-            },
-        }
-    }
-
-    fn judge_tree(&mut self, zip: &State<ZipSum>, ziphash: &ZipHash, tree: Option<&TreeSum>) {
-        let Some(tree) = tree else { return };
-        let (above, name) = self.module.extracted();
-        if let Some(start) = self.scope.before {
-            // Extracted in this run, from a zip that go had checked.
-            let meta = self
-                .cache
-                .find(above)
-                .ok()
-                .flatten()
-                .and_then(|dir| dir.meta(name).ok().flatten());
-            if meta.is_some_and(|meta| !meta.before(start)) {
-                return;
-            }
-        }
-        if let State::Good(zip) = zip
-            && !self.found.takes(Part::Zip)
+        // With .partial go extracts again, and a file in its place it removes.
+        if let Some(download) = &self.download
+            && download.meta(self.module.partial())?.is_some()
         {
-            if let Some(why) = differs(self.module, tree, &zip.entries, self.scope.extra_files) {
+            return Ok(None);
+        }
+        let meta = above.meta(name)?.filter(|meta| meta.kind == Kind::Dir);
+        // What this run extracted came from a zip that go had checked.
+        let Some(meta) = meta.filter(|meta| self.counts(meta)) else {
+            return Ok(None);
+        };
+        match above.sub(name) {
+            Ok(dir) => {
+                let tree = read_tree(&dir)?;
+                self.found.bytes += tree.entries.iter().map(|e| e.size).sum::<u64>();
+                Ok(Some(tree))
+            }
+            Err(e) if e.is_denied() && meta.is_mine() => {
+                self.add(Part::Extracted, Cure::Recompute, unreadable(&meta));
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Zip, ziphash and extracted directory have one hash. It is the one of
+    /// go.sum or of the checksum database; where neither knows it, the one that
+    /// two of them agree on, or that the only one has.
+    fn judge_content(&mut self, zip: &State<ZipSum>, ziphash: Option<&str>, tree: Option<&TreeSum>) {
+        let zip_h1 = zip.good().map(|zip| zip.h1.as_str());
+        let tree_h1 = tree
+            .filter(|tree| tree.odd.is_empty())
+            .map(|tree| plain(self.module, tree).h1(&self.module.prefix()));
+        let there = [!matches!(zip, State::Absent), ziphash.is_some(), tree.is_some()];
+        let agreed = agreed(there, [zip_h1, ziphash, tree_h1.as_deref()]);
+        let (known, module, extra_files) = (self.known, self.module, self.scope.extra_files);
+        let is_good = |h1: Option<&str>| match (h1, known.sums.zip.as_slice()) {
+            (None, _) => false,
+            (h1, []) => h1 == agreed,
+            (Some(h1), expected) => expected.iter().any(|e| e == h1),
+        };
+        let is_agreed = |h1: Option<&str>| h1.is_some() && h1 == agreed;
+        let witness = match known.sums.zip.as_slice() {
+            [] => "its ziphash",
+            _ => known.by(),
+        };
+        let zip_is_good = is_good(zip_h1);
+        match zip {
+            State::Bad(why) => self.add(Part::Zip, Cure::Fetch, why.clone()),
+            State::Good(_) if !zip_is_good => {
+                let why = format!("its hash is not the one in {witness}");
+                self.add_if(is_agreed(zip_h1), Part::Zip, Cure::Fetch, why);
+            }
+            _ => {}
+        }
+        if ziphash.is_some() && !is_good(ziphash) {
+            let cure = if zip_is_good { Cure::Recompute } else { Cure::Fetch };
+            let why = match known.sums.zip.as_slice() {
+                [] => "it is not the hash of its zip".to_owned(),
+                _ => format!("it differs from {witness}"),
+            };
+            self.add_if(is_agreed(ziphash), Part::ZipHash, cure, why);
+        }
+        let Some(tree) = tree else { return };
+        if let Some(zip) = zip.good().filter(|_| zip_is_good) {
+            if let Some(why) = differs(module, tree, &zip.entries, extra_files) {
                 self.add(Part::Extracted, Cure::Recompute, why);
             }
-            return;
-        }
-        let h1 = plain(self.module, tree).h1(&self.module.prefix());
-        let expected = &self.known.sums.zip;
-        let why = if let Some((name, why)) = tree.odd.first() {
-            Some(format!("{}: {why}", shown(name)))
-        } else if !expected.is_empty() {
-            (!expected.contains(&h1)).then(|| format!("its hash is not the one in {}", self.known.by))
-        } else {
-            match ziphash {
-                ZipHash::Text(text) if *text != h1 => {
-                    Some("its hash is not the one in its ziphash".to_owned())
-                }
-                _ => None,
-            }
-        };
-        if let Some(why) = why {
-            let agrees = tree.odd.is_empty() && matches!(ziphash, ZipHash::Text(text) if *text == h1);
-            self.add_if(agrees, Part::Extracted, Cure::Fetch, why);
+        } else if !is_good(tree_h1.as_deref()) {
+            let why = match tree.odd.first() {
+                Some((name, why)) => format!("{}: {why}", crate::text::safe(name)),
+                None => format!("its hash is not the one in {witness}"),
+            };
+            self.add_if(is_agreed(tree_h1.as_deref()), Part::Extracted, Cure::Fetch, why);
         }
     }
 
@@ -488,18 +417,23 @@ impl Look<'_> {
         };
         let expected = &self.known.sums.go_mod;
         let form = modfile::trouble(&content);
+        let zip_is_bad = self
+            .found
+            .findings
+            .iter()
+            .any(|f| f.part == Part::Zip && !f.disputed);
         // What go makes for a module without a go.mod, or for +incompatible, stands in no zip.
+        let inside = zip.good().and_then(|zip| zip.go_mod.as_ref());
         let differs = !self.module.version().ends_with("+incompatible")
-            && !self.found.is_proven(Part::Zip)
-            && matches!(zip, State::Good(ZipSum { go_mod: Some(inside), .. }) if *inside != content);
+            && !zip_is_bad
+            && inside.is_some_and(|inside| *inside != content);
         if expected.is_empty() {
-            if let Some(why) = form {
+            let why = form.or_else(|| differs.then_some("it differs from the go.mod in its zip"));
+            if let Some(why) = why {
                 self.add(Part::GoMod, Cure::Fetch, why);
-            } else if differs {
-                self.add(Part::GoMod, Cure::Fetch, "it differs from the go.mod in its zip");
             }
         } else if !expected.contains(&dirhash::go_mod_h1(&content)) {
-            let why = format!("its hash is not the one in {}", self.known.by);
+            let why = format!("its hash is not the one in {}", self.known.by());
             self.add_if(form.is_none() && !differs, Part::GoMod, Cure::Fetch, why);
         }
         Ok(())
@@ -518,34 +452,23 @@ impl Look<'_> {
         match serde_json::from_slice::<serde_json::Value>(&content) {
             Ok(value) => match value.get("Version").and_then(|v| v.as_str()) {
                 Some(version) if version == self.module.version() => {}
-                _ => self.add(Part::Info, Cure::Fetch, "it speaks of another version"),
+                _ => self.add(Part::Info, Cure::Fetch, "it is about another version"),
             },
             Err(_) => self.add(Part::Info, Cure::Itself, "it is no JSON"),
         }
         Ok(())
     }
-
-    fn judge_index(&mut self, tree: &TreeSum, view: &IndexView<'_>) {
-        let (above, name) = self.module.extracted();
-        let dir = self.cache.path().join(above).join(name);
-        let names: Vec<Vec<u8>> = tree.entries.iter().map(|e| e.name.clone()).collect();
-        let entries = index::entries(view.gocache, view.versions, &dir);
-        if entries
-            .iter()
-            .any(|entry| index::is_stale(view.gocache, entry, &names))
-        {
-            self.add(
-                Part::Index,
-                Cure::Recompute,
-                "it lacks files that the extracted directory has",
-            );
-        }
-    }
 }
 
-enum ZipHash {
-    None,
-    Text(String),
+fn unreadable(meta: &Meta) -> String {
+    format!("its mode {:04o} lets nobody read it", meta.mode)
+}
+
+/// The hash that two of the pieces that are there have, or the only one.
+fn agreed(there: [bool; 3], hashes: [Option<&str>; 3]) -> Option<&str> {
+    let alone = there.iter().filter(|there| **there).count() == 1;
+    let votes = |hash: &str| hashes.iter().flatten().filter(|other| **other == hash).count();
+    hashes.into_iter().flatten().find(|hash| alone || votes(hash) > 1)
 }
 
 /// The tree as it came from the zip: go adds a go.mod beside each _go.mod of a toolchain.
@@ -571,66 +494,51 @@ fn plain(module: &ModuleVersion, tree: &TreeSum) -> TreeSum {
 /// How a tree differs from its zip, in words.
 fn differs(module: &ModuleVersion, tree: &TreeSum, zip: &[Entry], extra_files: bool) -> Option<String> {
     if let Some((name, why)) = tree.odd.first() {
-        return Some(format!("{}: {why}", shown(name)));
+        return Some(format!("{}: {why}", crate::text::safe(name)));
     }
-    let tree = plain(module, tree);
+    let tree = plain(module, tree).entries;
     let find = |list: &[Entry], entry: &Entry| list.binary_search_by(|e| e.name.cmp(&entry.name)).ok();
-    let mut lost = Vec::new();
-    let mut changed = Vec::new();
-    for entry in zip.iter().filter(|entry| !entry.name.ends_with(b"/")) {
-        match find(&tree.entries, entry) {
-            None => lost.push(&entry.name),
-            Some(at) if tree.entries[at].sum != entry.sum => changed.push(&entry.name),
-            Some(_) => {}
-        }
-    }
-    let extra: Vec<_> = tree
-        .entries
+    let files: Vec<&Entry> = zip.iter().filter(|entry| !entry.name.ends_with(b"/")).collect();
+    let lost: Vec<&Entry> = files
         .iter()
-        .filter(|e| find(zip, e).is_none())
-        .map(|e| &e.name)
+        .copied()
+        .filter(|e| find(&tree, e).is_none())
         .collect();
-    for (names, verb) in [(lost, "lost"), (changed, "changed")] {
-        if let Some(first) = names.first() {
-            return Some(format!("{} {verb}: {}", count(names.len()), shown(first)));
-        }
+    let is_changed = |e: &Entry| find(&tree, e).is_some_and(|at| tree[at].sum != e.sum);
+    let changed: Vec<&Entry> = files.into_iter().filter(|e| is_changed(e)).collect();
+    let is_extra = |e: &&Entry| extra_files && find(zip, e).is_none();
+    let extra: Vec<&Entry> = tree.iter().filter(is_extra).collect();
+    [
+        (lost, "lost"),
+        (changed, "changed"),
+        (extra, "that the zip does not have"),
+    ]
+    .into_iter()
+    .find_map(|(entries, verb)| {
+        let first = crate::text::safe(&entries.first()?.name);
+        Some(match entries.len() {
+            1 => format!("1 file {verb}: {first}"),
+            n => format!("{n} files {verb}, first: {first}"),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::agreed;
+
+    #[test]
+    fn two_pieces_that_agree_outvote_the_third() {
+        let all = [true; 3];
+        assert_eq!(agreed(all, [Some("a"), Some("a"), Some("b")]), Some("a"));
+        assert_eq!(agreed(all, [Some("b"), Some("a"), Some("a")]), Some("a"));
+        assert_eq!(agreed(all, [Some("a"), Some("b"), Some("c")]), None);
+        // One that cannot be read is there and agrees with nobody.
+        assert_eq!(agreed(all, [None, Some("a"), Some("a")]), Some("a"));
+        assert_eq!(agreed(all, [None, Some("a"), Some("b")]), None);
+        assert_eq!(agreed([true, true, false], [None, Some("a"), None]), None);
+        assert_eq!(agreed([true, true, false], [Some("a"), Some("b"), None]), None);
+        assert_eq!(agreed([true, false, false], [Some("a"), None, None]), Some("a"));
+        assert_eq!(agreed([false, true, false], [None, Some("a"), None]), Some("a"));
     }
-    let first = extra.first().filter(|_| extra_files)?;
-    Some(format!(
-        "{} that the zip does not have: {}",
-        count(extra.len()),
-        shown(first)
-    ))
-}
-
-fn count(files: usize) -> String {
-    if files == 1 {
-        "1 file".into()
-    } else {
-        format!("{files} files, first")
-    }
-}
-
-fn shown(name: &[u8]) -> String {
-    crate::text::safe(name)
-}
-
-/// The names in a download directory: every version that has a file there.
-pub(crate) fn versions(download: &Dir, path: &str) -> Result<Vec<ModuleVersion>, RepairError> {
-    const SUFFIXES: [&str; 7] = [
-        ".zip", ".ziphash", ".mod", ".info", ".partial", ".lock", ".zip.tmp",
-    ];
-    let mut found = BTreeSet::new();
-    for (name, _) in download.entries()? {
-        let stem = stem_of(&name, &SUFFIXES);
-        if let Some(module) = stem.and_then(|stem| ModuleVersion::from_escaped(path, stem)) {
-            found.insert(module);
-        }
-    }
-    Ok(found.into_iter().collect())
-}
-
-fn stem_of<'a>(name: &'a OsStr, suffixes: &[&str]) -> Option<&'a str> {
-    let name = name.to_str()?;
-    suffixes.iter().find_map(|suffix| name.strip_suffix(suffix))
 }

@@ -11,7 +11,7 @@
 //! temporary zip beside the lock does) is waited for until the deadline; one
 //! that stands still is waited for no longer than the stall time.
 //!
-//! Imperfect: who holds a lock can be seen on Linux only (`/proc/locks`), and
+//! Known limitation: who holds a lock can be seen on Linux only (`/proc/locks`), and
 //! only if the holder is in this or a child pid namespace.
 
 use std::ffi::OsStr;
@@ -40,36 +40,21 @@ pub struct LockWait<'a> {
     pub waiting: &'a dyn Fn(&Path, Option<i32>),
 }
 
-/// A held lock; freed when dropped.
-#[derive(Debug)]
-pub(crate) struct Held {
-    _file: File,
-}
-
-/// Takes the lock `name` in `dir`, made where it is not there.
-pub(crate) fn take(dir: &Dir, name: &OsStr, wait: &LockWait<'_>) -> Result<Held, RepairError> {
+/// Takes the lock `name` in `dir`, made where it is not there, until the file is dropped.
+pub(crate) fn take(dir: &Dir, name: &OsStr, wait: &LockWait<'_>) -> Result<File, RepairError> {
     loop {
         let file = dir.lock_file(name)?;
         wait_for(&file, dir, name, wait)?;
         // `go clean -modcache` takes no lock: the file may have been replaced meanwhile,
         // and a lock on a file without a name keeps nobody out.
         if same_file(&file, dir, name)? {
-            return Ok(Held { _file: file });
+            return Ok(file);
         }
     }
 }
 
-/// Takes the flock of a file that is itself what the lock guards (sumdb's `latest`).
-pub(crate) fn take_file(
-    file: &File,
-    dir: &Dir,
-    name: &OsStr,
-    wait: &LockWait<'_>,
-) -> Result<(), RepairError> {
-    wait_for(file, dir, name, wait)
-}
-
-fn wait_for(file: &File, dir: &Dir, name: &OsStr, wait: &LockWait<'_>) -> Result<(), RepairError> {
+/// Takes the flock of an open file.
+pub(crate) fn wait_for(file: &File, dir: &Dir, name: &OsStr, wait: &LockWait<'_>) -> Result<(), RepairError> {
     let path = dir.path().join(name);
     let start = Instant::now();
     let mut pause = FIRST_PAUSE;

@@ -11,14 +11,14 @@ use crate::{
     config::Repair,
     diagnose::{Diagnosis, Mend},
     go::workspace,
-    repair::{self, LockWait, ModCache, Outcome, RunContext},
+    repair::{self, CacheEnv, LockWait, ModCache, Repairs, RunContext},
     report::Event,
     sys::panics::caught,
 };
 
 /// What one look at the disk needs; owned, since it goes to another thread.
 struct Job {
-    settings: repair::Settings,
+    env: CacheEnv,
     suspects: Vec<Mend>,
     go_sums: Vec<PathBuf>,
     started: SystemTime,
@@ -27,14 +27,14 @@ struct Job {
 }
 
 impl Job {
-    fn run(&self, told: &mpsc::Sender<(PathBuf, Option<i32>)>) -> Outcome {
-        let cache = match ModCache::open(self.settings.clone()) {
+    fn run(&self, told: &mpsc::Sender<(PathBuf, Option<i32>)>) -> Repairs {
+        let cache = match ModCache::open(self.env.clone()) {
             Ok(cache) => cache,
-            Err(error) if error.is_missing() => return Outcome::default(),
+            Err(error) if error.is_missing() => return Repairs::default(),
             Err(error) => {
-                return Outcome {
+                return Repairs {
                     failed: vec![error],
-                    ..Outcome::default()
+                    ..Repairs::default()
                 };
             }
         };
@@ -51,7 +51,7 @@ impl Job {
             dry_run: false,
             disputed: true,
         };
-        let mut all = Outcome::default();
+        let mut all = Repairs::default();
         for suspect in &self.suspects {
             let mended = caught("repair", || repair::mend(&cache, suspect, &context));
             all.merge(mended.unwrap_or_default());
@@ -103,7 +103,7 @@ impl Session<'_> {
     async fn mend_modules(&mut self, suspects: Vec<Mend>) -> Mended {
         let judged = suspects.clone();
         let job = Job {
-            settings: repair::Settings::from_env(&self.asked.env, Some(&self.asked.go.path)),
+            env: CacheEnv::from(&self.asked.env),
             suspects,
             go_sums: self.go_sums(),
             started: self.asked.began_at,
@@ -136,7 +136,7 @@ impl Session<'_> {
                 pid,
             });
         }
-        for report in &outcome.repairs {
+        for report in &outcome.done {
             self.now.reporter.event(&Event::Repair {
                 attempt: self.now.attempts,
                 what: report.what.clone(),
@@ -149,20 +149,20 @@ impl Session<'_> {
                 why: error.to_string(),
             });
         }
-        let came_bad = outcome.repairs.iter().any(|report| report.came_bad);
+        let came_bad = outcome.done.iter().any(|report| report.came_bad);
         if came_bad && self.touched.disputed.is_empty() {
             // What the next route brings may have to go as well; the policy counts the runs.
             self.touched.mended.retain(|suspect| !judged.contains(suspect));
         }
         Mended {
-            something: outcome.mended(),
+            something: outcome.any(),
             came_bad,
         }
     }
 
     /// Takes note of what has to go back where nothing better comes.
-    fn note_disputed(&mut self, outcome: &Outcome) {
-        for report in &outcome.repairs {
+    fn note_disputed(&mut self, outcome: &Repairs) {
+        for report in &outcome.done {
             if let (true, Some(module), Some(set)) = (report.disputed, &report.module, &report.kept_in) {
                 self.touched.disputed.push((module.clone(), set.clone()));
             }
@@ -176,10 +176,7 @@ impl Session<'_> {
         if self.touched.disputed.is_empty() {
             return false;
         }
-        let Ok(cache) = ModCache::open(repair::Settings::from_env(
-            &self.asked.env,
-            Some(&self.asked.go.path),
-        )) else {
+        let Ok(cache) = ModCache::open(CacheEnv::from(&self.asked.env)) else {
             return false;
         };
         let mut went_back = false;
@@ -189,7 +186,7 @@ impl Session<'_> {
                 stall: GIVE_BACK_TIME,
                 waiting: &|_, _| {},
             };
-            let event = match cache.give_back(&set, &module, &wait) {
+            let event = match cache.restore_if_free(&set, &module, &wait) {
                 Ok(false) => continue,
                 Ok(true) => {
                     went_back = true;

@@ -245,10 +245,10 @@ fn version(text: &str) -> Vec<u32> {
     text.split('.').map_while(digits).collect()
 }
 
-fn settings(env: &GoEnv) -> repair::Settings {
-    repair::Settings {
+fn settings(env: &GoEnv) -> repair::CacheEnv {
+    repair::CacheEnv {
         gomodcache: env.gomodcache(),
-        ..repair::Settings::default()
+        ..repair::CacheEnv::default()
     }
 }
 

@@ -17,9 +17,8 @@ use super::{
 use crate::{
     config::{Config, Relay, Warning},
     diagnose::{Fault, Mend},
-    go::env::GoEnv,
+    go::{env::GoEnv, module::ModuleVersion},
     policy::Policy,
-    repair::ModuleVersion,
     report::{Ci, Event, Reporter, Settings},
     sys::panics::caught,
 };

@@ -181,7 +181,7 @@ impl<'a> Change<'a> {
             (Some(before), Some(file)) => overwrite(file, before),
             (Some(before), None) => fs::write(&self.path, before),
             // It was not there before the run that wrote it.
-            (None, _) => crate::repair::remove_written(&self.path, self.after.unwrap_or_default()),
+            (None, _) => remove_written(&self.path, self.after.unwrap_or_default()),
         }
     }
 
@@ -190,8 +190,19 @@ impl<'a> Change<'a> {
         let _ = match (self.after, &self.file) {
             (Some(after), Some(file)) if self.before.is_some() => overwrite(file, after),
             (Some(after), _) => fs::write(&self.path, after),
-            (None, _) => crate::repair::remove_written(&self.path, self.before.unwrap_or_default()),
+            (None, _) => remove_written(&self.path, self.before.unwrap_or_default()),
         };
+    }
+}
+
+/// Removes a file that was not there before a run of go, if it still holds
+/// what that run wrote.
+fn remove_written(path: &Path, written: &[u8]) -> io::Result<()> {
+    match fs::read(path) {
+        Ok(now) if now == written => fs::remove_file(path),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use crate::go::mod_file::ModFile;
+use crate::go::module::ModuleVersion;
 use crate::go::protocol::is_canonical;
-use crate::repair::ModuleVersion;
 
 /// Modules that one graph may have; a larger one is left to go.
 const MOST: usize = 50_000;

@@ -1,8 +1,8 @@
 //! What can be asked for ahead, by name.
 
 use crate::go::escape::escape;
+use crate::go::module::ModuleVersion;
 use crate::go::protocol::{Kind, Wanted};
-use crate::repair::ModuleVersion;
 
 /// A file of a module proxy.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

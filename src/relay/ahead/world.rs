@@ -7,8 +7,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::go::mod_file::{self, ModFile};
+use crate::go::module::ModuleVersion;
 use crate::go::patterns::match_prefix_patterns;
-use crate::repair::ModuleVersion;
 
 use super::graph::Graph;
 use super::name::Name;

@@ -7,7 +7,7 @@ use super::*;
 fn a_repair_killed_at_any_step_leaves_a_cache_that_go_can_use() {
     let mut cache = Cache::new();
     // Before the first file has moved, plain go meets what it would have met anyway.
-    let early = ["set-made", "partial-made", "index-aside"];
+    let early = ["set-made", "partial-made", "index-forgotten"];
     let steps = [
         "zip-aside",
         "tree-aside",

@@ -10,8 +10,6 @@ mod neighbours;
 mod repositories;
 mod supervised;
 
-use crate::support::{Outcome, Sandbox, tree};
-use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Kind, Module, Rule, SumDb};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -19,8 +17,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-const MODULE: &str = "example.com/Upper/a";
+use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Kind, Module, Rule, SumDb};
 
+use crate::support::{Outcome, Sandbox, tree};
+
+const MODULE: &str = "example.com/Upper/a";
 const VERSION: &str = "v1.2.0";
 
 fn catalogue() -> Catalogue {

@@ -97,3 +97,54 @@ fn a_healthy_repository_stays_where_it_is_when_a_revision_is_unknown() {
         );
     }
 }
+
+/// Packs, which go gets of all but small repositories, in both of git's formats.
+#[test]
+fn packs_are_checked_by_the_hash_of_their_repository() {
+    const URL: &str = "https://example.test/packed";
+    for format in ["sha1", "sha256"] {
+        let sandbox = Sandbox::new().env("GIT_CONFIG_NOSYSTEM", "1");
+        let vcs = sandbox.modcache().join("cache/vcs");
+        let key = format!("git3:{URL}");
+        let digest = ring::digest::digest(&ring::digest::SHA256, key.as_bytes());
+        let hash: String = digest.as_ref().iter().map(|b| format!("{b:02x}")).collect();
+        let repository = vcs.join(&hash);
+        fs::create_dir_all(&repository).unwrap();
+        fs::write(vcs.join(format!("{hash}.info")), &key).unwrap();
+        let git = |args: &[&str]| {
+            let mut git = sandbox.run("git").args(args).dir(&repository);
+            git.command.output().is_ok_and(|output| output.status.success())
+        };
+        if !git(&["init", "-q", "--bare", &format!("--object-format={format}")]) {
+            // No git, or one that is too old.
+            return;
+        }
+        assert!(git(&["remote", "add", "origin", URL]));
+        let tree = "$(git mktree </dev/null)";
+        let author = "-c user.name=t -c user.email=t@example.test";
+        let script = format!("git update-ref refs/heads/main $(git {author} commit-tree -m one {tree})");
+        let mut commit = sandbox.run("sh").args(["-ec", &script]).dir(&repository);
+        assert!(commit.command.output().unwrap().status.success());
+        assert!(git(&["repack", "-adq"]));
+        assert!(git(&["pack-refs", "--all"]));
+        let verify = || sandbox.gofix(&["cache", "verify"]).output();
+        verify().expect_code(0);
+        let pristine = sandbox.path("pristine");
+        copy_tree(&repository, &pristine);
+        let packs = files_below(&repository.join("objects/pack"));
+        for suffix in ["pack", "idx"] {
+            let file = packs
+                .iter()
+                .find(|file| file.extension().is_some_and(|e| e == suffix));
+            for damage in [Damage::BitFlip, Damage::Cut, Damage::Missing] {
+                damage.strike(file.unwrap(), Path::new(""));
+                let said = verify();
+                assert_eq!(said.code(), Some(1), "{format} {suffix} {damage:?}: {said}");
+                assert!(said.stdout.contains("bad repository"), "{said}");
+                remove_tree(&repository);
+                copy_tree(&pristine, &repository);
+            }
+        }
+        verify().expect_code(0);
+    }
+}

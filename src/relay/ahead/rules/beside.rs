@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use crate::repair::ModuleVersion;
+use crate::go::module::ModuleVersion;
 
 use super::super::world::Command;
 use super::{Name, Rule, Seen, World};

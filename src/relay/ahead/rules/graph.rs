@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use crate::go::mod_file::ModFile;
-use crate::repair::ModuleVersion;
+use crate::go::module::ModuleVersion;
 
 use super::{Name, Rule, Seen, World};
 

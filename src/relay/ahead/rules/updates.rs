@@ -2,7 +2,7 @@
 //! module, and with `-u` for its list of versions, the `.info` and the go.mod
 //! of the highest; so does whatever looks for a newer version.
 
-use crate::repair::ModuleVersion;
+use crate::go::module::ModuleVersion;
 
 use super::super::graph::version;
 use super::super::world::Command;

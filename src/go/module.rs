@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::go::escape::{escape, unescape};
+use super::escape::{escape, unescape};
 
 /// A module version that passed Go's own checks.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,11 +74,19 @@ impl ModuleVersion {
         escape(&self.version)
     }
 
-    /// Where the module is extracted: the directory above, relative to GOMODCACHE, and the name.
-    pub(crate) fn extracted(&self) -> (String, String) {
-        let escaped = escape(&self.path);
-        let (above, last) = escaped.rsplit_once('/').unwrap_or(("", &escaped));
-        (above.to_owned(), format!("{last}@{}", escape(&self.version)))
+    /// Where the module is extracted, relative to GOMODCACHE.
+    pub(crate) fn extracted(&self) -> String {
+        format!("{}@{}", escape(&self.path), self.stem())
+    }
+
+    /// The name of go's lock in the download directory.
+    pub(crate) fn lock(&self) -> String {
+        format!("{}.lock", self.stem())
+    }
+
+    /// The name of go's mark, in the download directory, of a directory that is not whole.
+    pub(crate) fn partial(&self) -> String {
+        format!("{}.partial", self.stem())
     }
 
     /// `PATH@VERSION/`: what every name in the zip begins with.
@@ -316,10 +324,7 @@ mod tests {
         let m = ModuleVersion::new("github.com/Azure/x", "v1.0.0-RC1").unwrap();
         assert_eq!(m.download_dir(), "cache/download/github.com/!azure/x/@v");
         assert_eq!(m.stem(), "v1.0.0-!r!c1");
-        assert_eq!(
-            m.extracted(),
-            ("github.com/!azure".into(), "x@v1.0.0-!r!c1".into())
-        );
+        assert_eq!(m.extracted(), "github.com/!azure/x@v1.0.0-!r!c1");
         assert_eq!(
             ModuleVersion::from_escaped("github.com/!azure/x", "v1.0.0-!r!c1"),
             Some(m)

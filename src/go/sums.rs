@@ -1,15 +1,24 @@
-//! What the hashes should be: go.sum files, and the records of the checksum
-//! database that go keeps in the cache. Read only; go.sum is never edited.
+//! The lines of go.sum, which are those of a checksum database's records too.
+//! Read only: gofix never edits a go.sum.
 
 use std::collections::HashMap;
 use std::io::Read;
 use std::path::Path;
 
-use super::dirhash;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::module::ModuleVersion;
 
 /// No go.sum comes near this size; what is larger is not read.
 const MAX_GO_SUM: u64 = 256 << 20;
+
+/// True for `h1:` and the base64 of 32 bytes.
+pub(crate) fn is_h1(text: &str) -> bool {
+    text.strip_prefix("h1:")
+        .and_then(|b| STANDARD.decode(b).ok())
+        .is_some_and(|b| b.len() == 32)
+}
 
 /// The hashes that one module version may have, and where they stand.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -52,7 +61,7 @@ impl GoSum {
             let [path, version, hash] = words.as_slice() else {
                 continue;
             };
-            if !dirhash::is_h1(hash) {
+            if !is_h1(hash) {
                 continue;
             }
             let (version, go_mod) = match version.strip_suffix("/go.mod") {
@@ -91,8 +100,8 @@ mod tests {
 
     #[test]
     fn lines_are_read_and_rubbish_is_not() {
-        let hash = dirhash::go_mod_h1(b"x");
-        let other = dirhash::go_mod_h1(b"y");
+        let hash = format!("h1:{}=", "A".repeat(43));
+        let other = format!("h1:{}=", "B".repeat(42) + "A");
         let mut sum = GoSum::default();
         sum.add(
             format!(
@@ -110,5 +119,19 @@ mod tests {
             }
         );
         assert_eq!(sum.modules(), [a]);
+    }
+
+    #[test]
+    fn hash_texts() {
+        assert!(is_h1("h1:G7mAYYxgmS0lVkHyy2hEOLQCFB0DlQFTMLWggykrydY="));
+        for bad in [
+            "",
+            "h1:",
+            "h2:G7mAYYxgmS0lVkHyy2hEOLQCFB0DlQFTMLWggykrydY=",
+            "h1:AAAA",
+            "<html>",
+        ] {
+            assert!(!is_h1(bad), "{bad}");
+        }
     }
 }

@@ -10,15 +10,15 @@
 //! first. What one run sets aside stays until it ends, however large it is.
 
 use std::ffi::OsStr;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::RepairError;
-use super::dir::{Dir, Kind};
+use super::dir::{Dir, Kind, Meta};
+use super::{RepairError, RepairReport};
 use crate::sys::panics::checkpoint;
 
 /// Where everything is kept, relative to GOMODCACHE.
@@ -28,32 +28,29 @@ const MANIFEST: &str = "repair.json";
 const MAX_BYTES: u64 = 1 << 30;
 /// Time kept at most.
 const MAX_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// What cannot be renamed across file systems is copied up to this size.
-const MAX_COPY: u64 = 4 << 20;
-
-/// The directory that an item's path is relative to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Root {
-    /// GOMODCACHE.
-    ModCache,
-    /// The first GOPATH entry's `pkg/sumdb`.
-    Sumdb,
-    /// GOCACHE.
-    GoCache,
-}
+/// The largest manifest that is read.
+const MAX_MANIFEST: u64 = 4 << 20;
 
 /// One thing that is (or is about to be) set aside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
-    /// What `path` is relative to.
-    pub root: Root,
-    /// Where it stood.
+    /// Where it stood: relative to GOMODCACHE.
     pub path: String,
     /// The name that it is kept under.
     pub name: String,
     /// Bytes.
     pub bytes: u64,
+}
+
+impl Item {
+    /// The directory that it stands in, and its name there.
+    fn place(&self) -> Result<(&Path, &OsStr), RepairError> {
+        let path = Path::new(&self.path);
+        let bad = || RepairError::BadName {
+            name: self.path.clone(),
+        };
+        path.parent().zip(path.file_name()).ok_or_else(bad)
+    }
 }
 
 /// The manifest of one repair.
@@ -72,7 +69,7 @@ pub struct Manifest {
 
 /// One set found on the disk.
 #[derive(Debug, Clone, Serialize)]
-pub struct Kept {
+pub struct QuarantinedSet {
     /// `DATE/TIME-PID-N`: what `gofix cache restore` takes.
     pub id: String,
     /// What its manifest says.
@@ -80,34 +77,48 @@ pub struct Kept {
     pub manifest: Manifest,
 }
 
-/// A set being filled.
-#[derive(Debug)]
-pub(crate) struct Aside {
+/// A set that is being filled.
+pub(crate) struct Quarantine {
     dir: Dir,
-    items: Vec<Item>,
+    pub(crate) items: Vec<Item>,
     day: Dir,
     name: String,
 }
 
-impl Aside {
-    /// Makes the set and writes its manifest. Nothing has moved when this fails.
-    pub(crate) fn make(cache: &Dir, mut manifest: Manifest) -> Result<Self, RepairError> {
+impl Quarantine {
+    /// Makes the set for what stands under some paths, and writes its
+    /// manifest. Nothing has moved when this fails.
+    pub(crate) fn make(cache: &Dir, report: &RepairReport, paths: &[String]) -> Result<Self, RepairError> {
         let now = jiff::Timestamp::now();
-        manifest.at = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        for (i, item) in manifest.items.iter_mut().enumerate() {
-            let last = item.path.rsplit('/').next().unwrap_or(&item.path);
-            item.name = format!("{i}-{last}");
-        }
-        let date = now.strftime("%Y-%m-%d").to_string();
-        let day = cache.make(format!("{KEPT}/{date}"))?;
+        let items = paths.iter().enumerate().map(|(i, path)| {
+            let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+            let dir = cache.find(above).ok().flatten();
+            Item {
+                path: path.clone(),
+                name: format!("{i}-{name}"),
+                bytes: dir.map_or(0, |dir| dir.size_of(name)),
+            }
+        });
+        let items: Vec<Item> = items.collect();
+        let module = report.module.as_ref();
+        let manifest = Manifest {
+            what: report.what.clone(),
+            module: module.map(|module| (module.path().to_owned(), module.version().to_owned())),
+            at: now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            items: items.clone(),
+        };
+        let day = cache.make(format!("{KEPT}/{}", now.strftime("%Y-%m-%d")))?;
         let (dir, name) = Self::new_set(&day, now)?;
         let set = Self {
             dir,
-            items: manifest.items.clone(),
+            items,
             day,
             name,
         };
-        if let Err(e) = set.write(&manifest) {
+        if let Err(e) = set.write(
+            MANIFEST,
+            &serde_json::to_vec_pretty(&manifest).unwrap_or_default(),
+        ) {
             // A full disk: leave nothing behind.
             set.abandon();
             return Err(e);
@@ -123,19 +134,18 @@ impl Aside {
             let name = format!("{}-{}-{n}", now.strftime("%H%M%S"), std::process::id());
             match day.make_new(&name) {
                 Ok(()) => return Ok((day.sub(&name)?, name)),
-                Err(RepairError::Exists { .. }) => {}
+                Err(e) if e.is_taken() => {}
                 Err(e) => return Err(e),
             }
         }
     }
 
-    fn write(&self, manifest: &Manifest) -> Result<(), RepairError> {
-        let path = self.dir.path().join(MANIFEST);
-        let text = serde_json::to_vec_pretty(manifest).map_err(|e| RepairError::io(&path, e.into()))?;
-        let mut file = self.dir.new_file(MANIFEST)?;
-        file.write_all(&text)
+    /// Writes a file of the set.
+    pub(crate) fn write(&self, name: &str, content: &[u8]) -> Result<(), RepairError> {
+        let mut file = self.dir.new_file(name)?;
+        file.write_all(content)
             .and_then(|()| file.sync_all())
-            .map_err(|e| RepairError::io(&path, e))
+            .map_err(|e| RepairError::io(&self.dir.path().join(name), e))
     }
 
     /// Removes the set, into which nothing was moved.
@@ -148,72 +158,34 @@ impl Aside {
         self.dir.path()
     }
 
-    /// Moves item `i` in. `from` is the directory that it stands in. Its being
-    /// gone already is no error: then there is nothing in the way any more.
-    pub(crate) fn take(&self, i: usize, from: &Dir) -> Result<bool, RepairError> {
-        let Some(item) = self.items.get(i) else {
-            return Ok(false);
-        };
-        let name = Path::new(&item.path).file_name().unwrap_or_default();
+    /// Moves one item in, out of the directory that it stands in. What it was;
+    /// `None` where it is gone already, and nothing is in the way any more.
+    pub(crate) fn take(&self, item: &Item, from: &Dir) -> Result<Option<Meta>, RepairError> {
+        let (_, name) = item.place()?;
         let Some(meta) = from.meta(name)? else {
-            return Ok(false);
+            return Ok(None);
         };
-        let me = nix::unistd::geteuid().as_raw();
-        if meta.uid != me && meta.uid != 0 {
+        if !meta.is_mine() && meta.uid != 0 {
             return Err(RepairError::Foreign {
                 path: from.path().join(name),
                 uid: meta.uid,
             });
         }
         // Its `..` is rewritten, so the kernel wants a moved directory to be writable.
-        let mode = from.permit(name, if meta.kind == Kind::Dir { 0o200 } else { 0 })?;
-        let moved = match from.rename(name, &self.dir, &item.name) {
-            Err(RepairError::Io { source, .. })
-                if source.raw_os_error() == Some(libc::EXDEV)
-                    && meta.kind == Kind::File
-                    && meta.size <= MAX_COPY =>
-            {
-                self.copy(from, name, &item.name).and_then(|()| from.unlink(name))
-            }
-            other => other,
-        };
-        match moved {
-            Ok(()) => {
-                if meta.kind == Kind::Dir && mode & 0o200 == 0 {
-                    self.dir.chmod(&item.name, mode)?;
-                }
-                Ok(true)
-            }
-            Err(e) if e.is_missing() => Ok(false),
+        let mode = from.permit(name, 0o200)?;
+        let was_read_only = meta.kind == Kind::Dir && mode & 0o200 == 0;
+        match from.rename(name, &self.dir, &item.name) {
+            Ok(()) if was_read_only => self.dir.chmod(&item.name, mode)?,
+            Ok(()) => {}
+            Err(e) if e.is_missing() => return Ok(None),
             Err(e) => {
-                if meta.kind == Kind::Dir && mode & 0o200 == 0 {
+                if was_read_only {
                     let _ = from.chmod(name, mode);
                 }
-                Err(e)
+                return Err(e);
             }
         }
-    }
-
-    /// Copies item `i` in and leaves the original where it is.
-    pub(crate) fn take_copy(&self, i: usize, from: &Dir) -> Result<(), RepairError> {
-        let Some(item) = self.items.get(i) else {
-            return Ok(());
-        };
-        let name = Path::new(&item.path).file_name().unwrap_or_default();
-        self.copy(from, name, &item.name)
-    }
-
-    fn copy(&self, from: &Dir, name: &OsStr, to: &str) -> Result<(), RepairError> {
-        let mut content = Vec::new();
-        let source = from.file(name)?;
-        source
-            .take(MAX_COPY)
-            .read_to_end(&mut content)
-            .map_err(|e| RepairError::io(&from.path().join(name), e))?;
-        let mut file = self.dir.new_file(to)?;
-        file.write_all(&content)
-            .and_then(|()| file.sync_all())
-            .map_err(|e| RepairError::io(&self.dir.path().join(to), e))
+        Ok(Some(meta))
     }
 }
 
@@ -222,41 +194,31 @@ fn is_own(name: &str) -> bool {
     name.contains(&format!("-{}-", std::process::id()))
 }
 
-/// The manifests of sets that other processes made since some time.
-pub(crate) fn by_others(cache: &Dir, since: SystemTime) -> Vec<Manifest> {
+/// What other processes repaired since some time, one line each.
+pub(crate) fn by_others(cache: &Dir, since: SystemTime) -> Vec<String> {
     let sets = sets(cache).unwrap_or_default();
     let fresh = sets.iter().filter(|(day, name)| {
         let meta = day.meta(name).ok().flatten();
         !is_own(name) && meta.is_some_and(|meta| !meta.before(since))
     });
     fresh
-        .filter_map(|(day, name)| read(&day.sub(name).ok()?).ok())
+        .filter_map(|(day, name)| Some(read(&day.sub(name).ok()?).ok()?.what))
         .collect()
 }
 
-/// The folder of one day: its date.
-fn name_of(day: &Dir) -> String {
-    let name = day.path().file_name().unwrap_or_default();
-    name.to_string_lossy().into_owned()
-}
-
 /// Every set in the cache, oldest first. Sets without a readable manifest are not listed.
-pub(crate) fn list(cache: &Dir) -> Result<Vec<Kept>, RepairError> {
+pub(crate) fn list(cache: &Dir) -> Result<Vec<QuarantinedSet>, RepairError> {
     let mut all = Vec::new();
     for (day, name) in sets(cache)? {
         let Ok(set) = day.sub(&name) else { continue };
         let Ok(mut manifest) = read(&set) else { continue };
         manifest
             .items
-            .retain(|item| item.root != Root::GoCache && matches!(set.meta(&item.name), Ok(Some(_))));
-        if manifest.items.is_empty() {
-            continue;
+            .retain(|item| matches!(set.meta(&item.name), Ok(Some(_))));
+        if !manifest.items.is_empty() {
+            let id = id_of(set.path());
+            all.push(QuarantinedSet { id, manifest });
         }
-        let date = name_of(&day);
-        all.push(Kept {
-            id: format!("{date}/{name}"),
-            manifest,
-        });
     }
     Ok(all)
 }
@@ -281,19 +243,8 @@ fn sets(cache: &Dir) -> Result<Vec<(Dir, String)>, RepairError> {
 }
 
 fn read(set: &Dir) -> Result<Manifest, RepairError> {
-    let path = set.path().join(MANIFEST);
-    let mut text = Vec::new();
-    set.file(MANIFEST)?
-        .take(MAX_COPY)
-        .read_to_end(&mut text)
-        .map_err(|e| RepairError::io(&path, e))?;
-    serde_json::from_slice(&text).map_err(|e| RepairError::io(&path, e.into()))
-}
-
-/// Where items go back to.
-pub(crate) trait Roots {
-    /// The open directory of a root, where it is known and there.
-    fn root(&self, root: Root) -> Result<Option<Dir>, RepairError>;
+    let text = set.read(MANIFEST, MAX_MANIFEST)?;
+    serde_json::from_slice(&text).map_err(|e| RepairError::io(&set.path().join(MANIFEST), e.into()))
 }
 
 /// What [`restore`] calls the set in this directory.
@@ -306,12 +257,8 @@ pub(crate) fn id_of(set: &Path) -> String {
 /// True where nothing stands in the place of any file of a set.
 pub(crate) fn is_free(cache: &Dir, id: &str) -> Result<bool, RepairError> {
     let (_, _, manifest) = open(cache, id)?;
-    let of_the_cache = manifest.items.iter().filter(|item| item.root == Root::ModCache);
-    for item in of_the_cache {
-        let path = Path::new(&item.path);
-        let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
-            continue;
-        };
+    for item in &manifest.items {
+        let (above, name) = item.place()?;
         if let Some(above) = cache.find(above)?
             && above.meta(name)?.is_some()
         {
@@ -346,67 +293,36 @@ pub struct Restored {
 }
 
 /// Puts the items of a set back where nothing is now. A set that is empty afterwards is removed.
-pub(crate) fn restore(cache: &Dir, id: &str, roots: &dyn Roots) -> Result<Vec<Restored>, RepairError> {
+pub(crate) fn restore(cache: &Dir, id: &str) -> Result<Vec<Restored>, RepairError> {
     let (day, set, manifest) = open(cache, id)?;
-    let (date, name) = id.split_once('/').unwrap_or_default();
     let mut done = Vec::new();
-    let mut left = false;
     for item in &manifest.items {
-        // What go remembers of a directory is derived; put back beside another directory it would be a new fault.
-        if set.meta(&item.name)?.is_none() || item.root == Root::GoCache {
-            continue;
+        if set.meta(&item.name)?.is_some() {
+            done.push(Restored {
+                path: cache.path().join(&item.path),
+                refused: put_back(&set, item, cache).err().map(|e| e.to_string()),
+            });
         }
-        let Some(root) = roots.root(item.root)? else {
-            left = true;
-            continue;
-        };
-        let refused = put_back(&set, item, &root).err();
-        left |= refused.is_some();
-        done.push(Restored {
-            path: root.path().join(&item.path),
-            refused: refused.map(|e| e.to_string()),
-        });
     }
-    if !left {
-        day.remove_tree(name)?;
-        remove_if_empty(cache, date)?;
+    if done.iter().all(|item| item.refused.is_none()) {
+        remove(cache, &day, id.rsplit('/').next().unwrap_or(id))?;
     }
     Ok(done)
 }
 
 fn put_back(set: &Dir, item: &Item, root: &Dir) -> Result<(), RepairError> {
-    let path = Path::new(&item.path);
-    let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(RepairError::BadName {
-            name: item.path.clone(),
-        });
-    };
     // The manifest is a file that anybody may have written: its names pass the checks of `Dir` like all others.
+    let (above, name) = item.place()?;
     let above = root.make(above)?;
     let mode = set.permit(&item.name, 0o200)?;
-    let put = match set.rename_if_free(&item.name, &above, name) {
-        Err(RepairError::Io { source, .. }) if source.raw_os_error() == Some(libc::EXDEV) => {
-            copy_back(set, &item.name, &above, name)
-        }
-        other => other,
-    };
-    let is_dir = |dir: &Dir, name: &OsStr| matches!(dir.meta(name), Ok(Some(m)) if m.kind == Kind::Dir);
+    let put = set.rename_if_free(&item.name, &above, name);
     if mode & 0o200 == 0 {
         match &put {
-            Ok(()) if is_dir(&above, name) => above.chmod(name, mode)?,
-            Err(_) if is_dir(set, OsStr::new(&item.name)) => set.chmod(&item.name, mode)?,
-            _ => {}
+            Ok(()) => above.chmod_if_dir(name, mode)?,
+            Err(_) => set.chmod_if_dir(&item.name, mode)?,
         }
     }
     put
-}
-
-fn copy_back(set: &Dir, kept: &str, above: &Dir, name: &OsStr) -> Result<(), RepairError> {
-    let path = above.path().join(name);
-    let mut source = set.file(kept)?;
-    let mut file = above.new_file(name)?;
-    std::io::copy(&mut source, &mut file).map_err(|e| RepairError::io(&path, e))?;
-    set.unlink(kept)
 }
 
 /// Removes what is too old or too much, the oldest first. Sets of this process
@@ -427,25 +343,21 @@ pub(crate) fn prune(cache: &Dir, now: SystemTime) -> Result<(), RepairError> {
         let in_use = is_own(&name) || age <= Duration::from_secs(60);
         if (kept > MAX_BYTES && !in_use) || age > MAX_AGE {
             kept -= bytes;
-            day.remove_tree(&name)?;
-            remove_if_empty(cache, &name_of(&day))?;
+            remove(cache, &day, &name)?;
         }
     }
     Ok(())
 }
 
-fn remove_if_empty(cache: &Dir, date: &str) -> Result<(), RepairError> {
-    let Some(kept) = cache.find(KEPT)? else {
+/// Removes a set, and the folder of its day if it was the last one there.
+fn remove(cache: &Dir, day: &Dir, name: &str) -> Result<(), RepairError> {
+    day.remove_tree(name)?;
+    let (Some(kept), Some(date)) = (cache.find(KEPT)?, day.path().file_name()) else {
         return Ok(());
     };
     match kept.remove_empty(date) {
-        Err(RepairError::Io { source, .. })
-            if matches!(source.raw_os_error(), Some(libc::ENOTEMPTY | libc::EEXIST)) =>
-        {
-            Ok(())
-        }
-        Err(RepairError::Exists { .. }) => Ok(()),
-        Err(e) if e.is_missing() => Ok(()),
+        Err(RepairError::Io { source, .. }) if source.raw_os_error() == Some(libc::ENOTEMPTY) => Ok(()),
+        Err(e) if e.is_taken() || e.is_missing() => Ok(()),
         other => other,
     }
 }
