@@ -3,7 +3,7 @@
 CARGO ?= cargo
 WITH_GO := scripts/with-go
 
-.PHONY: build rehearse test lint deny bench bench-cache bench-relay fault-proof soak test-real conformance conformance-quick check-others fuzz dist test-dropin
+.PHONY: build rehearse recording test lint deny bench bench-cache bench-relay fault-proof soak test-real conformance conformance-quick check-others fuzz dist test-dropin
 
 # Both executables, go and gofix, into target/debug.
 build:
@@ -12,6 +12,10 @@ build:
 # A bad network on loopback: plain go and gofix side by side. RELAY=on puts the relay in between.
 rehearse: build
 	$(WITH_GO) target/debug/gofix $(if $(RELAY),--relay $(RELAY)) rehearse $(SCENARIOS)
+
+# docs/recording.svg, from a real run of plain go beside gofix.
+recording: build
+	$(WITH_GO) scripts/recording target/debug/gofix
 
 # All tests, with a real go.
 test: build

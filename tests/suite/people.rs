@@ -1152,6 +1152,180 @@ fn links_between_documents_lead_somewhere() {
     }
 }
 
+fn document(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// What two documents in two languages must have in common: the levels of their headings, their commands without the
+/// remarks, and in each row of their tables the columns and what stands in code.
+fn skeleton(text: &str) -> Vec<String> {
+    let code = |line: &str| {
+        line.split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+            .join(" ` ")
+    };
+    let mut inside = false;
+    let mut found = Vec::new();
+    for line in text.lines() {
+        if line.starts_with("```") {
+            inside = !inside;
+            found.push(line.to_owned());
+        } else if inside {
+            found.push(line.split(" #").next().unwrap_or_default().trim_end().to_owned());
+        } else if line.starts_with('#') {
+            found.push(line.chars().take_while(|c| *c == '#').collect());
+        } else if line.starts_with('|') {
+            found.push(format!("{} columns: {}", line.matches(" |").count(), code(line)));
+        } else if line.starts_with("![") {
+            found.push(line.rsplit('(').next().unwrap_or_default().to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn the_readme_says_the_same_in_both_languages() {
+    let (english, chinese) = (document("README.md"), document("README.zh-CN.md"));
+    assert_eq!(skeleton(&english), skeleton(&chinese));
+    let links = |text: &str| {
+        let links: std::collections::BTreeSet<String> = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| Some(rest.split_once(')')?.0.to_owned()))
+            .filter(|link| !link.starts_with("README"))
+            .collect();
+        links
+    };
+    assert_eq!(links(&english), links(&chinese));
+}
+
+/// What the README says of itself and of others was measured.
+#[test]
+fn the_comparison_is_what_was_measured() {
+    let measured = document("docs/relay-measured.md");
+    let (_, faults) = measured.split_once("<!-- measured: faults -->").unwrap();
+    let (five, twenty) = faults.split_once("20 % faults").unwrap();
+    let ended = |part: &str, way: &str| {
+        let row = part
+            .lines()
+            .find(|line| line.starts_with(&format!("| {way} |")))
+            .unwrap_or_default();
+        row.split('|')
+            .nth(if way.contains("a|a") { 3 } else { 2 })
+            .unwrap_or_default()
+            .trim()
+            .replace('/', " of ")
+    };
+    for (way, shown) in [
+        ("plain go", "plain go"),
+        ("plain go, a|a", "`GOPROXY=a\\|b`"),
+        ("shell loop of 5", "a shell loop of five"),
+        ("gofix", "gofix"),
+    ] {
+        let row = format!("| {shown} | {} | {} |", ended(five, way), ended(twenty, way));
+        assert!(document("README.md").contains(&row), "{row}");
+        let row = row
+            .replace(" of ", " / ")
+            .replace("plain go", "原生 go")
+            .replace("a shell loop / five", "五次的 shell 循环");
+        assert!(document("README.zh-CN.md").contains(&row), "{row}");
+    }
+    let (_, healthy) = measured.split_once("<!-- measured: healthy -->").unwrap();
+    let cost = healthy
+        .lines()
+        .find(|line| line.starts_with("| gofix |"))
+        .and_then(|row| row.split('|').nth(4))
+        .unwrap();
+    assert!(
+        document("README.md").contains(&format!("What it costs: {} of", cost.trim())),
+        "{cost}"
+    );
+    assert!(
+        document("README.zh-CN.md").contains(&format!("原生 go 的 {} 倍", cost.trim())),
+        "{cost}"
+    );
+}
+
+/// The pictures load nothing, say in words what they show, and the recording shows what gofix says today.
+#[test]
+fn pictures_stand_alone() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let mut seen = 0;
+    for path in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.extension() != Some(OsStr::new("svg")) {
+            continue;
+        }
+        seen += 1;
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains("role=\"img\" aria-label=\""), "{}", path.display());
+        let outside = text.replace("http://www.w3.org/2000/svg", "");
+        for forbidden in [
+            "<script",
+            "<image",
+            "href=",
+            "url(http",
+            "@import",
+            "<foreignObject",
+        ] {
+            assert!(!outside.contains(forbidden), "{}: {forbidden}", path.display());
+        }
+        assert_eq!(
+            text.matches("<g ").count() + text.matches("<g>").count(),
+            text.matches("</g>").count()
+        );
+    }
+    assert_eq!(seen, 2);
+    let recording = document("docs/recording.svg");
+    for said in [
+        ">gofix: fetching ",
+        ">gofix: go mod download went through; 2 requests were made again",
+        "connection reset by peer",
+        "prefers-reduced-motion",
+    ] {
+        assert!(recording.contains(said), "{said}: `make recording`");
+    }
+}
+
+/// Every target of make and every script that a document names is there.
+#[test]
+fn targets_and_scripts_in_the_documents_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let makefile = document("Makefile");
+    for path in documents() {
+        let text = fs::read_to_string(&path).unwrap();
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || "-_./=%".contains(c)));
+        let words: Vec<&str> = words.collect();
+        for line in text.lines().map(str::trim) {
+            let line = line.strip_prefix('`').unwrap_or(line);
+            let Some(target) = line
+                .strip_prefix("make ")
+                .and_then(|rest| rest.split(['`', ' ']).next())
+            else {
+                continue;
+            };
+            let is_target = target.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+            assert!(
+                !is_target
+                    || makefile
+                        .lines()
+                        .any(|line| line.starts_with(&format!("{target}:"))),
+                "{}: make {target}",
+                path.display()
+            );
+        }
+        for script in words
+            .iter()
+            .filter(|word| word.starts_with("scripts/") && word.len() > 8)
+        {
+            let script = script.trim_end_matches(['.', '/']);
+            assert!(root.join(script).exists(), "{}: {script}", path.display());
+        }
+    }
+}
+
 #[test]
 fn commands_in_the_documents_are_understood() {
     let sandbox = Sandbox::new();
