@@ -11,7 +11,7 @@ use crate::config::{Config, Files, UserFile, expand_route, parse_duration, write
 use crate::diagnose::{Diagnosis, Input, Scanner, diagnose, explain};
 use crate::go::dirhash::read_zip;
 use crate::go::escape::{escape, unescape};
-use crate::go::files::complaint;
+use crate::go::files::{complaint, go_mod_complaint};
 use crate::go::protocol::Wanted;
 use crate::go::proxy_list::ProxyList;
 use crate::go::sums::GoSum;
@@ -20,7 +20,6 @@ use crate::net::proxy_env::{ProxyRules, ProxyVars};
 use crate::net::url::{Scheme, Url};
 use crate::relay::rewrite::{Names, Quoting, Rewriter};
 use crate::relay::spool::Body;
-use crate::repair::modfile;
 use crate::text::{MAX_BYTES, redact_url, safe};
 
 /// What holds for any bytes; it panics where it does not.
@@ -130,7 +129,7 @@ pub fn lists(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let _ = expand_route(&text, &crate::config::Origin::Default);
     if let Ok(list) = ProxyList::parse(&text) {
-        assert_eq!(ProxyList::parse(&list.to_string()).as_ref(), Ok(&list), "{list}");
+        assert_eq!(ProxyList::parse(&list.value()).as_ref(), Ok(&list), "{list}");
         let shown = ProxyList::parse(&list.redacted()).map(|shown| shown.entries().len());
         assert_eq!(shown, Ok(list.entries().len()), "{list}");
     }
@@ -175,7 +174,7 @@ pub fn files(bytes: &[u8]) {
     let wanted = Wanted::parse(PATHS[usize::from(first) % PATHS.len()]).expect("a path");
     let body = Body::from_bytes(content.to_vec());
     assert_eq!(complaint(&wanted, &body), complaint(&wanted, &body));
-    let _ = modfile::trouble(content);
+    let _ = go_mod_complaint(content, None, false);
     let key = Key::from_gosumdb(&String::from_utf8_lossy(content));
     let _ = tree_head(content, key.as_ref());
     let mut sums = GoSum::default();

@@ -20,7 +20,7 @@ use crate::policy::routes::Routes;
 use crate::policy::widen::Narrow;
 use crate::report::{out, safe};
 use crate::sys::files;
-use crate::text::redact_url;
+use crate::text::{redact, redact_url};
 
 /// Runs the command.
 pub(super) fn run(asked: &args::Routes, settings: &Settings) -> i32 {
@@ -601,7 +601,10 @@ fn checked(typed: &str, names: bool) -> Result<String, Failure> {
 }
 
 fn redact_entry(entry: &str) -> String {
-    entry.split_inclusive([',', '|']).map(redact_url).collect()
+    redact(entry)
+        .split_inclusive([',', '|'])
+        .map(redact_url)
+        .collect()
 }
 
 fn add(lists: &[String], first: bool) -> Result<String, Failure> {
@@ -676,7 +679,7 @@ fn entry_of(typed: &str, config: &Config) -> Result<String, Failure> {
     match route.preset {
         Some(preset) => Err(Failure::new(format!("route {number} is part of preset:{preset}"))
             .hint(format!("remove it with: gofix routes remove preset:{preset}"))),
-        None => Ok(route.list.to_string()),
+        None => Ok(route.list.value()),
     }
 }
 

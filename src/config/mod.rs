@@ -374,7 +374,7 @@ mod tests {
     }
 
     fn lists(config: &Config) -> Vec<String> {
-        config.routes.iter().map(|route| route.list.to_string()).collect()
+        config.routes.iter().map(|route| route.list.value()).collect()
     }
 
     #[test]

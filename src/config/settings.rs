@@ -195,9 +195,12 @@ fn set_routes(config: &mut Config, given: &Given<'_>, origin: &Origin, complaint
         return;
     };
     let mut routes = Vec::new();
+    // A password that holds a `;` has been cut by it.
+    let may_hold_secrets = lists.iter().any(|list| list.contains('@'));
     for list in lists {
         match expand_route(&list, origin) {
             Ok(mut specs) => routes.append(&mut specs),
+            Err(BadValue::List(why)) if may_hold_secrets => complaints.push(why.without_text().into()),
             Err(complaint) => complaints.push(complaint),
         }
     }

@@ -1,5 +1,6 @@
 //! One block of text (a message and the lines that belong to it) to a fault.
 
+use crate::text::{host_of, redact};
 use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
@@ -821,7 +822,7 @@ fn unrecognised(block: &Block) -> Option<Reading> {
     if !head.starts_with("go: ") || is_remark(head) {
         return None;
     }
-    let mut fault = Fault::new(FaultKind::Unknown, Verdict::Unknown, &gotext::redact(head));
+    let mut fault = Fault::new(FaultKind::Unknown, Verdict::Unknown, &redact(head));
     fault.module = gotext::module_version(head).map(|(m, _)| m.to_owned());
     fault.version = gotext::module_version(head).map(|(_, v)| v.to_owned());
     Some(Reading {
@@ -836,14 +837,14 @@ fn unrecognised(block: &Block) -> Option<Reading> {
 fn fault(block: &Block, parts: &Parts<'_>, candidate: &Candidate<'_>) -> Fault {
     let rule = candidate.rule;
     let line = block.lines[candidate.line].trim();
-    let mut fault = Fault::new(rule.kind, rule.verdict, &gotext::redact(line));
+    let mut fault = Fault::new(rule.kind, rule.verdict, &redact(line));
     fault.rule = rule.id;
     fault.nobody = rule.nobody;
     let (module, version) = module(block, parts, candidate);
     fault.module = module;
     fault.version = version;
     let url = candidate.request.map(|r| r.url).or_else(|| vcs_url(parts));
-    fault.url = url.map(gotext::redact);
+    fault.url = url.map(|url| redact(url).into_owned());
     fault.host = host(parts, candidate, url);
     fault.origin = origin(parts, candidate, url);
     fault.status = status(parts, candidate);
@@ -1055,7 +1056,7 @@ fn host(parts: &Parts<'_>, candidate: &Candidate<'_>, url: Option<&str>) -> Opti
             return Some(name.to_owned());
         }
     }
-    url.and_then(gotext::host_of)
+    url.and_then(host_of)
         .map(str::to_owned)
         .or_else(|| vcs_host(&parts.vcs).map(str::to_owned))
         .or_else(|| gotext::ssh_host(parts.command).map(str::to_owned))

@@ -8,6 +8,7 @@
 //! Known to be imperfect: a module is cut out of a proxy's URL by its first path
 //! element with a dot, since the text does not say where the proxy's own path ends.
 
+use crate::text::host_of;
 use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
@@ -190,41 +191,6 @@ fn behind_colon(text: &str) -> Option<&str> {
         .find(|(_, c)| matches!(c, ':' | '：' | '\'' | '"'))?;
     let behind = &text[at + colon.len_utf8()..];
     matches!(colon, ':' | '：').then(|| behind.trim_start())
-}
-
-/// `host[:port]` of a URL, user information removed. Go 1.21 prints
-/// `http:/host/…` for broken bodies; that is understood too.
-#[must_use]
-pub fn host_of(url: &str) -> Option<&str> {
-    let (_, rest) = url.split_once(":/")?;
-    let rest = rest.strip_prefix('/').unwrap_or(rest);
-    let end = rest.find(['/', '?', '#', '"', '\'']).unwrap_or(rest.len());
-    let authority = &rest[..end];
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    (!host.is_empty()).then_some(host)
-}
-
-/// Replaces user information in every URL of a text by `xxxxx`.
-#[must_use]
-pub fn redact(text: &str) -> String {
-    let mut kept = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (head, tail) = rest.split_at(at + 3);
-        kept.push_str(head);
-        let end = tail
-            .find(|c: char| c == '/' || c == '"' || c == '\'' || c.is_whitespace())
-            .unwrap_or(tail.len());
-        match tail[..end].rfind('@') {
-            Some(at) => {
-                kept.push_str("xxxxx");
-                rest = &tail[at..];
-            }
-            None => rest = tail,
-        }
-    }
-    kept.push_str(rest);
-    kept
 }
 
 /// True for the URLs that only a module proxy, a checksum database or a

@@ -10,6 +10,7 @@
 //! ASCII is read as binary, and a prefix that no rule here knows stays (the scanner
 //! then takes it from a message of go's behind it).
 
+use crate::text::redact;
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
@@ -186,7 +187,8 @@ fn without_mark(sample: &[u8]) -> Encoding {
     }
 }
 
-/// One line without escape sequences and without what a CI system put in front.
+/// One line without escape sequences, without what a CI system put in front, and without credentials: nothing that is
+/// read out of it holds any.
 #[must_use]
 pub(super) fn clean(line: &[u8]) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(line);
@@ -194,11 +196,11 @@ pub(super) fn clean(line: &[u8]) -> Cow<'_, str> {
         || memchr::memmem::find(line, "\u{feff}".as_bytes()).is_some();
     if dirty {
         let plain = without_escapes(&text);
-        return Cow::Owned(strip_prefixes(&plain).trim_end().to_owned());
+        return Cow::Owned(redact(strip_prefixes(&plain).trim_end()).into_owned());
     }
     match text {
-        Cow::Borrowed(text) => Cow::Borrowed(strip_prefixes(text).trim_end()),
-        Cow::Owned(text) => Cow::Owned(strip_prefixes(&text).trim_end().to_owned()),
+        Cow::Borrowed(text) => redact(strip_prefixes(text).trim_end()),
+        Cow::Owned(text) => Cow::Owned(redact(strip_prefixes(&text).trim_end()).into_owned()),
     }
 }
 

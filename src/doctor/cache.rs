@@ -383,18 +383,10 @@ fn has_zip_end(path: &Path) -> bool {
     tail_len >= RECORD && memchr::memmem::rfind(&tail, b"PK\x05\x06").is_some()
 }
 
-/// Empty, or a web page.
 fn is_no_go_mod(path: &Path) -> bool {
-    let Ok(metadata) = std::fs::metadata(path) else {
-        return false;
-    };
-    if metadata.len() == 0 {
-        return true;
-    }
-    let Ok(text) = std::fs::read(path) else {
-        return false;
-    };
-    matches!(text.trim_ascii_start().first(), Some(b'<' | 0) | None)
+    let toolchain = "golang.org/toolchain";
+    let module = path.to_string_lossy().contains(toolchain).then_some(toolchain);
+    std::fs::read(path).is_ok_and(|text| crate::go::files::go_mod_complaint(&text, module, false).is_some())
 }
 
 /// Counts of file systems are wider on some platforms than on others.

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use crate::go::escape::escape;
+use crate::go::files;
 use crate::net::certificate::{self, Certificate};
 use crate::net::credentials::{Credentials, basic};
 use crate::net::dial::{self, Connected, DialError, LookupError};
@@ -653,19 +654,16 @@ fn first_words(body: &[u8]) -> String {
 }
 
 fn plausible_info(body: &[u8], version: &str) -> Result<(), String> {
-    let parsed: Result<serde_json::Value, _> = serde_json::from_slice(body);
-    match parsed {
-        Ok(info) if info["Version"] == version => Ok(()),
-        _ => Err(first_words(body)),
+    match files::info_complaint(body, version) {
+        None => Ok(()),
+        Some(_) => Err(first_words(body)),
     }
 }
 
 fn plausible_mod(body: &[u8]) -> Result<(), String> {
-    let text = String::from_utf8_lossy(body);
-    if text.lines().any(|line| line.trim_start().starts_with("module")) {
-        Ok(())
-    } else {
-        Err(first_words(body))
+    match files::go_mod_complaint(body, None, true) {
+        None => Ok(()),
+        Some(_) => Err(first_words(body)),
     }
 }
 

@@ -43,7 +43,10 @@ pub(crate) fn complaint(wanted: &Wanted, body: &Body) -> Option<String> {
             Ok(text) => match kind {
                 Kind::Info => info(&text, wanted.version.as_deref()),
                 Kind::Latest => info(&text, None),
-                Kind::Mod => go_mod(&text, wanted.module.as_deref(), body.len() > text.len() as u64),
+                Kind::Mod => {
+                    let is_cut = body.len() > text.len() as u64;
+                    go_mod_complaint(&text, wanted.module.as_deref(), is_cut).map_or(Ok(()), bad)
+                }
                 Kind::List => list(&text, body.len() > text.len() as u64),
                 Kind::SumdbLookup => lookup(&text),
                 Kind::SumdbLatest => note(&text),
@@ -79,6 +82,15 @@ fn bad<T>(text: impl Into<String>) -> Result<T, Bad> {
 fn is_page(text: &[u8]) -> bool {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     text.trim_ascii_start().starts_with(b"<")
+}
+
+/// Says why a body is not the `.info` of this version; `None` where it may be.
+pub(crate) fn info_complaint(text: &[u8], version: &str) -> Option<String> {
+    match info(text, Some(version)) {
+        Ok(()) => None,
+        Err(Bad::Text(text)) => Some(text),
+        Err(Bad::Io(error)) => Some(error.to_string()),
+    }
 }
 
 fn info(text: &[u8], version: Option<&str>) -> Result<(), Bad> {
@@ -117,17 +129,21 @@ impl ClassifyText for serde_json::Error {
     }
 }
 
-fn go_mod(text: &[u8], module: Option<&str>, cut: bool) -> Result<(), Bad> {
+/// Says why a file cannot be the go.mod of a dependency; `None` where it may be one. `is_cut`: there is more of it.
+///
+/// Much less than go's parser, which reads a dependency with unknown directives ignored: only what is no go.mod by any
+/// reading is called bad.
+pub(crate) fn go_mod_complaint(text: &[u8], module: Option<&str>, is_cut: bool) -> Option<&'static str> {
     if is_page(text) {
-        return bad("a web page instead of a go.mod");
+        return Some("a web page instead of a go.mod");
     }
     // Go does not mind what encoding a comment is in.
     if text.contains(&0) {
-        return bad("bytes that are no text instead of a go.mod");
+        return Some("bytes that are no text instead of a go.mod");
     }
     // Toolchains have no go.mod to speak of; go never reads it.
     if module == Some("golang.org/toolchain") {
-        return Ok(());
+        return None;
     }
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut depth = 0_i32;
@@ -147,11 +163,11 @@ fn go_mod(text: &[u8], module: Option<&str>, cut: bool) -> Result<(), Bad> {
         }
     }
     if !found {
-        bad("no module line in the go.mod")
-    } else if depth > 0 && !cut {
-        bad("the go.mod ends inside a block")
+        Some("no module line in the go.mod")
+    } else if depth > 0 && !is_cut {
+        Some("the go.mod ends inside a block")
     } else {
-        Ok(())
+        None
     }
 }
 
@@ -386,6 +402,7 @@ mod tests {
             "\n\nmodule (\n\tm\n)\n",
             "\u{feff}module m\n",
             "go 1.2\nmodule m",
+            "module m\nretract [v1.0.0, v1.1.0]\nreplace b => ../b\nfuture directive\n",
         ] {
             assert_eq!(ask("m/@v/v1.0.0.mod", good.as_bytes()), None, "{good}");
         }
@@ -397,6 +414,8 @@ mod tests {
             "// module m\n",
             "module m\nrequire (\n\ta v1.0.0\n",
             "module m\n\0",
+            "module\n",
+            "go 1.21\n",
         ] {
             assert!(ask("m/@v/v1.0.0.mod", bad.as_bytes()).is_some(), "{bad}");
         }

@@ -21,7 +21,7 @@ pub enum Sep {
 }
 
 /// One element of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Element {
     /// A module proxy: the URL as the user wrote it, `https://` added where it had no scheme.
     Proxy(String),
@@ -64,6 +64,17 @@ pub enum ListError {
     NoScheme(String),
 }
 
+impl ListError {
+    /// The same without what it quotes, unless that is a URL, whose userinfo is hidden already.
+    pub(crate) fn without_text(self) -> Self {
+        match self {
+            Self::Scheme(text) if !text.contains("://") => Self::Scheme("xxxxx".to_owned()),
+            Self::NoScheme(text) if !text.contains("://") => Self::NoScheme("xxxxx".to_owned()),
+            other => other,
+        }
+    }
+}
+
 impl ProxyList {
     /// Parses a GOPROXY value.
     ///
@@ -85,7 +96,11 @@ impl ProxyList {
             if text.is_empty() {
                 continue;
             }
-            let element = parse_element(text)?;
+            // A password that holds a comma has been cut by it.
+            let element = parse_element(text).map_err(|why| match value.contains('@') {
+                true => why.without_text(),
+                false => why,
+            })?;
             let last = matches!(element, Element::Direct | Element::Off);
             entries.push((element, sep));
             if last {
@@ -129,6 +144,12 @@ impl ProxyList {
         matches!(self.entries.first(), Some((Element::Off, _)))
     }
 
+    /// The list as it goes into GOPROXY, credentials and all.
+    #[must_use]
+    pub fn value(&self) -> String {
+        self.render(&str::to_owned)
+    }
+
     /// The list with credentials removed, for showing.
     #[must_use]
     pub fn redacted(&self) -> String {
@@ -156,10 +177,20 @@ impl ProxyList {
 }
 
 impl fmt::Display for ProxyList {
-    /// The list as it goes into GOPROXY, credentials and all: for showing use
-    /// [`ProxyList::redacted`].
+    /// The list with credentials removed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.render(&str::to_owned))
+        f.write_str(&self.redacted())
+    }
+}
+
+impl fmt::Debug for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Proxy(url) => f.debug_tuple("Proxy").field(&redact_url(url)).finish(),
+            Self::File(url) => f.debug_tuple("File").field(url).finish(),
+            Self::Direct => f.write_str("Direct"),
+            Self::Off => f.write_str("Off"),
+        }
     }
 }
 
@@ -225,6 +256,9 @@ mod tests {
     #[test]
     fn credentials_are_not_shown() {
         assert_eq!(list("https://u:p@h,direct").redacted(), "https://xxxxx@h,direct");
-        assert_eq!(list("https://u:p@h,direct").to_string(), "https://u:p@h,direct");
+        let list = list("https://u:p@h,direct");
+        assert_eq!(list.value(), "https://u:p@h,direct");
+        assert_eq!(list.to_string(), list.redacted());
+        assert!(!format!("{list:?}").contains("u:p"));
     }
 }

@@ -114,7 +114,7 @@ impl Plan {
                 later,
             }],
             bases: vec![base],
-            goproxy: format!("{OWN}0|{list}"),
+            goproxy: format!("{OWN}0|{}", list.value()),
             upstreams: HashMap::new(),
         })
     }

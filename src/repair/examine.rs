@@ -19,11 +19,12 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::time::SystemTime;
 
+use super::RepairError;
 use super::dir::{Dir, Kind, Meta};
 use super::index::ModuleIndex;
 use super::tree::{TreeSum, read_tree};
-use super::{RepairError, modfile};
 use crate::go::dirhash::{self, Entry, ZipSum, ZipTrouble};
+use crate::go::files::go_mod_complaint;
 use crate::go::module::ModuleVersion;
 use crate::go::sums::{Sums, is_h1};
 
@@ -416,7 +417,7 @@ impl Examination<'_> {
             State::Good(content) => content,
         };
         let expected = &self.known.sums.go_mod;
-        let form = modfile::trouble(&content);
+        let form = go_mod_complaint(&content, Some(self.module.path()), false);
         let zip_is_bad = self
             .found
             .findings

@@ -21,7 +21,7 @@
 //! mend.rs        takes it out of the way
 //! quarantine.rs  where it is kept, and how it comes back
 //! verify.rs      the whole cache, in parallel
-//! dir.rs, lock.rs, tree.rs, modfile.rs
+//! dir.rs, lock.rs, tree.rs
 //! ```
 //!
 //! Known limitation: a process that reads an extracted directory while it is
@@ -38,7 +38,6 @@ mod examine;
 mod index;
 mod lock;
 mod mend;
-pub(crate) mod modfile;
 pub mod quarantine;
 mod stamp;
 mod sumdb;

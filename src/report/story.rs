@@ -303,7 +303,5 @@ impl Story {
 
 /// The `host[:port]` of a URL, for counting.
 pub(super) fn host_of(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+    crate::text::host_of(url).unwrap_or(url)
 }

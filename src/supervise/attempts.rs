@@ -273,7 +273,7 @@ impl Session<'_> {
         } else if route > 0
             && let Some(list) = self.asked.routes.lists.get(route)
         {
-            plan.changes.push(("GOPROXY", list.to_string().into()));
+            plan.changes.push(("GOPROXY", list.value().into()));
         }
         if self.now.policy.http1() {
             let mut value = self.asked.env.get("GODEBUG").0;

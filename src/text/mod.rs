@@ -14,7 +14,7 @@ mod width;
 pub(crate) use errno::text as errno_text;
 pub(crate) use markup::{html, markdown, workflow_data, workflow_property};
 pub(crate) use percent::decode as percent_decode;
-pub(crate) use redact::redact_url;
+pub(crate) use redact::{host_of, redact, redact_url};
 pub use safe::{MAX_BYTES, safe};
 pub(crate) use size::{bytes, count, duration};
 pub(crate) use width::{fit, width, wrap};

@@ -4,7 +4,7 @@
 //! nobody here has met. Before such text reaches a terminal, a CI log, a job
 //! summary or a page it goes through one of these functions.
 
-use super::redact::hide_userinfo;
+use super::redact::redact;
 
 /// Most bytes of outside text that one message shows.
 pub const MAX_BYTES: usize = 300;
@@ -24,7 +24,7 @@ pub fn safe<T: AsRef<[u8]> + ?Sized>(text: &T) -> String {
     // credential needs to see its `@`, hence the reserve.
     let head = &bytes[..bytes.len().min(MAX_BYTES * 8)];
     let visible: String = String::from_utf8_lossy(head).chars().map(visible).collect();
-    let mut shown = disarm(&hide_userinfo(&visible));
+    let mut shown = disarm(&redact(&visible));
     if shown.len() > MAX_BYTES || head.len() < bytes.len() {
         let end = floor_char_boundary(&shown, MAX_BYTES - CUT.len());
         shown.truncate(end);

@@ -17,6 +17,7 @@ mod relay;
 mod relay_ahead;
 mod relay_limits;
 mod repair;
+mod secrets;
 mod shim;
 mod signals;
 mod soak;

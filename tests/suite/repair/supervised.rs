@@ -46,6 +46,29 @@ fn a_supervised_go_mends_by_itself() {
     );
 }
 
+/// Go does not mind what encoding a comment is in, and nothing verifies a private module.
+#[test]
+fn a_go_mod_with_a_comment_in_another_encoding_is_good() {
+    let mut cache = Cache::with(false);
+    for comment in [&b"// caf\xe9\n"[..], b"// \xd6\xd0\xce\xc4\n"] {
+        cache.reset();
+        fs::remove_file(cache.sandbox.project().join("go.sum")).unwrap();
+        let file = cache.file("mod");
+        let text = [&fs::read(&file).unwrap(), comment].concat();
+        fs::write(&file, &text).unwrap();
+        cache
+            .sandbox
+            .plain_go(&["list", "-m", "-mod=mod", "all"])
+            .output()
+            .expect_code(0);
+        let verified = cache.sandbox.gofix(&["cache", "verify"]).output();
+        assert!(!verified.stdout.contains("bad go.mod"), "{verified}");
+        assert!(!verified.stdout.contains("no text"), "{verified}");
+        cache.sandbox.gofix(&["cache", "repair"]).output();
+        assert_eq!(fs::read(&file).unwrap(), text);
+    }
+}
+
 /// A page of a portal that go took for a go.mod, where nothing verifies it.
 #[test]
 fn a_portal_s_page_stored_as_go_mod_is_mended() {
@@ -61,7 +84,7 @@ fn a_portal_s_page_stored_as_go_mod_is_mended() {
     assert!(plain.stderr.contains("parsing go.mod"), "{plain}");
     let run = cache.sandbox.go(&["mod", "download"]).output().expect_code(0);
     assert!(
-        run.gofix_lines()[0].contains("bad go.mod (it is no go.mod)"),
+        run.gofix_lines()[0].contains("bad go.mod (a web page instead of a go.mod)"),
         "{run}"
     );
     assert_eq!(cache.asked(), BTreeSet::from([MODULE.to_owned()]));
