@@ -508,6 +508,18 @@ pub struct Report {
     pub json: bool,
 }
 
+/// The systems that `gofix ci` has a recipe for.
+pub const CI_SYSTEMS: [&str; 8] = [
+    "github",
+    "gitlab",
+    "jenkins",
+    "circleci",
+    "buildkite",
+    "docker",
+    "devcontainer",
+    "make",
+];
+
 /// `gofix ci`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -518,7 +530,7 @@ Examples:
   gofix ci docker")]
 pub struct Ci {
     /// The system
-    #[arg(value_name = "SYSTEM", value_parser = PossibleValuesParser::new(super::ci::names()))]
+    #[arg(value_name = "SYSTEM", value_parser = PossibleValuesParser::new(CI_SYSTEMS))]
     pub system: Option<String>,
 }
 

@@ -63,11 +63,6 @@ const SYSTEMS: &[System] = &[
     },
 ];
 
-/// Every word that the command takes.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    SYSTEMS.iter().map(|system| system.name)
-}
-
 /// Runs the command.
 pub(super) fn run(asked: &args::Ci) -> i32 {
     let chosen = match &asked.system {
@@ -79,7 +74,7 @@ pub(super) fn run(asked: &args::Ci) -> i32 {
     };
     let mut stdout = out::stdout();
     if chosen.is_empty() {
-        let all = names().collect::<Vec<_>>().join(", ");
+        let all = args::CI_SYSTEMS.join(", ");
         out::message(&format!(
             "nothing here says what builds this project; name it: {all}"
         ));
@@ -136,7 +131,7 @@ mod tests {
 
     #[test]
     fn every_system_has_its_recipe() {
-        for name in names() {
+        for name in args::CI_SYSTEMS {
             let text = recipe(name).unwrap_or_else(|| panic!("docs/ci.md has no recipe for {name}"));
             assert!(text.ends_with('\n') && text.trim().len() > 20, "{name}: {text:?}");
             assert!(recipe_title(name).is_some(), "{name}");

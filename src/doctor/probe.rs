@@ -565,7 +565,7 @@ impl Visit<'_> {
         let start = Instant::now();
         let shaken = match self.tools.tls.watched(http2, witness) {
             Ok(config) => dial::handshake(connected, &url.host, config, HANDSHAKE).await,
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         };
         let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match shaken {

@@ -88,6 +88,12 @@ pub(crate) enum DialError {
     TunnelTimeout,
 }
 
+impl From<rustls::Error> for DialError {
+    fn from(error: rustls::Error) -> Self {
+        Self::Library(error)
+    }
+}
+
 /// What the system's resolver says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LookupError {

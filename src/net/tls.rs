@@ -16,7 +16,6 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::certificate;
-use super::dial::DialError;
 pub use super::roots::RootSource;
 
 /// What is told of every certificate that a server shows, and of what was found wrong with it.
@@ -52,7 +51,7 @@ impl Tls {
     ///
     /// # Errors
     /// Where the library refuses its own defaults.
-    pub(crate) fn config(&self, http2: bool) -> Result<Arc<ClientConfig>, DialError> {
+    pub(crate) fn config(&self, http2: bool) -> Result<Arc<ClientConfig>, Error> {
         let made = self.made.get_or_init(|| {
             let make = |http2| self.make(http2, None).map(Arc::new);
             Ok(Configs {
@@ -60,7 +59,7 @@ impl Tls {
                 http1: make(false)?,
             })
         });
-        let configs = made.as_ref().map_err(|error| DialError::Library(error.clone()))?;
+        let configs = made.as_ref().map_err(Clone::clone)?;
         Ok(Arc::clone(if http2 { &configs.both } else { &configs.http1 }))
     }
 
@@ -68,8 +67,8 @@ impl Tls {
     ///
     /// # Errors
     /// Those of [`Tls::config`].
-    pub(crate) fn watched(&self, http2: bool, witness: Witness) -> Result<Arc<ClientConfig>, DialError> {
-        let config = self.make(http2, Some(witness)).map_err(DialError::Library)?;
+    pub(crate) fn watched(&self, http2: bool, witness: Witness) -> Result<Arc<ClientConfig>, Error> {
+        let config = self.make(http2, Some(witness))?;
         Ok(Arc::new(config))
     }
 

@@ -27,7 +27,7 @@ use super::ahead::Ticket;
 use super::trouble::{Again, Phase, Trouble};
 use super::words::{find, http_trouble};
 use crate::net::credentials::Credentials;
-use crate::net::dial::{self, Connected, Ends, Patience};
+use crate::net::dial::{self, Connected, DialError, Ends, Patience};
 use crate::net::http::{self, NoBody};
 use crate::net::limits::{self, Allowance};
 use crate::net::proxy_env::{ProxyRules, ProxyScheme};
@@ -475,7 +475,7 @@ impl Client {
             return http1_connection(connected, absolute).await;
         }
         let http2 = self.http2 && !self.pool().http1_only.contains(origin);
-        let config = self.tls.config(http2)?;
+        let config = self.tls.config(http2).map_err(DialError::from)?;
         let (connected, session) = dial::handshake(connected, &url.host, config, patience.handshake).await?;
         if !session.http2 {
             self.pool().http1_chosen.insert(origin.clone());
