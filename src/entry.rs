@@ -4,7 +4,6 @@
 //! supervises what the shim hands over; otherwise it is the tool with its own command line.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
 use std::path::Path;
 
 use gofix_shim::{HandOver, StartState};
@@ -26,7 +25,6 @@ pub fn main(args: Vec<OsString>, start: &StartState) -> i32 {
     } else {
         panics::caught("gofix", || cli::run(&args, start)).unwrap_or(cli::FAILED)
     };
-    // std flushes by itself only where its own runtime has called main.
-    let _ = std::io::stdout().flush();
+    crate::report::out::flush();
     status
 }

@@ -19,7 +19,7 @@ use crate::go::tlog::{Key, tree_head};
 use crate::net::proxy_env::{ProxyRules, ProxyVars};
 use crate::net::url::{Scheme, Url};
 use crate::relay::rewrite::{Names, Quoting, Rewriter};
-use crate::relay::spool::Body;
+use crate::sys::spool::Body;
 use crate::text::{MAX_BYTES, redact_url, safe};
 
 /// What holds for any bytes; it panics where it does not.

@@ -8,6 +8,7 @@ use aho_corasick::AhoCorasick;
 use super::gotext::{self, NetShape, Request, Wrapped};
 use super::matcher::{self, RuleSet, weight};
 use super::rules::{Follows, MendKind, Part, Pattern, Rule, Weight};
+use super::words;
 use super::{Fault, FaultKind, Hint, Mend, Origin, Verdict};
 
 /// How many lines and bytes of one block are kept.
@@ -615,7 +616,7 @@ pub(super) fn prefixed_message(line: &str) -> Option<usize> {
         return None;
     }
     static BEGINNINGS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
-        matcher::few_words(&[
+        words::few_words(&[
             "@",
             "verifying ",
             "# cd ",

@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 use aho_corasick::AhoCorasick;
 use regex::Regex;
 
-use super::matcher;
+use super::words;
 
 /// A request that failed: `Get "URL": cause`, `reading URL: cause` and their kin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -374,7 +374,7 @@ const WRAPPERS: &[(&str, Option<IsName>)] = &[
 fn behind_words(line: &str) -> Option<&str> {
     static WORDS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
         let words: Vec<&str> = WRAPPERS.iter().map(|(words, _)| *words).collect();
-        matcher::few_words(&words)
+        words::few_words(&words)
     });
     let found = WORDS.as_ref()?.find_iter(line);
     found

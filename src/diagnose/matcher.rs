@@ -112,17 +112,6 @@ impl Table {
     }
 }
 
-/// An automaton for a few words that are asked of every line: lines are short, so that the set-up of a search
-/// weighs more than the search.
-#[must_use]
-pub(super) fn few_words(words: &[&str]) -> Option<AhoCorasick> {
-    AhoCorasickBuilder::new()
-        .kind(Some(AhoCorasickKind::DFA))
-        .prefilter(false)
-        .build(words)
-        .ok()
-}
-
 /// The rules that are in force: all of them, or all but a few (which is how the
 /// documentation measures what the rest would still recognise).
 #[derive(Debug, Clone, Copy, Default)]

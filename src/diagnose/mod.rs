@@ -24,6 +24,7 @@ mod matcher;
 pub mod rules;
 mod scan;
 pub mod topics;
+mod words;
 
 pub use explain::{Explanation, explain};
 pub use matcher::RuleSet;

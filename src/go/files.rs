@@ -9,7 +9,7 @@ use std::io;
 use serde::Deserialize;
 
 use super::protocol::{Kind, Wanted, is_canonical};
-use crate::relay::spool::Body;
+use crate::sys::spool::Body;
 
 /// The largest body of each kind that is read at all.
 pub(crate) fn limit(kind: &Kind) -> u64 {

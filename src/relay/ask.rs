@@ -20,7 +20,6 @@ use super::budget::Budget;
 use super::client::{Client, Exchange, Origin, Pace};
 use super::progress::{Entry as Transfer, Transfers};
 use super::schedule;
-use super::spool::{Body, Folders, Spool};
 use super::trouble::{Again, Answer, Phase, Trouble};
 use super::upstream::Upstream;
 use crate::go::files;
@@ -28,6 +27,7 @@ use crate::go::protocol::{Kind, Wanted};
 use crate::net::dial::Patience;
 use crate::net::url::Url;
 use crate::sys::clock;
+use crate::sys::spool::{Body, Folders, Spool};
 
 /// What an answer that is no 200 may bring along; go shows 8 lines of it.
 const ANSWER_TEXT: usize = 64 << 10;

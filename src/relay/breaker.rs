@@ -333,7 +333,7 @@ mod tests {
                 status: 503,
                 reason: None,
                 content_type: None,
-                body: crate::relay::spool::Body::from_bytes("down"),
+                body: crate::sys::spool::Body::from_bytes("down"),
             }));
             for _ in 0..5 {
                 breaker.enter().await.unwrap().failed(&of_one);

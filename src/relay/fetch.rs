@@ -17,12 +17,12 @@ use super::ahead::{Coming, Job, Project, Room, Ticket, Went};
 use super::ask::{Asker, Asking, Step};
 use super::faults::{Ledger, Met};
 use super::schedule;
-use super::spool::Body;
 use super::trouble::{Again, Answer, Phase, Trouble};
 use super::upstream::{Behind, Element, Lane, Upstream};
 use crate::go::protocol::{Kind, Wanted};
 use crate::net::dial::Patience;
 use crate::sys::panics::checkpoint;
+use crate::sys::spool::Body;
 
 /// Numbers that hold for every request.
 #[derive(Debug, Clone)]

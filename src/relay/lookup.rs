@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 use hyper::header::{self, HeaderMap, HeaderValue};
 
 use super::client::{Client, Exchange};
-use super::spool::Body;
 use super::trouble::Trouble;
 use super::{Setup, schedule};
 use crate::diagnose::FaultKind;
@@ -14,6 +13,7 @@ use crate::go::files;
 use crate::go::protocol::{Kind, Wanted};
 use crate::net::dial::Patience;
 use crate::net::url::Url;
+use crate::sys::spool::Body;
 
 /// Asks proxies for single files.
 #[derive(Debug)]

@@ -18,10 +18,11 @@ use tokio::sync::Semaphore;
 use super::faults::{STATUS, STATUS_WORDS};
 use super::fetch::{Fetcher, Outcome};
 use super::peer;
-use super::spool::{Body, Reply};
+use super::reply::Reply;
 use super::trouble::Answer;
 use crate::go::protocol::{Kind, Wanted};
 use crate::sys::panics::caught_async;
+use crate::sys::spool::Body;
 
 /// The longest header that go may send; it sends a few hundred bytes.
 const HEADER_LIMIT: usize = 32 << 10;
@@ -182,7 +183,7 @@ fn pass_on(answer: Answer) -> Response<Reply> {
     let Ok(status) = StatusCode::from_u16(answer.status) else {
         return text(StatusCode::BAD_GATEWAY, "");
     };
-    let mut response = Response::new(answer.body.reply());
+    let mut response = Response::new(Reply::from(answer.body));
     *response.status_mut() = status;
     if let Some(value) = answer
         .content_type
@@ -211,7 +212,7 @@ fn put_reason(response: &mut Response<Reply>, reason: Vec<u8>) {
 }
 
 fn text(status: StatusCode, words: &'static str) -> Response<Reply> {
-    let mut response = Response::new(Body::from_bytes(words).reply());
+    let mut response = Response::new(Reply::from(Body::from_bytes(words)));
     *response.status_mut() = status;
     response
 }

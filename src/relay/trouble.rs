@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::diagnose::FaultKind;
 
-use super::spool::Body;
+use crate::sys::spool::Body;
 
 /// What becomes of a request after one failed try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

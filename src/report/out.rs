@@ -52,6 +52,11 @@ pub fn stdout() -> Out {
     }
 }
 
+/// Flushes stdout, which std does by itself only where its own runtime has called main.
+pub fn flush() {
+    let _ = io::stdout().flush();
+}
+
 impl Out {
     /// True once a write has failed: further work for this reader is in vain.
     pub fn is_gone(&self) -> bool {

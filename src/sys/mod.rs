@@ -4,3 +4,4 @@ pub(crate) mod clock;
 pub(crate) mod files;
 pub(crate) mod network;
 pub(crate) mod panics;
+pub(crate) mod spool;

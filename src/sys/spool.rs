@@ -8,12 +8,9 @@ use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 /// What is kept in memory of one body.
 const MEMORY_LIMIT: usize = 128 << 10;
@@ -150,6 +147,24 @@ enum Held {
 }
 
 impl Body {
+    /// What stands behind the first `at` bytes: all that is in memory, or a piece of the file.
+    ///
+    /// # Errors
+    /// Those of reading the file.
+    pub(crate) fn chunk_at(&self, at: u64) -> io::Result<Bytes> {
+        match &self.held {
+            Held::Memory(bytes) => {
+                Ok(bytes.slice(usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len())..))
+            }
+            Held::File(_) => {
+                let len = usize::try_from(self.len - at).unwrap_or(CHUNK).min(CHUNK);
+                let mut buffer = vec![0; len];
+                self.read_exact_at(&mut buffer, at)?;
+                Ok(Bytes::from(buffer))
+            }
+        }
+    }
+
     /// A body out of memory.
     pub(crate) fn from_bytes(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
@@ -197,14 +212,6 @@ impl Body {
         Ok(buffer.into())
     }
 
-    /// The body as it goes to go.
-    pub(crate) fn reply(&self) -> Reply {
-        Reply {
-            body: self.clone(),
-            sent: 0,
-        }
-    }
-
     /// A reader from the start.
     pub(crate) fn reader(&self) -> Reader<'_> {
         Reader { body: self, at: 0 }
@@ -225,46 +232,6 @@ impl Read for Reader<'_> {
         self.body.read_exact_at(&mut buffer[..len], self.at)?;
         self.at += len as u64;
         Ok(len)
-    }
-}
-
-/// A [`Body`] on its way to go.
-#[derive(Debug)]
-pub(crate) struct Reply {
-    body: Body,
-    sent: u64,
-}
-
-impl HttpBody for Reply {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let left = self.body.len - self.sent;
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        let chunk = match &self.body.held {
-            Held::Memory(bytes) => bytes.clone(),
-            Held::File(_) => {
-                let len = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
-                let mut buffer = vec![0; len];
-                if let Err(err) = self.body.read_exact_at(&mut buffer, self.sent) {
-                    return Poll::Ready(Some(Err(err)));
-                }
-                Bytes::from(buffer)
-            }
-        };
-        self.sent += chunk.len() as u64;
-        Poll::Ready(Some(Ok(Frame::data(chunk))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.sent == self.body.len
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.body.len - self.sent)
     }
 }
 
