@@ -279,7 +279,7 @@ const RESERVED: [(&str, &[&str], &[&str]); 4] = [
     (
         "speak HTTP",
         &["hyper::", "h2::"],
-        &["relay/", "net/", "doctor/", "faultproxy/", "cli/wait.rs"],
+        &["relay/", "net/", "doctor/", "faultproxy/"],
     ),
 ];
 
