@@ -60,10 +60,10 @@ variables! {
     /// The connect clock of the relay and of `gofix doctor`, in milliseconds, for each address of a host.
     GOFIX_TIMEOUT_MS { values: "100 to 600000", default: "5000", key: Some("timeout_ms") }
 
-    /// The stall clock, in milliseconds: go is ended and tried again when nothing was read and nothing printed for so long.
+    /// The stall clock, in milliseconds: go is ended and started again after so long without a byte read or a line printed.
     GOFIX_STALL_MS { values: "100 to 86400000", default: "30000", key: Some("stall_ms") }
 
-    /// The time that everything together may take, counted from the start: runs of go, waits, locks. Nothing is tried again behind it; what still moves goes on.
+    /// The time that everything together may take, counted from the start: runs of go, waits, locks. No retries start after that; a transfer in progress may finish.
     /// A duration as Go writes it (`10m`, `1h30m`, `90s`) or plain seconds.
     GOFIX_BUDGET { values: "duration or seconds, 1s to 24h", default: "10m", key: Some("budget") }
 

@@ -11,6 +11,7 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
 use super::{FAILED, OK};
+use crate::diagnose::topics;
 use crate::diagnose::{Explanation, Fault, Finding, Needs, Scanner, Verdict};
 use crate::report::{out, safe};
 
@@ -148,6 +149,13 @@ fn screen(explanation: &Explanation) -> String {
         );
     }
     text.push_str(&format!("\n{bold}What to do{bold:#}\n  {}\n", diagnosis.advice));
+    let deciding = diagnosis
+        .faults
+        .iter()
+        .find(|fault| fault.verdict == diagnosis.verdict);
+    if let Some(topic) = deciding.and_then(|fault| topics::of_rule(fault.rule)) {
+        text.push_str(&format!("  More: gofix help {}\n", topic.id));
+    }
     text
 }
 

@@ -27,7 +27,7 @@ pub const EXIT_STATUSES: &[(&str, &str)] = &[
          `shim status`). Also `go mod tidy` whose result rests on faults that outlasted every try: go.mod and go.sum are as \
          they were.",
     ),
-    ("2", "The command line of gofix makes no sense."),
+    ("2", "Invalid usage: a mistake on the command line of gofix."),
     (
         "3",
         "`gofix doctor` or `gofix routes test` found something broken; 1 is only warnings there.",

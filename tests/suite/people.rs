@@ -1072,6 +1072,13 @@ fn help_knows_topics() {
             "{shown}"
         );
     }
+    let saved = "go: a.b/m@v1.0.0: reading https://proxy.golang.org/a.b/m/@v/v1.0.0.mod: 502 Bad Gateway\n";
+    sandbox.write("build.log", saved);
+    let explained = sandbox.gofix(&["explain", "build.log"]).output().expect_code(0);
+    assert!(
+        explained.stdout.ends_with("\n  More: gofix help server-error\n"),
+        "{explained}"
+    );
     let unknown = help(&["conection-reset"]).expect_code(2);
     assert_eq!(
         unknown.stderr,
