@@ -3,7 +3,7 @@
 CARGO ?= cargo
 WITH_GO := scripts/with-go
 
-.PHONY: build rehearse recording test lint deny bench bench-cache bench-relay fault-proof soak test-real conformance conformance-quick check-others fuzz dist test-dropin
+.PHONY: build rehearse recording test lint deny bench bench-cache bench-relay bench-distance fault-proof soak test-real conformance conformance-quick check-others fuzz dist test-dropin
 
 # Both executables, go and gofix, into target/debug.
 build:
@@ -53,6 +53,15 @@ conformance-quick: build
 # What the relay costs, brings and needs: ratios of one run. Writes docs/relay-measured.md.
 bench-relay:
 	BENCH_WRITE=1 $(WITH_GO) $(CARGO) bench --locked --bench relay $(if $(BENCH),-- $(BENCH))
+
+# Cold fetches against the round-trip time, as ratios to plain go. Needs root and ip. Small modules that are made up by default;
+# DISTANCE='-real github.com/mikefarah/yq/v4@v4.45.1 -record FOLDER' for real ones, through the machine's module proxy.
+# DISTANCE='-h' lists the flags. Writes docs/performance.md and its chart.
+bench-distance:
+	$(CARGO) build --locked --release --workspace
+	cd scripts/distance && ../with-go go build -o ../../target/distance . && ../with-go go build -o ../../target/lossy ../lossy/main.go
+	$(WITH_GO) target/distance run -lossy target/lossy -shim target/release/go -results target/distance.jsonl \
+		-write docs/performance.md $(DISTANCE)
 
 # Whole go commands through the relay, every fault on every request, 20 seeds. Writes docs/relay-measured.md.
 fault-proof: build

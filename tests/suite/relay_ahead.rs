@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Framing, Kind, Module, Rule};
+use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Framing, Kind, Module, Rule, SumDb};
 
 use crate::support::{Sandbox, certificate};
 
@@ -161,20 +161,22 @@ fn what_goes_wrong_ahead_is_the_first_try_of_what_go_asks_for() {
 
 #[test]
 fn faults_of_what_go_does_not_want_are_nobodys_business() {
-    // go.sum still has what nothing needs any more.
-    let unused: Vec<Module> = (0..5)
-        .map(|n| Module::new(format!("example.com/unused{n}"), "v1.0.0"))
-        .collect();
-    let all = catalogue().with_all(unused);
-    let struck = |n| {
-        let path = format!("example.com/unused{n}");
-        Rule::new(Fault::ResetBeforeHeader).on(Kind::Zip).module(path)
+    // The graph has it and go.sum, too, and nothing imports it.
+    let module = |n: usize| match n {
+        0 => Module::new(name(0), "v1.0.0").go_mod(format!(
+            "module {}\n\ngo 1.21\n\nrequire example.com/unused v1.0.0\n",
+            name(0)
+        )),
+        _ => Module::new(name(n), "v1.0.0"),
     };
-    let sums = all.go_sum();
-    let proxy = FaultProxy::builder(all)
-        .rules((0..5).map(struck))
-        .start()
-        .unwrap();
+    let modules = Catalogue::new()
+        .with_all((0..COUNT).map(module))
+        .with(Module::new("example.com/unused", "v1.0.0"));
+    let sums = modules.go_sum();
+    let struck = Rule::new(Fault::ResetBeforeHeader)
+        .on(Kind::Zip)
+        .module("example.com/unused");
+    let proxy = FaultProxy::builder(modules).rule(struck).start().unwrap();
     let sandbox = in_one_block(sandbox(&proxy)).env("GOFIX_REPORT", "report.jsonl");
     sandbox.write("go.sum", sums);
     let outcome = sandbox.go(&["mod", "tidy"]).output().expect_code(0);
@@ -269,4 +271,97 @@ fn many_first_requests_share_one_connection() {
     let sandbox = sandbox.env("SSL_CERT_FILE", roots);
     sandbox.go(&["mod", "download"]).output().expect_code(0);
     assert_eq!(proxy.connections(), 1);
+}
+
+/// Modules that everybody may know of, one that only the company's proxy has, and what stands in for others.
+fn public_modules() -> Catalogue {
+    let module = |n: usize| {
+        let module = Module::new(format!("public.example/p{n}"), "v1.0.0");
+        match n {
+            0 | 1 => module.requires("public.example/p4", "v1.0.0"),
+            _ => module,
+        }
+    };
+    Catalogue::new()
+        .with_all((0..6).map(module))
+        .with_all((0..6).map(|n| Module::new(format!("public.example/p{n}"), "v1.1.0")))
+        .with(Module::new("public.example/fork", "v1.5.0").go_mod("module old.example/o\n\ngo 1.21\n"))
+}
+
+fn company_modules() -> Catalogue {
+    Catalogue::new().with(Module::new("corp.example/c", "v1.0.0"))
+}
+
+/// By proxy: the modules that were named to it, and the records that it was asked for.
+fn names(proxies: [&FaultProxy; 2]) -> [std::collections::BTreeSet<String>; 2] {
+    proxies.map(|proxy| {
+        let requests = proxy.requests().into_iter();
+        let named = requests.filter_map(|request| {
+            let module = request.asked.module.clone()?;
+            Some(format!("{:?} {module}", request.kind() == Kind::Lookup))
+        });
+        named.collect()
+    })
+}
+
+#[test]
+fn no_name_goes_to_anybody_whom_go_would_not_have_told() {
+    let sums = company_modules().go_sum() + &public_modules().go_sum();
+    let go_mod = "module main.example/main\n\ngo 1.21\n\nrequire (\n\tcorp.example/c v1.0.0\n\told.example/o v1.0.0\n\
+        \tprivate.example/x v1.0.0\n\tpublic.example/p0 v1.0.0\n\tpublic.example/p1 v1.0.0\n\tpublic.example/p2 v1.0.0\n\
+        \tpublic.example/p3 v1.0.0\n\tpublic.example/p4 v1.0.0 // indirect\n)\n\n\
+        replace private.example/x => ./x\n\nreplace old.example/o => public.example/fork v1.5.0\n";
+    let imports = ["corp.example/c", "old.example/o", "private.example/x"];
+    let code: String = imports
+        .iter()
+        .map(|path| (*path).to_owned())
+        .chain((0..4).map(|n| format!("public.example/p{n}")))
+        .map(|path| format!("import _ \"{path}\"\n"))
+        .collect();
+    let commands: [&[&str]; 7] = [
+        &["mod", "download"],
+        &["mod", "tidy"],
+        &["mod", "vendor"],
+        &["mod", "graph"],
+        &["list", "-deps", "./..."],
+        &["list", "-m", "-u", "all"],
+        &["get", "-u", "./..."],
+    ];
+    for command in commands {
+        for with_sums in [true, false] {
+            if !with_sums && command[1] != "tidy" {
+                continue;
+            }
+            let run = |plain: bool| {
+                let database = || SumDb::new("sum.example.test", &public_modules());
+                let corp = FaultProxy::healthy(company_modules()).unwrap();
+                let public = FaultProxy::builder(public_modules())
+                    .sumdb(database())
+                    .start()
+                    .unwrap();
+                let sandbox = Sandbox::new()
+                    .env("GOPROXY", format!("{},{}", corp.url(), public.url()))
+                    .env("GOSUMDB", database().key())
+                    .env("GONOSUMDB", "corp.example")
+                    .env("GONOPROXY", "private.example")
+                    .env("GOFIX_RELAY", "on");
+                sandbox.switch_telemetry_off();
+                sandbox.write("go.mod", go_mod);
+                sandbox.write("main.go", format!("package main\n\n{code}\nfunc main() {{}}\n"));
+                sandbox.write("x/go.mod", "module private.example/x\n\ngo 1.21\n");
+                sandbox.write("x/x.go", "package x\n");
+                if with_sums {
+                    sandbox.write("go.sum", &sums);
+                }
+                let run = match plain {
+                    true => sandbox.plain_go(command),
+                    false => sandbox.go(command),
+                };
+                let outcome = run.output().expect_code(0);
+                (names([&corp, &public]), outcome.stdout)
+            };
+            let (plain, relayed) = (run(true), run(false));
+            assert_eq!(relayed, plain, "{command:?} {with_sums}");
+        }
+    }
 }

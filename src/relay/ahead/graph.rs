@@ -117,6 +117,11 @@ impl Graph {
         number
     }
 
+    /// Whether every go.mod that it begins with, and leads to, has come.
+    pub(super) fn is_whole(&self) -> bool {
+        self.begun && self.awaited.is_empty()
+    }
+
     /// The selected version of each module, in the order of their paths.
     pub(super) fn selected(&self) -> impl Iterator<Item = &ModuleVersion> {
         let numbers = self.selected.values();

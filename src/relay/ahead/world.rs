@@ -130,6 +130,23 @@ impl World {
         requires.filter_map(|require| self.asked_as(&require.path, &require.version))
     }
 
+    /// Begins to walk the graph; returned are the files that it begins with.
+    pub(super) fn walk_graph(&mut self) -> Vec<Name> {
+        let roots: Vec<_> = self.requires().collect();
+        let wanted = self.graph.begin(roots.into_iter(), self.main.is_pruned());
+        wanted.into_iter().map(Name::Mod).collect()
+    }
+
+    /// The same, what the module itself imports first.
+    pub(super) fn in_order_of_imports(&self) -> Vec<ModuleVersion> {
+        let of = |indirect: bool| {
+            let requires = self.main.requires.iter();
+            let requires = requires.filter(move |require| require.indirect == indirect);
+            requires.filter_map(|require| self.asked_as(&require.path, &require.version))
+        };
+        of(false).chain(of(true)).collect()
+    }
+
     /// The version of a module that go asks for where this one is required.
     pub(super) fn asked_as(&self, path: &str, version: &str) -> Option<ModuleVersion> {
         if path == self.main.module {

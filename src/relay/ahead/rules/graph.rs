@@ -29,15 +29,7 @@ impl Rule for Walk {
                 }
                 let enough = CERTAIN.min(world.main.requires.len());
                 if enough > 0 && self.asked.len() >= enough {
-                    let roots: Vec<_> = world.requires().collect();
-                    let pruned = world.main.is_pruned();
-                    want.extend(
-                        world
-                            .graph
-                            .begin(roots.into_iter(), pruned)
-                            .into_iter()
-                            .map(Name::Mod),
-                    );
+                    want.extend(world.walk_graph());
                 }
             }
             Seen::Came(Name::Mod(module), text) => {

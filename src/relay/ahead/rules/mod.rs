@@ -5,6 +5,7 @@ mod beside;
 mod download;
 mod graph;
 mod install;
+mod likely;
 mod sums;
 mod tidy;
 mod updates;
@@ -41,5 +42,6 @@ pub(super) fn all() -> Vec<Box<dyn Rule>> {
         Box::<tidy::Tidy>::default(),
         Box::<updates::Updates>::default(),
         Box::<install::Install>::default(),
+        Box::<likely::Likely>::default(),
     ]
 }

@@ -1,6 +1,6 @@
 //! `go mod tidy`: the zips of all packages that the module and its tests need,
-//! and the tests of those. These are what go.sum has a hash of; where there is
-//! none yet, what go.mod requires is the greater part of them.
+//! and the tests of those. These are what go.sum has a hash of and the graph
+//! selects; where there is none yet, what go.mod requires is the greater part.
 
 use super::super::world::Command;
 use super::{Name, Rule, Seen, World};
@@ -11,35 +11,34 @@ const CERTAIN: usize = 2;
 #[derive(Debug, Default)]
 pub(super) struct Tidy {
     zips: usize,
+    done: bool,
 }
 
 impl Rule for Tidy {
     fn see(&mut self, seen: Seen<'_>, world: &mut World, want: &mut Vec<Name>) {
-        if world.command != Command::Tidy || !matches!(seen, Seen::Asked(Name::Zip(_))) {
+        if world.command != Command::Tidy || self.done {
             return;
         }
-        self.zips += 1;
-        if self.zips != CERTAIN {
-            return;
-        }
-        let direct = |indirect: bool| {
-            let requires = world.main.requires.iter();
-            requires.filter(move |require| require.indirect == indirect)
-        };
-        // What is imported by the module itself comes first.
-        let required = direct(false).chain(direct(true));
-        let required = required.filter_map(|require| world.asked_as(&require.path, &require.version));
-        let sums = world.zips_with_sums();
-        match sums.is_empty() {
-            true => want.extend(required.map(Name::Zip)),
-            false => {
-                let first: Vec<Name> = required
-                    .map(Name::Zip)
-                    .filter(|zip| world.has_sum(zip) == Some(true))
-                    .collect();
-                want.extend(first);
-                want.extend(sums.iter().cloned().map(Name::Zip));
+        if matches!(seen, Seen::Asked(Name::Zip(_))) {
+            self.zips += 1;
+            if self.zips == CERTAIN {
+                let known = !world.zips_with_sums().is_empty();
+                let zips = world.in_order_of_imports().into_iter().map(Name::Zip);
+                want.extend(zips.filter(|zip| !known || world.has_sum(zip) == Some(true)));
+                if !world.graph.begun {
+                    want.extend(world.walk_graph());
+                }
             }
+        }
+        // What go.sum still has of other days is in no graph, and nobody is told its name.
+        if self.zips >= CERTAIN && world.graph.is_whole() {
+            self.done = true;
+            let zips = world.zips_with_sums().iter();
+            want.extend(
+                zips.filter(|zip| world.graph.selects(zip))
+                    .cloned()
+                    .map(Name::Zip),
+            );
         }
     }
 }
