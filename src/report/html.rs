@@ -394,7 +394,8 @@ impl Page {
         let words = match (tries.len(), &last.error) {
             (1, None) => request_outcome(last),
             (1, Some(error)) => error.clone(),
-            (n, _) => format!(
+            (n, Some(error)) => format!("{n} tries, the last with: {error}"),
+            (n, None) => format!(
                 "{} at try {n}, after {}",
                 request_outcome(last),
                 first_error(tries)
