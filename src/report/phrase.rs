@@ -160,7 +160,7 @@ pub(super) fn origin_word(origin: Origin) -> &'static str {
 pub(super) fn why(why: GaveUp) -> &'static str {
     match why {
         GaveUp::Final => "this error is final; retrying will not help",
-        GaveUp::TriesSpent => "every allowed route has had its tries",
+        GaveUp::TriesSpent => "every allowed route failed",
         GaveUp::BudgetSpent => "the time budget is used up",
         GaveUp::Offline => "this machine reaches no network at all",
         GaveUp::Interrupted => "asked to stop",

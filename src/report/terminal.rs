@@ -13,6 +13,10 @@ use crate::report::progress::{self, Progress, Speed};
 use crate::report::story::{LONG_SILENCE, Leading, Story, Try, host_of};
 use crate::text::{count, duration, fit, safe, wrap};
 
+/// Lines of the give-up screen; what does not fit on a narrow terminal is in the report.
+const MAX_SCREEN: usize = 8;
+/// A terminal with fewer columns gets the short headline.
+const NARROW: usize = 60;
 /// Lines of the give-up screen about what was tried.
 const MAX_TRIED: usize = 3;
 /// Routes that the give-up screen spells out.
@@ -287,14 +291,17 @@ impl Terminal {
     fn give_up(&mut self, story: &Story, command: &str, now: Duration) {
         self.stop_waiting();
         let columns = if self.is_live() { (self.columns)() } else { None };
-        let mut screen = String::new();
-        for line in give_up_lines(story, command, now) {
-            let room = columns.map_or(usize::MAX, |columns| columns.saturating_sub(PREFIX.len() + 1));
-            for piece in wrap(&line, room) {
-                screen.push_str(&format!("{PREFIX}{piece}\n"));
-            }
+        let room = columns.map_or(usize::MAX, |columns| columns.saturating_sub(PREFIX.len() + 1));
+        let mut lines = give_up_lines(story, command, now, room < NARROW);
+        let mut screen: Vec<String> = lines.iter().flat_map(|line| wrap(line, room)).collect();
+        while screen.len() > MAX_SCREEN
+            && let Some(at) = least_needed(&lines)
+        {
+            lines.remove(at);
+            screen = lines.iter().flat_map(|line| wrap(line, room)).collect();
         }
-        self.write(&screen);
+        let screen: Vec<String> = screen.iter().map(|row| format!("{PREFIX}{row}\n")).collect();
+        self.write(&screen.concat());
     }
 
     /// A line that even `quiet` shows.
@@ -365,16 +372,17 @@ pub(super) fn recovered(story: &Story, command: &str, took: Duration) -> String 
 }
 
 /// The screen, line by line, without the leading `gofix: `. Each line says by its first word what it is.
-fn give_up_lines(story: &Story, command: &str, now: Duration) -> Vec<String> {
+fn give_up_lines(story: &Story, command: &str, now: Duration, narrow: bool) -> Vec<String> {
     let Some((why, advice)) = &story.gave_up else {
         return Vec::new();
     };
     let attempts = count(story.tries.len() as u64, "attempt");
-    let mut lines = vec![format!(
-        "gave up on {command} after {attempts} in {}: {}",
-        duration(now),
-        phrase::why(*why)
-    )];
+    let took = duration(now);
+    let whole = match narrow {
+        true => format!("gave up after {took}"),
+        false => format!("gave up on {command} after {attempts} in {took}"),
+    };
+    let mut lines = vec![format!("{whole}: {}", phrase::why(*why))];
     lines.extend(cause_line(story, *why, advice));
     lines.extend(tried_lines(story));
     lines.extend(route_line(story, *why));
@@ -385,6 +393,21 @@ fn give_up_lines(story: &Story, command: &str, now: Duration) -> Vec<String> {
             .map(|topic| format!("more: gofix help {}", topic.id)),
     );
     lines
+}
+
+/// The line that is left out first where all of them are too many.
+fn least_needed(lines: &[String]) -> Option<usize> {
+    let is_tried = |line: &String| line.starts_with("tried: ");
+    let is_route = |line: &String| {
+        ["route ", "other routes ", "no other route "]
+            .iter()
+            .any(|word| line.starts_with(word))
+    };
+    let last_tried = lines.iter().rposition(is_tried);
+    if lines.iter().filter(|line| is_tried(line)).count() > 1 {
+        return last_tried;
+    }
+    lines.iter().position(is_route).or(last_tried)
 }
 
 fn cause_line(story: &Story, why: GaveUp, advice: &str) -> Option<String> {

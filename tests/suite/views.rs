@@ -500,29 +500,28 @@ fn giving_up_takes_eight_lines_on_every_width() {
         let fits =
             |line: &str| line.len() < columns || line["gofix: ".len()..].trim_start().split(' ').count() == 1;
         assert!(text.lines().all(fits), "{columns}: {text}");
-        let lines: Vec<&str> = text
+        assert!(text.lines().count() <= 8, "{columns}: {text}");
+        let whole = text.replace("\ngofix:   ", " ");
+        let words: Vec<&str> = whole
             .lines()
-            .filter(|line| !line.starts_with("gofix:   "))
-            .collect();
-        assert!(lines.len() <= 8, "{columns}: {text}");
-        let words: Vec<&str> = lines
-            .iter()
             .map(|line| line["gofix: ".len()..].split(' ').next().unwrap())
             .collect();
+        // What a narrow terminal has no room for are the details of what was tried.
+        let all = [
+            "gave", "likely", "tried:", "tried:", "tried:", "route", "next:", "more:",
+        ];
+        assert!(columns < 132 || words == all, "{columns}: {text}");
+        let needed: Vec<&&str> = words
+            .iter()
+            .filter(|word| !["tried:", "route"].contains(word))
+            .collect();
         assert_eq!(
-            words,
-            [
-                "gave", "likely", "tried:", "tried:", "tried:", "route", "next:", "more:"
-            ],
-            "{text}"
+            needed,
+            [&"gave", &"likely", &"next:", &"more:"],
+            "{columns}: {text}"
         );
-        let whole = text.replace("\ngofix:   ", " ");
         assert!(
             whole.ends_with("gofix: more: gofix help connection-refused\n"),
-            "{text}"
-        );
-        assert!(
-            whole.contains("gofix: tried: 2 more, which failed too\n"),
             "{text}"
         );
     }
