@@ -5,7 +5,6 @@
 //! Known to be imperfect: who holds a lock is told by Linux alone, and another
 //! user's processes are seen by number only.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -16,6 +15,7 @@ use std::time::{Duration, Instant};
 use nix::sys::statfs::{FsType, NFS_SUPER_MAGIC};
 
 use crate::go::env::{GoEnv, Layer};
+use crate::sys::proc::{self, Flock};
 use crate::text::safe;
 use crate::text::{bytes, count};
 
@@ -203,28 +203,21 @@ impl Look {
     }
 
     fn locks(&self) -> Vec<Row> {
-        let Ok(table) = std::fs::read("/proc/locks") else {
-            return Vec::new();
-        };
-        let table = String::from_utf8_lossy(&table);
-        let mut held: BTreeMap<PathBuf, (i32, u32)> = BTreeMap::new();
-        for lock in table.lines().filter_map(parse_lock).take(10_000) {
-            let Some(path) = self.lock_file(&lock) else {
-                continue;
-            };
-            let entry = held.entry(path).or_insert((0, 0));
-            if lock.waits {
-                entry.1 += 1;
-            } else {
-                entry.0 = lock.pid;
-            }
-        }
-        held.into_iter()
-            .map(|(path, (pid, waiting))| self.lock_row(&path, pid, waiting))
+        let flocks = proc::flocks();
+        let held = flocks.iter().filter(|flock| !flock.waits).take(10_000);
+        let ours = held.filter_map(|holder| {
+            let waits = |flock: &&Flock| flock.waits && flock.id == holder.id;
+            let waiting = flocks.iter().filter(waits).count();
+            Some((self.lock_file(holder)?, holder.pid, waiting))
+        });
+        let mut ours: Vec<(PathBuf, i32, usize)> = ours.collect();
+        ours.sort();
+        ours.iter()
+            .map(|(path, pid, waiting)| self.lock_row(path, *pid, *waiting))
             .collect()
     }
 
-    fn lock_row(&self, path: &Path, pid: i32, waiting: u32) -> Row {
+    fn lock_row(&self, path: &Path, pid: i32, waiting: usize) -> Row {
         let name = safe(
             path.strip_prefix(&self.cache)
                 .unwrap_or(path)
@@ -248,64 +241,15 @@ impl Look {
         .mend(remedy::run(["kill", &pid.to_string()]))
     }
 
-    /// The lock's file, where it is one of this cache. The device of /proc/locks is
-    /// not always that of stat(2) (overlayfs, btrfs), so the holder's own open
-    /// files are asked first.
-    fn lock_file(&self, lock: &Lock) -> Option<PathBuf> {
-        let side = self.cache.join("cache/lock");
-        if let Ok(metadata) = std::fs::metadata(&side)
-            && metadata.ino() == lock.inode
-            && metadata.dev() == lock.device
-        {
-            return Some(side);
+    /// The lock's file, where it is one of this cache. What another user's process has open is not to be seen, but
+    /// that it holds the lock of the whole cache is.
+    fn lock_file(&self, flock: &Flock) -> Option<PathBuf> {
+        let whole = self.cache.join("cache/lock");
+        if std::fs::metadata(&whole).is_ok_and(|about| flock.is_on(&about)) {
+            return Some(whole);
         }
-        let descriptors = std::fs::read_dir(format!("/proc/{}/fd", lock.pid)).ok()?;
-        descriptors
-            .flatten()
-            .filter_map(|entry| std::fs::read_link(entry.path()).ok())
-            .find(|path| {
-                path.starts_with(&self.cache) && std::fs::metadata(path).is_ok_and(|m| m.ino() == lock.inode)
-            })
+        flock.path().filter(|path| path.starts_with(&self.cache))
     }
-}
-
-/// One line of /proc/locks.
-#[derive(Debug, PartialEq, Eq)]
-struct Lock {
-    waits: bool,
-    pid: i32,
-    device: u64,
-    inode: u64,
-}
-
-/// `1: FLOCK  ADVISORY  WRITE 1234 08:02:5678 0 EOF`, with `->` in front of one that waits.
-fn parse_lock(line: &str) -> Option<Lock> {
-    let mut words = line.split_whitespace().skip(1).peekable();
-    let waits = words.next_if_eq(&"->").is_some();
-    if words.next()? != "FLOCK" {
-        return None;
-    }
-    let pid = words.nth(2)?.parse().ok()?;
-    let mut place = words.next()?.split(':');
-    let major = u32::from_str_radix(place.next()?, 16).ok()?;
-    let minor = u32::from_str_radix(place.next()?, 16).ok()?;
-    let inode = place.next()?.parse().ok()?;
-    Some(Lock {
-        waits,
-        pid,
-        device: device(major, minor),
-        inode,
-    })
-}
-
-#[cfg(target_os = "linux")]
-fn device(major: u32, minor: u32) -> u64 {
-    libc::makedev(major, minor)
-}
-/// Only Linux has the file that these numbers come from.
-#[cfg(not(target_os = "linux"))]
-fn device(major: u32, minor: u32) -> u64 {
-    u64::from(major) << 32 | u64::from(minor)
 }
 
 fn command_of(pid: i32) -> String {
@@ -416,24 +360,6 @@ fn errno(e: nix::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_of_proc_locks_are_read() {
-        let held = parse_lock("1: FLOCK  ADVISORY  WRITE 4242 fe:00:131 0 EOF").unwrap();
-        assert_eq!(
-            held,
-            Lock {
-                waits: false,
-                pid: 4242,
-                device: libc::makedev(0xfe, 0),
-                inode: 131
-            }
-        );
-        let waits = parse_lock("1: -> FLOCK  ADVISORY  WRITE 7 fe:00:131 0 EOF").unwrap();
-        assert!(waits.waits && waits.pid == 7);
-        assert_eq!(parse_lock("2: POSIX  ADVISORY  READ 5 fe:00:131 128 128"), None);
-        assert_eq!(parse_lock("garbage"), None);
-    }
 
     #[test]
     fn damaged_files_are_told_from_good_ones() {

@@ -11,16 +11,17 @@
 //! temporary zip beside the lock does) is waited for until the deadline; one
 //! that stands still is waited for no longer than the stall time.
 //!
-//! Known limitation: who holds a lock can be seen on Linux only (`/proc/locks`), and
-//! only if the holder is in this or a child pid namespace.
+//! Known limitation: who holds a lock can be seen on Linux only, and only if the holder
+//! is in this or a child pid namespace.
 
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::RepairError;
 use super::dir::Dir;
+use crate::sys::proc;
 
 /// How long the first wait for a busy lock is, and the longest between two looks.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -68,7 +69,10 @@ pub(crate) fn wait_for(file: &File, dir: &Dir, name: &OsStr, wait: &LockWait<'_>
             Err(TryLockError::Error(e)) => return Err(RepairError::io(&path, e)),
         }
         let now = Instant::now();
-        let pid = holder(file);
+        let pid = file
+            .metadata()
+            .ok()
+            .and_then(|about| proc::flock_holder(&proc::flocks(), &about));
         let seen = progress(pid, dir, name);
         if last.as_ref() != Some(&seen) {
             moved = now;
@@ -89,14 +93,8 @@ pub(crate) fn wait_for(file: &File, dir: &Dir, name: &OsStr, wait: &LockWait<'_>
 
 /// Everything by which a holder shows that it is alive: bytes through the
 /// process, and the temporary zip that it writes beside the lock.
-fn progress(pid: Option<i32>, dir: &Dir, name: &OsStr) -> (Option<String>, u64) {
-    let counters = pid.and_then(|pid| {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
-        let lines = text
-            .lines()
-            .filter(|l| l.starts_with("rchar") || l.starts_with("wchar"));
-        Some(lines.collect())
-    });
+fn progress(pid: Option<i32>, dir: &Dir, name: &OsStr) -> (Option<(u64, u64)>, u64) {
+    let counters = pid.and_then(proc::bytes_moved);
     let stem = name.to_string_lossy();
     let stem = stem.strip_suffix(".lock").unwrap_or(&stem);
     let zip = format!("{stem}.zip");
@@ -118,88 +116,21 @@ fn same_file(file: &File, dir: &Dir, name: &OsStr) -> Result<bool, RepairError> 
     Ok(named.is_some_and(|named| (named.dev, named.ino) == (open.dev(), open.ino())))
 }
 
-/// The process that holds an flock on this file, as `/proc/locks` tells.
-fn holder(file: &File) -> Option<i32> {
-    use std::os::unix::fs::MetadataExt;
-    let meta = file.metadata().ok()?;
-    let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    holder_in(&locks, meta.dev(), meta.ino())
-}
-
-/// Reads lines such as `3: FLOCK  ADVISORY  WRITE 4711 fe:00:524306 0 EOF`.
-/// Waiters have a `->` behind the number. Some file systems show another device
-/// than `stat` does, so a single holder of the same inode is taken as well.
-fn holder_in(locks: &str, dev: u64, ino: u64) -> Option<i32> {
-    let mut by_inode = Vec::new();
-    for line in locks.lines() {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let [_, "FLOCK", _, _, pid, place, ..] = words.as_slice() else {
-            continue;
-        };
-        let mut place = place.split(':');
-        let (Some(major), Some(minor), Some(inode)) = (place.next(), place.next(), place.next()) else {
-            continue;
-        };
-        if inode.parse() != Ok(ino) {
-            continue;
-        }
-        let Some(pid) = pid.parse::<i32>().ok().filter(|pid| *pid > 0) else {
-            continue;
-        };
-        let number = |hex| u64::from_str_radix(hex, 16).ok();
-        if let (Some(major), Some(minor)) = (number(major), number(minor))
-            && (major, minor) == split_dev(dev)
-        {
-            return Some(pid);
-        }
-        by_inode.push(pid);
-    }
-    match by_inode.as_slice() {
-        [only] => Some(*only),
-        _ => None,
-    }
-}
-
-/// Major and minor as Linux packs them.
-fn split_dev(dev: u64) -> (u64, u64) {
-    let major = ((dev >> 8) & 0xfff) | ((dev >> 32) & !0xfff);
-    let minor = (dev & 0xff) | ((dev >> 12) & !0xff);
-    (major & 0xffff_ffff, minor & 0xffff_ffff)
-}
-
 /// How a lock is named in a message: path, holder's pid and program.
 pub(crate) fn words(path: &Path, pid: Option<i32>) -> String {
     let path = super::shown(path);
-    match pid {
-        None => format!("{path} is locked by another process"),
-        Some(pid) => {
-            let name = std::fs::read_to_string(PathBuf::from(format!("/proc/{pid}/comm")));
-            match name.as_deref().map(str::trim) {
-                Ok(name) if !name.is_empty() => {
-                    format!("{path} is locked by process {pid} ({})", crate::text::safe(name))
-                }
-                _ => format!("{path} is locked by process {pid}"),
-            }
-        }
+    let Some(pid) = pid else {
+        return format!("{path} is locked by another process");
+    };
+    match proc::name(pid).filter(|name| !name.is_empty()) {
+        Some(name) => format!("{path} is locked by process {pid} ({})", crate::text::safe(&name)),
+        None => format!("{path} is locked by process {pid}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_holder_is_read_from_proc_locks() {
-        let locks = "1: POSIX  ADVISORY  WRITE 11 fe:00:77 0 EOF\n\
-                     2: FLOCK  ADVISORY  WRITE 4711 fe:00:77 0 EOF\n\
-                     2: -> FLOCK  ADVISORY  WRITE 4712 fe:00:77 0 EOF\n\
-                     3: FLOCK  ADVISORY  WRITE 5000 00:2a:78 0 EOF\n\
-                     4: FLOCK  ADVISORY  WRITE 0 00:2a:79 0 EOF\n";
-        assert_eq!(holder_in(locks, 0xfe00, 77), Some(4711));
-        assert_eq!(holder_in(locks, 0x1234, 78), Some(5000));
-        assert_eq!(holder_in(locks, 0x1234, 79), None);
-        assert_eq!(holder_in(locks, 0xfe00, 80), None);
-    }
 
     #[test]
     fn a_held_lock_ends_the_wait_and_names_its_holder() {

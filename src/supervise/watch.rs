@@ -9,7 +9,7 @@
 //! helper, a pager or a shell that go starts keeps the clock from striking,
 //! however long it takes.
 
-use std::{collections::HashMap, fs, os::linux::fs::MetadataExt, path::PathBuf, sync::OnceLock};
+use std::{collections::HashMap, fs, sync::OnceLock};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -17,6 +17,7 @@ use nix::{
 };
 
 use super::look::{Look, Waits};
+use crate::sys::proc;
 
 /// The processes of one attempt.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ impl Watch {
         let processes = self.processes();
         let mut bytes = 0;
         for process in &processes {
-            let Some(now) = rchar(process.pid) else {
+            let Some((now, _)) = proc::bytes_moved(process.pid) else {
                 if process.pid == self.go {
                     return None;
                 }
@@ -157,11 +158,8 @@ fn collect_from(pid: i32, session: Option<Pid>, found: &mut Vec<Process>) {
     if found.len() > 4096 || getsid(Some(Pid::from_raw(pid))).ok() != session {
         return;
     }
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    found.push(Process {
-        pid,
-        name: name.trim_end().to_owned(),
-    });
+    let name = proc::name(pid).unwrap_or_default();
+    found.push(Process { pid, name });
     collect(pid, session, found);
 }
 
@@ -199,15 +197,6 @@ pub(super) fn note_own_children() {
     own_children();
 }
 
-fn rchar(pid: i32) -> Option<u64> {
-    let io = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
-    io.lines()
-        .find_map(|line| line.strip_prefix("rchar: "))?
-        .trim()
-        .parse()
-        .ok()
-}
-
 /// A thread of the process runs, would run if it had a processor, or waits for
 /// a disk.
 fn is_busy(pid: i32) -> bool {
@@ -241,62 +230,15 @@ fn blocked_read(pid: i32) -> Option<u64> {
     u64::from_str_radix(words.next()?.trim_start_matches("0x"), 16).ok()
 }
 
-/// The lock that one of the processes waits for, from `/proc/locks`.
+/// The lock that one of the processes waits for.
 fn lock_wait(processes: &[Process]) -> Option<Waits> {
-    let locks = fs::read_to_string("/proc/locks").ok()?;
-    let waiting = locks
-        .lines()
-        .filter_map(Lock::parse)
-        .find(|lock| lock.waits && processes.iter().any(|process| process.pid == lock.pid))?;
-    let holder = locks
-        .lines()
-        .filter_map(Lock::parse)
-        .find(|lock| !lock.waits && lock.id == waiting.id && lock.pid > 0)
-        .map(|lock| lock.pid);
+    let flocks = proc::flocks();
+    let is_ours = |pid| processes.iter().any(|process| process.pid == pid);
+    let waiting = flocks.iter().find(|flock| flock.waits && is_ours(flock.pid))?;
+    let holder = flocks.iter().find(|flock| !flock.waits && flock.id == waiting.id);
     Some(Waits::Lock {
-        path: open_file(waiting.pid, waiting.inode),
-        holder,
-    })
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Lock<'a> {
-    id: &'a str,
-    waits: bool,
-    pid: i32,
-    inode: u64,
-}
-
-impl<'a> Lock<'a> {
-    /// Reads `1: -> FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF`.
-    fn parse(line: &'a str) -> Option<Self> {
-        let mut words = line.split_ascii_whitespace();
-        let id = words.next()?;
-        let mut word = words.next()?;
-        let waits = word == "->";
-        if waits {
-            word = words.next()?;
-        }
-        (word == "FLOCK").then_some(())?;
-        let pid = words.nth(2)?.parse().ok()?;
-        let inode = words.next()?.rsplit(':').next()?.parse().ok()?;
-        Some(Self {
-            id,
-            waits,
-            pid,
-            inode,
-        })
-    }
-}
-
-/// The path of the file with this inode that a process has open.
-fn open_file(pid: i32, inode: u64) -> Option<PathBuf> {
-    let files = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
-    files.flatten().map(|entry| entry.path()).find_map(|link| {
-        let meta = fs::metadata(&link).ok()?;
-        (meta.st_ino() == inode && meta.is_file())
-            .then(|| fs::read_link(&link).ok())
-            .flatten()
+        path: waiting.path(),
+        holder: holder.map(|flock| flock.pid),
     })
 }
 
@@ -326,8 +268,7 @@ pub(super) fn inside_supervised() -> bool {
 pub(super) const SUPERVISOR: &std::ffi::CStr = c"gofix-supervise";
 
 fn supervises(pid: i32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/comm"))
-        .is_ok_and(|name| name.trim_end().as_bytes() == SUPERVISOR.to_bytes())
+    proc::name(pid).is_some_and(|name| name.as_bytes() == SUPERVISOR.to_bytes())
 }
 
 fn parent(pid: i32) -> Option<i32> {
@@ -361,30 +302,6 @@ fn proc_is_ours() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn locks_are_read() {
-        assert_eq!(
-            Lock::parse("3: -> FLOCK  ADVISORY  WRITE 77 fe:00:5678 0 EOF"),
-            Some(Lock {
-                id: "3:",
-                waits: true,
-                pid: 77,
-                inode: 5678
-            })
-        );
-        assert_eq!(
-            Lock::parse("3: FLOCK  ADVISORY  WRITE 5 fe:00:5678 0 EOF"),
-            Some(Lock {
-                id: "3:",
-                waits: false,
-                pid: 5,
-                inode: 5678
-            })
-        );
-        assert_eq!(Lock::parse("4: POSIX  ADVISORY  WRITE 5 fe:00:5678 0 EOF"), None);
-        assert_eq!(Lock::parse(""), None);
-    }
 
     #[test]
     fn names_of_vcs() {
@@ -425,7 +342,6 @@ mod tests {
     #[test]
     fn this_process_is_seen() {
         let me = std::process::id().cast_signed();
-        assert!(rchar(me).is_some_and(|bytes| bytes > 0));
         assert_eq!(parent(me), Some(nix::unistd::getppid().as_raw()));
         assert!(!inside_supervised());
     }
