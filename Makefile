@@ -83,3 +83,7 @@ fuzz:
 # What a release consists of, in target/dist: static programs, packages, checksums. The same bytes in any folder.
 dist:
 	CARGO="$(CARGO)" scripts/dist
+
+# The recipes of docs/ci.md, as they stand there: healthy, through a proxy that resets, stalls and cuts, and with an answer.
+test-dropin:
+	CARGO="$(CARGO)" scripts/test-dropin

@@ -2,6 +2,7 @@
 
 mod diagnose;
 mod dial;
+mod dropin;
 mod fault_proof;
 mod faultproxy;
 mod git_asked;
