@@ -17,9 +17,14 @@ use super::proxy_env::{Proxy, ProxyScheme};
 use super::tls::Tls;
 use super::tunnel::{self, TunnelError};
 use crate::sys::clock::within;
+use crate::sys::network;
 
 /// How long the second address family waits for the first, as in Go.
 const FALLBACK_DELAY: Duration = Duration::from_millis(300);
+
+/// How long a name may take on a machine without any route. Only the machine itself could answer, and musl's resolver does not
+/// notice that a question has gone nowhere: it waits for its answer.
+const ALONE: Duration = Duration::from_secs(1);
 
 /// How long each step may take.
 #[derive(Debug, Clone, Copy)]
@@ -116,7 +121,9 @@ impl LookupError {
             "Name or service not known"
             | "No address associated with hostname"
             | "Name does not resolve"
+            | "Name has no usable address"
             | "nodename nor servname provided, or not known" => Self::NoSuchHost,
+            "Try again" => Self::Other("Temporary failure in name resolution".to_owned()),
             other => Self::Other(crate::text::safe(other)),
         }
     }
@@ -192,7 +199,15 @@ pub(crate) async fn resolve(host: &str, port: u16, limit: Duration) -> Result<Ve
     }
     // Go dials this machine where a URL has no host.
     let name = if host.is_empty() { "localhost" } else { host };
-    let error = match within(limit, tokio::net::lookup_host((name, port))).await {
+    let lookup = tokio::net::lookup_host((name, port));
+    tokio::pin!(lookup);
+    let answer = match within(limit.min(ALONE), lookup.as_mut()).await {
+        None if limit > ALONE && network::has_any_route() != Some(false) => {
+            within(limit - ALONE, lookup).await
+        }
+        other => other,
+    };
+    let error = match answer {
         Some(Ok(addresses)) => {
             let addresses: Vec<SocketAddr> = addresses.collect();
             if !addresses.is_empty() {

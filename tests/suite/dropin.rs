@@ -5,6 +5,7 @@
 //! these tests have nothing to run with and say so. Of a recipe only OWNER and the place of the release are filled in.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Framing, Kind, Module, Rule, When};
@@ -19,7 +20,7 @@ impl Place {
     fn prepared() -> Option<Self> {
         let place = std::env::var_os("__GOFIX_TEST_DROPIN").map(|dir| Self(dir.into()));
         if place.is_none() {
-            eprintln!("skipped: make test-dropin runs the recipes");
+            say("skipped: make test-dropin runs the recipes");
         }
         place
     }
@@ -28,10 +29,15 @@ impl Place {
     fn has(&self, what: &str) -> bool {
         let there = self.0.join("has").join(what).exists();
         if !there {
-            eprintln!("skipped: there is no {what} on this machine");
+            say(&format!("skipped: there is no {what} on this machine"));
         }
         there
     }
+}
+
+/// For whoever watches: what was run, and what was not.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// A recipe of docs/ci.md.
@@ -165,7 +171,7 @@ fn three_times(name: &str, run: &dyn Fn(&Sandbox, &FaultProxy, bool) -> Outcome)
             asked <= 1,
             "{name}, {line:?}: an answer was asked for {asked} times"
         );
-        println!("{name}: {line:?} as it should be");
+        say(&format!("{name}: {line:?} as it should be"));
     }
 }
 
@@ -193,12 +199,18 @@ fn build(place: &Place, sandbox: &Sandbox, proxy: &FaultProxy, dockerfile: &str)
     fs::write(sandbox.path("Dockerfile"), dockerfile).unwrap();
     fs::write(sandbox.path("netrc"), "machine example.com login a password b\n").unwrap();
     let secret = format!("id=netrc,src={}", sandbox.path("netrc").display());
-    let variables = [
-        format!("GOPROXY={}", proxy.url()),
-        "GOSUMDB=off".into(),
-        // Plain go would wait for ever for what has fallen silent; gofix's clock strikes after this.
-        "GOFIX_STALL_MS=1500".into(),
-    ];
+    // Files that go and gofix read, so that the recipe need not be touched.
+    fs::create_dir_all(sandbox.path("go-env")).unwrap();
+    fs::create_dir_all(sandbox.path("gofix-etc")).unwrap();
+    fs::write(
+        sandbox.path("go-env/env"),
+        format!("GOPROXY={}\nGOSUMDB=off\n", proxy.url()),
+    )
+    .unwrap();
+    // Plain go would wait for ever for what has fallen silent; gofix's clock strikes after this.
+    fs::write(sandbox.path("gofix-etc/config.toml"), "stall_ms = 1500\n").unwrap();
+    let volumes = [("go-env", "/root/.config/go"), ("gofix-etc", "/etc/gofix")];
+    let volumes = volumes.map(|(from, to)| format!("{}:{to}:ro", sandbox.path(from).display()));
     buildah(place, sandbox)
         .args([
             "bud",
@@ -211,7 +223,7 @@ fn build(place: &Place, sandbox: &Sandbox, proxy: &FaultProxy, dockerfile: &str)
             "--secret",
             &secret,
         ])
-        .args(variables.iter().flat_map(|pair| ["--env", pair]))
+        .args(volumes.iter().flat_map(|pair| ["-v", pair]))
         .args(["-f".into(), sandbox.path("Dockerfile"), sandbox.project()])
         .output()
 }
@@ -309,6 +321,14 @@ fn workflow(place: &Place, name: &str, sandbox: &Sandbox, proxy: &FaultProxy, wi
             "-W",
             ".github/workflows/ci.yml",
         ])
+        // Its servers for caches and artefacts are nobody's here, and there is no address but loopback to be found.
+        .args([
+            "--cache-server-addr",
+            "127.0.0.1",
+            "--artifact-server-addr",
+            "127.0.0.1",
+        ])
+        .args(["--container-daemon-socket", "-"])
         .args(["--local-repository", &stub("actions/setup-go@v7")])
         .args(["--local-repository", &stub("actions/upload-artifact@v7")])
         .args([
@@ -351,6 +371,40 @@ fn the_step_in_a_workflow() {
     three_times("github", &|sandbox, proxy, with_gofix| {
         fs::create_dir_all(sandbox.project().join(".github/workflows")).unwrap();
         workflow(&place, "github", sandbox, proxy, with_gofix)
+    });
+}
+
+// --- GitLab -----------------------------------------------------------------------------------------------------------
+
+/// The component is one of the project itself here: another project's would have to come from its server.
+#[test]
+fn the_component_in_a_pipeline() {
+    let Some(place) = Place::prepared().filter(|place| place.has("gitlab-ci-local")) else {
+        return;
+    };
+    three_times("gitlab", &|sandbox, proxy, with_gofix| {
+        let mut text =
+            recipe("gitlab").replace("owner/gofix/gofix@1", "$CI_PROJECT_PATH/gofix@$CI_COMMIT_SHA");
+        if !with_gofix {
+            let (_, jobs) = text.split_once("\n\n").unwrap();
+            text = jobs.replace("go mod download", "timeout 20 go mod download");
+        }
+        sandbox.write(".gitlab-ci.yml", text);
+        fs::create_dir_all(sandbox.project().join("templates")).unwrap();
+        fs::copy(
+            place.0.join("gofix.yml"),
+            sandbox.project().join("templates/gofix.yml"),
+        )
+        .unwrap();
+        git(sandbox);
+        let go = real_go().parent().unwrap().display();
+        sandbox
+            .run(place.0.join("bin/gitlab-ci-local"))
+            .args(["--force-shell-executor"])
+            .env("PATH", format!("{go}:/usr/local/bin:/usr/bin:/bin"))
+            .env("GOPROXY", proxy.url())
+            .env("GOFIX_STALL_MS", "1500")
+            .output()
     });
 }
 
@@ -404,4 +458,139 @@ fn the_programs_are_static_and_small() {
     }
     assert!(together <= 8_000_000, "{together} bytes");
     assert!(!tree(&place.0.join("programs/share")).is_empty());
+}
+
+// --- before and after -------------------------------------------------------------------------------------------------
+
+/// The loop that docs/ci.md opens with.
+fn the_loop() -> String {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ci.md")).unwrap();
+    let (_, block) = text.split_once("```sh\n").unwrap();
+    block.split_once("```").unwrap().0.to_owned()
+}
+
+struct Situation {
+    name: &'static str,
+    line: Line,
+    rules: Vec<Rule>,
+    test_fails: bool,
+}
+
+fn situations() -> Vec<Situation> {
+    let zip = |fault| Rule::new(fault).on(Kind::Zip);
+    let good = |name, rules| Situation {
+        name,
+        line: Line::Healthy,
+        rules,
+        test_fails: false,
+    };
+    vec![
+        Situation {
+            line: Line::NotFound,
+            ..good("a module version that does not exist", Vec::new())
+        },
+        Situation {
+            line: Line::Mismatch,
+            ..good("a checksum that does not match", Vec::new())
+        },
+        Situation {
+            test_fails: true,
+            ..good("a test that fails", Vec::new())
+        },
+        good(
+            "a zip that stops in the middle",
+            vec![zip(Fault::StallBody { after: None }).when(When::First(1))],
+        ),
+        good(
+            "every second connection is reset",
+            (1..20)
+                .map(|nth| zip(Fault::ResetBody { after: None }).when(When::Nth(2 * nth)))
+                .collect(),
+        ),
+    ]
+}
+
+/// How it went, as a cell of the table.
+fn cell(situation: &Situation, script: &str, with_gofix: bool) -> (Option<i32>, String) {
+    let sandbox = project(situation.line);
+    let fails = if situation.test_fails { "t.Fail()" } else { "" };
+    sandbox.write(
+        "cmd/app/main_test.go",
+        format!(
+            "package main\n\nimport (\n\t\"os\"\n\t\"testing\"\n)\n\nfunc TestCounts(t *testing.T) {{\n\
+             \tf, _ := os.OpenFile(os.Getenv(\"COUNT\"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)\n\
+             \tf.WriteString(\".\")\n\tf.Close()\n\t{fails}\n}}\n"
+        ),
+    );
+    let catalogue = match situation.line {
+        Line::NotFound => catalogue().without("example.com/m5", "v1.0.0"),
+        _ => catalogue(),
+    };
+    let proxy = FaultProxy::builder(catalogue)
+        .rules(situation.rules.clone())
+        .start()
+        .unwrap();
+    // What the standard library takes to compile is nobody's doing.
+    let sandbox = sandbox.shared_build_cache();
+    sandbox
+        .go(&["test", "-run", "^$", "testing", "os"])
+        .env("GOPROXY", "off")
+        .output();
+    let go = real_go().parent().unwrap().display().to_string();
+    let shims = if with_gofix {
+        sandbox.path("shims").display().to_string()
+    } else {
+        go.clone()
+    };
+    let count = sandbox.path("count");
+    let start = std::time::Instant::now();
+    let outcome = sandbox
+        .run("timeout")
+        .args(["60", "sh", "-c", script])
+        .env("PATH", format!("{shims}:{go}:/usr/bin:/bin"))
+        .env("GOPROXY", proxy.url())
+        .env("COUNT", &count)
+        .output();
+    let seconds = start.elapsed().as_secs();
+    let tests = fs::read(count).map_or(0, |dots| dots.len());
+    let said = match outcome.code() {
+        Some(124) => "hangs".to_owned(),
+        Some(code) => format!("status {code}, {seconds} s, tests run {tests}×"),
+        None => "killed".to_owned(),
+    };
+    (outcome.code(), said)
+}
+
+/// What each gets wrong. With BENCH_WRITE=1 the table of docs/ci.md is written.
+#[test]
+fn a_loop_and_gofix_side_by_side() {
+    if Place::prepared().is_none() {
+        return;
+    }
+    let looped = the_loop();
+    let plain = "go mod download && go test ./...";
+    let mut table = String::from("\n| | plain go | the loop | gofix |\n|---|---|---|---|\n");
+    for situation in situations() {
+        let (_, before) = cell(&situation, plain, false);
+        let (_, around) = cell(&situation, &looped, false);
+        let (status, after) = cell(&situation, plain, true);
+        let answer = situation.line != Line::Healthy || situation.test_fails;
+        assert_eq!(status == Some(0), !answer, "{}: {after}", situation.name);
+        table.push_str(&format!(
+            "| {} | {before} | {around} | {after} |\n",
+            situation.name
+        ));
+    }
+    say(&table);
+    if std::env::var_os("BENCH_WRITE").is_some() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ci.md");
+        let text = fs::read_to_string(&file).unwrap();
+        let (above, rest) = text.split_once("<!-- measured: loop -->\n").unwrap();
+        let (_, below) = rest.split_once("<!-- end -->").unwrap();
+        fs::write(
+            file,
+            format!("{above}<!-- measured: loop -->\n{table}\n<!-- end -->{below}"),
+        )
+        .unwrap();
+    }
 }
