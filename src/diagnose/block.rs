@@ -240,6 +240,35 @@ pub(super) fn read(block: &Block, rules: RuleSet<'_>) -> Option<Reading> {
     }
 }
 
+/// Reads a VCS's words without go's, each line indented by a tab as go indents them. Only an answer counts, and only
+/// where nothing else was said: another program may have printed them.
+#[must_use]
+pub(super) fn read_cut_out_vcs(block: &Block, rules: RuleSet<'_>) -> Option<Reading> {
+    if !block.lines().all(|line| line.starts_with('\t')) {
+        return None;
+    }
+    let mut parts = Parts::default();
+    for line in block.lines() {
+        append(&mut parts.vcs, line.trim_start());
+    }
+    let rule = rules
+        .vcs(&parts.vcs)
+        .filter(|rule| rule.verdict == Verdict::Final)?;
+    let candidate = Candidate {
+        rule,
+        line: vcs_line(block, &parts, rule, rules),
+        request: None,
+        cause: "",
+    };
+    Some(Reading {
+        minor: true,
+        wrapper: rule.weight == Weight::Wrapper,
+        follows: rule.follows,
+        go: false,
+        fault: fault(block, &parts, &candidate),
+    })
+}
+
 fn split(block: &Block) -> Parts<'_> {
     let mut parts = Parts::default();
     let mut in_vcs = false;

@@ -481,6 +481,15 @@ const CRASHES: &[&str] = &[
     "died of signal 11",
 ];
 
+/// The lines of go's message about a checksum mismatch, beside its first one.
+const SECURITY: &[&str] = &[
+    "downloaded: h1:",
+    "go.sum:     h1:",
+    "This download does NOT match ",
+    "The bits may have been replaced on the origin server",
+    "have intercepted the download attempt",
+];
+
 /// What go says of a package that it does not load.
 const PACKAGES: &[&str] = &[
     "must be imported as ",
@@ -1005,6 +1014,7 @@ pub static RULES: &[Rule] = &[
     // ---- Answer: security and the checksum database ----
     Rule::new("security", Part::Answer, Pattern::Shape(Shape::Exactly("SECURITY ERROR")), Security, Repair, "cmd/go/internal/modfetch/fetch.go goSumMismatch, sumdbMismatch").mend(MendKind::Checksum),
     mend("checksum-mismatch", &["checksum mismatch"], Security, MendKind::Checksum, "https://github.com/elastic/apm-agent-go/issues/630").common(),
+    Rule::new("security-words", Part::Answer, Pattern::Shape(Shape::AnyOf(SECURITY)), Security, Repair, "cmd/go/internal/modfetch/fetch.go goSumMismatch, sumdbMismatch: a line of them alone").mend(MendKind::Checksum).weak(),
     answer("sumdb-misbehaviour", &["go.sum database server misbehavior"], Security, "cmd/vendor/golang.org/x/mod/sumdb/client.go checkTrees"),
     answer("sumdb-misbehaving", &["security error: misbehaving server"], Security, "cmd/vendor/golang.org/x/mod/sumdb/client.go ErrSecurity"),
     answer("sumdb-missing", &["checksum missing from sumdb response"], Security, "cmd/go/internal/modfetch/fetch.go checkSumDB"),
@@ -1079,7 +1089,7 @@ pub static RULES: &[Rule] = &[
     answer("goauth", &["goauth="], Config, "cmd/go/internal/auth/auth.go"),
     answer("insecure-url", &["insecure url:"], Config, "cmd/go/internal/web/http.go"),
     Rule::new("vcs-no-secure", Part::Answer, Pattern::Words(&["protocol found for repository"]), Vcs, Retry, "cmd/go/internal/vcs/vcs.go RepoRootForImportPath: git ls-remote failed by https, git+ssh and ssh, and its words were dropped").hint(Hint::NoSecureProtocol),
-    answer("modules-off", &["modules disabled by go111module=off"], Config, "https://github.com/golang/go/issues/39264"),
+    answer("modules-off", &["modules disabled", "by go111module="], Config, "https://github.com/golang/go/issues/39264"),
     answer("file-proxy", &["reading file://"], NotFound, "cmd/go/internal/web/file_test.go, api.go HTTPError for file URLs"),
     // ---- Answer: toolchains ----
     answer("toolchain-unavailable", &["toolchain not available"], Toolchain, "https://github.com/golang/go/issues/65568"),

@@ -198,6 +198,7 @@ impl<'r> Scanner<'r> {
         self.splitter.finish(&mut |line| reader.line(line, rules));
         reader.flush_repeated(rules, false);
         reader.close(rules);
+        reader.read_pending(rules);
         self.splitter = Splitter::default();
     }
 
@@ -618,6 +619,20 @@ impl Reader {
         let fault_at = block::read(&block, rules).and_then(|reading| self.add(reading));
         if by_itself && self.seen_blocks.len() < SEEN_BLOCKS_LIMIT {
             self.seen_blocks.insert(block.into_lines(), fault_at);
+        }
+    }
+
+    /// A VCS's words that go said nothing about. With go's indentation in front they were cut out of a message of
+    /// go's, unless a program has failed: git is run by many.
+    fn read_pending(&mut self, rules: RuleSet<'_>) {
+        let pending = std::mem::take(&mut self.pending_vcs);
+        if self.found.program {
+            return;
+        }
+        for block in pending {
+            if let Some(reading) = block::read_cut_out_vcs(&block, rules) {
+                self.add(reading);
+            }
         }
     }
 
