@@ -13,6 +13,9 @@ pub(super) fn advice(verdict: Verdict, faults: &[Fault], program: bool) -> Strin
     let host = host.as_deref().unwrap_or("the server");
     let module = fault.module.as_deref().map(safe);
     let module = module.as_deref().unwrap_or("the module");
+    if let Some(storage) = fault.redirected_to.as_deref().map(safe) {
+        return redirected(fault, host, &storage, module);
+    }
     if let Some(hint) = fault.hint {
         return hinted(hint, fault, host, module);
     }
@@ -33,6 +36,21 @@ fn without_fault(program: bool) -> &'static str {
         "A compiler, a test or a program failed, not the loading of modules: read its own messages."
     } else {
         "Nothing here is a failure of go's that gofix knows."
+    }
+}
+
+/// About the host that a redirect led to: the one that go names is well.
+fn redirected(fault: &Fault, host: &str, storage: &str, module: &str) -> String {
+    match fault.kind {
+        FaultKind::NotFound => format!(
+            "{host} redirects to {storage}, and {storage} does not have {module}: either its storage has lost the file, or something on this network answers for {storage}. Use another GOPROXY route."
+        ),
+        FaultKind::Auth | FaultKind::Refused => format!(
+            "{host} redirects to {storage}, and {storage} refuses: this network must let {storage} through as well (a filter, a proxy in HTTPS_PROXY, an egress rule). Ask who runs it, or use another GOPROXY route."
+        ),
+        _ => format!(
+            "{host} redirects to {storage}, and {storage} fails. It may heal: run the command again later, or use another GOPROXY route."
+        ),
     }
 }
 

@@ -254,6 +254,8 @@ pub struct Fault {
     pub host: Option<String>,
     /// The URL, where the text names it; credentials removed.
     pub url: Option<String>,
+    /// The host that a redirect led to, where it is another. go's text never names it.
+    pub redirected_to: Option<String>,
     /// The line that it was read from.
     pub line: String,
     /// The HTTP status, where one was answered.
@@ -283,6 +285,7 @@ impl Fault {
             version: None,
             host: None,
             url: None,
+            redirected_to: None,
             line: line.to_owned(),
             status: None,
             declares: None,
@@ -439,6 +442,18 @@ impl Diagnosis {
         let unexplained = |fault: &Fault| fault.hint == Some(Hint::NoSecureProtocol);
         let faults = self.faults.into_iter().filter(|fault| !unexplained(fault));
         Self::together(faults.chain(words.faults).collect(), false)
+    }
+
+    /// The same with the hosts that redirects led to, by the URL that was asked for.
+    #[must_use]
+    pub fn with_redirects(mut self, host: impl Fn(&str) -> Option<String>) -> Self {
+        for fault in &mut self.faults {
+            fault.redirected_to = fault.url.as_deref().and_then(&host);
+        }
+        if self.faults.iter().any(|fault| fault.redirected_to.is_some()) {
+            self.advice = advice::advice(self.verdict, &self.faults, false);
+        }
+        self
     }
 
     fn together(faults: Vec<Fault>, program: bool) -> Self {

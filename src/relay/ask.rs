@@ -328,6 +328,7 @@ impl Asker {
         let encoding = exchange.header(&header::CONTENT_ENCODING).map(str::to_owned);
         let content_type = content_type(&exchange);
         let redirected = exchange.redirected.clone();
+        let redirected_to = exchange.redirected_to.clone();
         let announced = exchange.end_is_announced();
         let spool = self.receive(step, exchange, asked).await?;
         let body = decoded(spool, encoding.as_deref(), wanted, &self.spool)?;
@@ -345,6 +346,7 @@ impl Asker {
             status: 200,
             reason: None,
             content_type,
+            redirected_to,
             body,
         };
         match files::complaint(wanted, &answer.body) {
@@ -570,8 +572,13 @@ impl Asker {
                 }),
             ),
         };
+        let redirected_to = match result {
+            Ok(answer) => answer.redirected_to.clone(),
+            Err(trouble) => trouble.redirected_to(&url.authority),
+        };
         listener(Event::UpstreamRequest {
             url: crate::text::safe(&url.redacted()),
+            redirected_to: redirected_to.map(|host| crate::text::safe(&host)),
             status,
             bytes,
             took,
@@ -748,6 +755,7 @@ async fn short_answer(exchange: &mut Exchange, patience: Patience) -> Answer {
         status: exchange.status.as_u16(),
         reason: exchange.reason.take(),
         content_type: content_type(exchange),
+        redirected_to: exchange.redirected_to.take(),
         body: Body::from_bytes(text),
     }
 }

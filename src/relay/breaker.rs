@@ -330,6 +330,7 @@ mod tests {
             let mut of_one = trouble();
             of_one.url = Some("https://h/m".to_owned());
             of_one.answer = Some(Box::new(crate::relay::trouble::Answer {
+                redirected_to: None,
                 status: 503,
                 reason: None,
                 content_type: None,

@@ -153,6 +153,8 @@ pub(crate) struct Exchange {
     pub(crate) headers: HeaderMap,
     /// The URL that answered, after redirects, where there were any.
     pub(crate) redirected: Option<String>,
+    /// Its host, where it is another than the one that was asked.
+    pub(crate) redirected_to: Option<String>,
     /// How long another connection was silent until this one answered in its
     /// place.
     pub(crate) instead_of: Option<Duration>,
@@ -228,6 +230,7 @@ impl Client {
             instead_of = exchange.instead_of.or(instead_of);
             let Some(location) = redirect::target(exchange.status, &exchange.headers) else {
                 exchange.redirected = (hop > 0).then(|| at.redacted());
+                exchange.redirected_to = elsewhere.then(|| at.authority.clone());
                 exchange.instead_of = instead_of;
                 return Ok(exchange);
             };
@@ -684,6 +687,7 @@ impl Exchange {
                 .map(|reason| reason.as_bytes().to_vec()),
             headers: head.headers,
             redirected: None,
+            redirected_to: None,
             instead_of: None,
             body,
             allowance,

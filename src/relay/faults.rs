@@ -1,10 +1,11 @@
 //! The faults that outlasted the tries: what go is told of them, and what the
 //! supervisor learns.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::diagnose::{Fault, Origin, Verdict};
-use crate::text::safe;
+use crate::text::{redact, safe};
 
 use super::trouble::{Phase, Trouble};
 use crate::go::protocol::Wanted;
@@ -21,6 +22,8 @@ const KEPT: usize = 10_000;
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     entries: Mutex<Vec<Entry>>,
+    /// The hosts that redirects led to, by the URL that go names, where what came of it was no file.
+    redirects: Mutex<HashMap<String, String>>,
 }
 
 #[derive(Debug)]
@@ -64,6 +67,7 @@ impl Ledger {
             version: wanted.version.as_deref().map(safe),
             host: Some(safe(&base.authority)),
             url: Some(safe(&url.redacted())),
+            redirected_to: trouble.redirected_to(&base.authority).map(|host| safe(&host)),
             ..Fault::of_words(trouble.kind, Verdict::Retry, &safe(&words))
         };
         let mut entries = self.entries();
@@ -79,6 +83,22 @@ impl Ledger {
         } else {
             KEPT
         }
+    }
+
+    /// What was asked for at `url` had a bad end at this host.
+    pub(crate) fn redirected(&self, url: &Url, host: Option<&str>) {
+        let mut redirects = self.redirects.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(host) = host
+            && redirects.len() < KEPT
+        {
+            redirects.insert(redact(&url.redacted()).into_owned(), safe(host));
+        }
+    }
+
+    /// The host that a request for this URL was redirected to.
+    pub(crate) fn redirected_to(&self, url: &str) -> Option<String> {
+        let redirects = self.redirects.lock().unwrap_or_else(PoisonError::into_inner);
+        redirects.get(url).cloned()
     }
 
     /// Another element of go's list answered after all.

@@ -175,18 +175,24 @@ impl Fetcher {
         let Some((upstream, _)) = own else {
             return Outcome::Answer(plain_answer(404, "no such element"));
         };
+        let asked = upstream.base.below(&wanted.path);
         if let Some((answer, by)) = found {
             self.ledger.healed(&wanted.path);
+            let own = Arc::ptr_eq(upstream, &by);
             if answer.status == 200 {
-                if Arc::ptr_eq(upstream, &by) {
+                if own {
                     self.ahead.served(element, wanted, &text_of(wanted, &answer));
                 }
                 self.remember_sumdb(element, wanted, upstream, by);
+            } else if own {
+                self.ledger.redirected(&asked, answer.redirected_to.as_deref());
             }
             self.go_ahead(agent);
             return Outcome::Answer(answer);
         }
         let Missed { trouble, met } = missed;
+        let redirected_to = trouble.redirected_to(&upstream.base.authority);
+        self.ledger.redirected(&asked, redirected_to.as_deref());
         let id = self.ledger.record(wanted, &upstream.base, &trouble, met);
         match trouble.answer {
             Some(answer) => Outcome::Answer(*answer),
@@ -555,6 +561,7 @@ fn plain_answer(status: u16, text: &'static str) -> Answer {
         status,
         reason: None,
         content_type: Some(b"text/plain; charset=utf-8".to_vec()),
+        redirected_to: None,
         body: Body::from_bytes(text),
     }
 }

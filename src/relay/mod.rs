@@ -170,6 +170,12 @@ impl Relay {
         self.names.ledger.faults()
     }
 
+    /// The host that a redirect led to, where what was asked for at this URL was no file there.
+    #[must_use]
+    pub fn redirected_to(&self, url: &str) -> Option<String> {
+        self.names.ledger.redirected_to(url)
+    }
+
     /// True while go waits for an answer of the relay: a go that reads nothing
     /// then is not stalled, and the relay's own clocks end the wait.
     #[must_use]

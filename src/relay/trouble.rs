@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::diagnose::FaultKind;
 
 use crate::sys::spool::Body;
+use crate::text::host_of;
 
 /// What becomes of a request after one failed try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub(crate) struct Answer {
     pub(crate) reason: Option<Vec<u8>>,
     /// The Content-Type, by which go decides whether to show an error's body.
     pub(crate) content_type: Option<Vec<u8>>,
+    /// The host that gave it, where a redirect led to another one.
+    pub(crate) redirected_to: Option<String>,
     /// The body.
     pub(crate) body: Body,
 }
@@ -147,6 +150,16 @@ impl Trouble {
             retry_after: None,
             ..self.clone()
         }
+    }
+
+    /// The host that a redirect led to, where it is another than `asked`.
+    pub(crate) fn redirected_to(&self, asked: &str) -> Option<String> {
+        let of_answer = self
+            .answer
+            .as_ref()
+            .and_then(|answer| answer.redirected_to.clone());
+        let of_url = || self.url.as_deref().and_then(host_of).map(str::to_owned);
+        of_answer.or_else(of_url).filter(|host| host != asked)
     }
 
     /// The same, with words put in front.

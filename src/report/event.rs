@@ -84,6 +84,8 @@ pub enum Event {
     UpstreamRequest {
         /// URL with credentials removed.
         url: String,
+        /// The host that a redirect led to, where it is another.
+        redirected_to: Option<String>,
         /// HTTP status, where there was one.
         status: Option<u16>,
         /// Bytes of body that arrived.

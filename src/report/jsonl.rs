@@ -116,13 +116,14 @@ fn details(stamp: &Stamp<'_>, event: &Event) -> Value {
         }),
         Event::UpstreamRequest {
             url,
+            redirected_to,
             status,
             bytes,
             took,
             r#try,
             error,
         } => json!({
-            "url": safe(url), "status": status, "bytes": bytes, "ms": ms(*took), "try": r#try,
+            "url": safe(url), "redirected_to": redirected_to.as_ref().map(safe), "status": status, "bytes": bytes, "ms": ms(*took), "try": r#try,
             "error": error.as_ref().map(safe),
         }),
         Event::RequestBackoff {
@@ -157,6 +158,7 @@ fn fault_value(fault: &Fault) -> Value {
         "version": fault.version.as_ref().map(safe),
         "host": fault.host.as_ref().map(safe),
         "url": fault.url.as_ref().map(safe),
+        "redirected_to": fault.redirected_to.as_ref().map(safe),
         "line": safe(&fault.line),
     })
 }

@@ -559,6 +559,7 @@ fn debug(event: &Event) -> String {
         ),
         Event::UpstreamRequest {
             url,
+            redirected_to,
             status,
             bytes,
             took,
@@ -571,10 +572,14 @@ fn debug(event: &Event) -> String {
                 (None, None) => "no answer".to_owned(),
             };
             let size = crate::text::bytes(*bytes);
+            let by = redirected_to
+                .as_ref()
+                .map(|host| format!(", redirected to {}", safe(host)));
             format!(
-                "GET {} (try {}): {outcome}, {size} in {}",
+                "GET {} (try {}{}): {outcome}, {size} in {}",
                 safe(url),
                 r#try,
+                by.unwrap_or_default(),
                 duration(*took)
             )
         }

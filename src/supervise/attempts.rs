@@ -165,8 +165,12 @@ impl Session<'_> {
                     stdout_json: stdout.as_deref(),
                 };
                 let diagnosis = caught("diagnose", || diagnose(&input)).unwrap_or_else(nothing_known);
-                match self.ask_git(&diagnosis).await {
+                let diagnosis = match self.ask_git(&diagnosis).await {
                     Some(words) => diagnosis.with_words_of_git(words),
+                    None => diagnosis,
+                };
+                match &self.now.relaying {
+                    Some(relaying) => diagnosis.with_redirects(|url| relaying.relay.redirected_to(url)),
                     None => diagnosis,
                 }
             }

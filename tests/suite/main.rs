@@ -18,6 +18,7 @@ mod relay;
 mod relay_ahead;
 mod relay_limits;
 mod repair;
+mod second_host;
 mod secrets;
 mod shim;
 mod signals;

@@ -207,6 +207,7 @@ fn nothing_is_written_while_nothing_goes_wrong() {
     let mut stage = stage(settings());
     stage.started(1, (1, OWN));
     stage.reporter.event(&Event::UpstreamRequest {
+        redirected_to: None,
         url: "https://proxy.golang.org/example.com/a/@v/list".into(),
         status: Some(200),
         bytes: 7,
@@ -482,6 +483,7 @@ fn giving_up_takes_eight_lines_on_every_width() {
         ] {
             for r#try in 1..=times {
                 stage.reporter.event(&Event::UpstreamRequest {
+                    redirected_to: None,
                     url: format!("https://{host}/example.com/a/@v/list"),
                     status: None,
                     bytes: 0,
@@ -610,6 +612,7 @@ fn healed_requests_of_the_relay_are_one_line() {
     stage.started(1, (1, OWN));
     for n in 1..=3 {
         stage.reporter.event(&Event::UpstreamRequest {
+            redirected_to: None,
             url: "https://proxy.golang.org/example.com/a/@v/v1.0.0.zip".into(),
             status: None,
             bytes: 0,

@@ -35,6 +35,7 @@ fn requests(stage: &mut Stage, host: &str, n: u64, bad: u64) {
         stage.clock.advance(i * 5);
         let failed = bad > 0 && i % bad == 0;
         stage.reporter.event(&Event::UpstreamRequest {
+            redirected_to: None,
             url: format!("https://{host}/example.com/m{i}/@v/v1.0.0.zip"),
             status: (!failed).then_some(200),
             bytes: i * 1000,
