@@ -744,9 +744,9 @@ pub static RULES: &[Rule] = &[
     cause("redirect-location", &["location header"], Garbage, Switch, "net/http/client.go Do, failed to parse Location header").at_url(),
     cause("zip-too-large", &["downloaded zip file too large"], NotFound, Final, "cmd/go/internal/modfetch/proxy.go Zip"),
     // What the relay found in place of a file, behind `invalid response from proxy`.
-    cause("proxy-page", &["a web page instead of a "], Garbage, Switch, "gofix: src/relay/plausible.rs"),
-    cause("proxy-no-text", &["bytes that are no text instead of a "], Garbage, Switch, "gofix: src/relay/plausible.rs"),
-    cause("proxy-no-module", &["no module line in the go.mod"], Garbage, Switch, "gofix: src/relay/plausible.rs"),
+    cause("proxy-page", &["a web page instead of a "], Garbage, Switch, "gofix: src/go/files.rs"),
+    cause("proxy-no-text", &["bytes that are no text instead of a "], Garbage, Switch, "gofix: src/go/files.rs"),
+    cause("proxy-no-module", &["no module line in the go.mod"], Garbage, Switch, "gofix: src/go/files.rs"),
     // ---- Cause: files on this machine ----
     cause("file-stale-mount", &["transport endpoint is not connected"], Disk, Retry, "syscall/zerrors_linux_amd64.go ENOTCONN from a broken FUSE mount").system(),
     cause("file-mount-timeout", &["connection timed out"], Disk, Retry, "syscall/zerrors_linux_amd64.go ETIMEDOUT from a network file system").system(),
