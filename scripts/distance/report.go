@@ -80,7 +80,7 @@ func kept(name string) ([]result, error) {
 var columns = []string{"plain go", "GOMAXPROCS=32", "gofix", "relay off", limit}
 
 // write makes the document and the chart beside it.
-func write(name, stored string, results []result) error {
+func write(name, stored, remark string, results []result) error {
 	if stored != "" {
 		var err error
 		if results, err = kept(stored); err != nil {
@@ -89,6 +89,9 @@ func write(name, stored string, results []result) error {
 	}
 	var text strings.Builder
 	text.WriteString(introduction)
+	if remark != "" {
+		fmt.Fprintf(&text, "\n%s\n", remark)
+	}
 	var cells []cell
 	for _, r := range results {
 		if !slices.Contains(cells, r.Cell) {

@@ -422,10 +422,11 @@ func run(args []string) error {
 	runs := flags.Int("runs", 1, "how often each is run")
 	real := flags.String("real", "", "real `projects`, MODULE@VERSION with commas, in place of what is made up")
 	record := flags.String("record", "", "`folder` that their modules are recorded in")
-	only := flags.String("commands", "", "`commands` to run, with commas; all by default")
+	only := flags.String("commands", "", "`commands` to run, with commas; all by default, \"none\" to write the document alone")
 	who := flags.String("who", "plain go,GOMAXPROCS=32,gofix,relay off,limit", "`subjects`")
 	store := flags.String("results", "", "`file` that results are added to, one a line")
 	document := flags.String("write", "", "`file` in Markdown to write all results of -results to, with a chart beside it")
+	remark := flags.String("note", "", "`sentence` to put below the introduction of -write")
 	tmp := flags.String("tmp", "", "`folder` for caches; one in memory shows the network and not the disk")
 	verbose := flags.Bool("v", false, "say more")
 	flags.Parse(args)
@@ -465,6 +466,9 @@ func run(args []string) error {
 		return err
 	}
 	var results []result
+	if *only == "none" {
+		projects = nil
+	}
 	for _, p := range projects {
 		for _, c := range commands {
 			if *only != "" && !slices.Contains(strings.Split(*only, ","), c.name) || !p.has(c) {
@@ -490,7 +494,7 @@ func run(args []string) error {
 		}
 	}
 	if *document != "" {
-		return write(*document, *store, results)
+		return write(*document, *store, *remark, results)
 	}
 	return nil
 }

@@ -62,7 +62,7 @@ use self::server::Door;
 use self::upstream::Upstream;
 use crate::sys::spool::Folders;
 
-pub use self::ahead::{Command, Project, Tally};
+pub use self::ahead::{Command, Project};
 pub(crate) use self::lookup::{Lookup, Reply, Silence};
 pub use self::rewrite::{Quoting, Rewriter};
 pub use self::setup::Setup;

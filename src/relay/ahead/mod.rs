@@ -75,7 +75,6 @@ struct State<T> {
     asked: HashMap<String, Vec<usize>>,
     /// The element that has the checksum database.
     database: Option<usize>,
-    tally: Tally,
 }
 
 struct Element<T> {
@@ -95,15 +94,6 @@ struct Queue<T> {
     next: u64,
     /// Requests under way, go's or not.
     under_way: usize,
-}
-
-/// What was asked for ahead, and what of it was of use.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Requests made ahead.
-    pub asked: u64,
-    /// Those that go came for.
-    pub used: u64,
 }
 
 /// A file to ask for now.
@@ -149,7 +139,6 @@ impl<T> Room<T> {
                 known: HashSet::new(),
                 asked: HashMap::new(),
                 database: None,
-                tally: Tally::default(),
             }),
             waited: watch::Sender::new(0),
         }
@@ -219,7 +208,6 @@ impl<T> Room<T> {
                 element.due(number, most, database.unwrap_or_default(), &self.waited, &mut due);
             }
         }
-        state.tally.asked += due.len() as u64;
         due
     }
 
@@ -252,11 +240,6 @@ impl<T> Room<T> {
             element.stop();
         }
     }
-
-    #[expect(dead_code)]
-    pub(crate) fn tally(&self) -> Tally {
-        self.state().tally
-    }
 }
 
 impl<T> State<T> {
@@ -271,7 +254,6 @@ impl<T> State<T> {
         let place = queue.places.remove(name)?;
         let (_, coming) = queue.coming.remove(&place)?;
         coming.claim();
-        self.tally.used += 1;
         Some(coming)
     }
 

@@ -14,8 +14,11 @@ fn strangers_are_kept_out() {
     let address = Address::of(&relay);
     let (host, token) = (address.host.as_str(), address.token.as_str());
     let list = "0/example.com/a/@v/list";
+    // What the list leads to is asked for ahead, and nobody knows when.
+    let is_list = |request: &gofix::faultproxy::Request| request.kind() == gofix::faultproxy::Kind::List;
+    let lists = || proxy.requests().into_iter().filter(is_list).count();
     assert_eq!(address.get(list).0, 200);
-    let asked = proxy.requests().len();
+    let asked = lists();
 
     for target in [
         format!("/{list}"),
@@ -64,11 +67,7 @@ fn strangers_are_kept_out() {
         "x".repeat(1 << 20)
     );
     assert_ne!(code(&address.say(long.as_bytes())), "200");
-    assert_eq!(
-        proxy.requests().len(),
-        asked,
-        "an upstream was asked for a stranger"
-    );
+    assert_eq!(lists(), asked, "an upstream was asked for a stranger");
 }
 
 /// Another user of the machine does not get in with the token either.
