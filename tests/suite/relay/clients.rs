@@ -15,7 +15,7 @@ fn strangers_are_kept_out() {
     let (host, token) = (address.host.as_str(), address.token.as_str());
     let list = "0/example.com/a/@v/list";
     // What the list leads to is asked for ahead, and nobody knows when.
-    let is_list = |request: &gofix::faultproxy::Request| request.kind() == gofix::faultproxy::Kind::List;
+    let is_list = |request: &gofix::faultproxy::Request| request.kind() == Kind::List;
     let lists = || proxy.requests().into_iter().filter(is_list).count();
     assert_eq!(address.get(list).0, 200);
     let asked = lists();
