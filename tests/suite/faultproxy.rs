@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::pty::Pty;
 use crate::support::wait::LIMIT;
-use crate::support::{Sandbox, certificate, go_minor, tree, two_modules};
+use crate::support::{Sandbox, certificate, go_minor, status, tree, two_modules};
 
 const A: (&str, &str) = ("example.com/a", "v1.0.0");
 
@@ -180,14 +180,6 @@ fn go_names_each_fault_as_it_does_in_the_field() {
             proxy.requests().iter().any(|request| request.fault.is_some()),
             "{rule:?}"
         );
-    }
-}
-
-fn status(code: u16, retry_after: Option<&str>) -> Fault {
-    Fault::Status {
-        code,
-        retry_after: retry_after.map(str::to_owned),
-        body: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Kind, Module, Rule};
 
-use crate::support::{Outcome, Run, Sandbox, tree};
+use crate::support::{Outcome, Run, Sandbox, status, tree};
 
 const A: &str = "example.com/a";
 
@@ -18,11 +18,7 @@ fn cut_one(proxy: &FaultProxy) {
 
 /// The module is not there.
 fn answer_404(proxy: &FaultProxy) {
-    let gone = Fault::Status {
-        code: 404,
-        retry_after: None,
-        body: None,
-    };
+    let gone = status(404, None);
     proxy.set_rules([Rule::new(gone).on(Kind::Zip)]);
 }
 

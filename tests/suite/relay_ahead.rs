@@ -5,7 +5,7 @@ use std::fs;
 
 use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Framing, Kind, Module, Rule, SumDb};
 
-use crate::support::{Sandbox, certificate};
+use crate::support::{Sandbox, certificate, status};
 
 const COUNT: usize = 30;
 
@@ -203,11 +203,7 @@ fn what_is_slow_is_asked_for_no_more_often_than_without_it() {
 
 #[test]
 fn who_asks_for_fewer_requests_is_asked_for_none_ahead() {
-    let limited = Fault::Status {
-        code: 429,
-        retry_after: None,
-        body: None,
-    };
+    let limited = status(429, None);
     let proxy = proxy_with([Rule::new(limited).on(Kind::Info).module(name(7)).first(1)]);
     let sandbox = sandbox(&proxy);
     sandbox.go(&["mod", "download"]).output().expect_code(0);

@@ -11,7 +11,7 @@ use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Kind, Rule};
 use gofix::go::proxy_list::ProxyList;
 use gofix::relay::{Environment, Relay, Setup};
 
-use crate::support::{Sandbox, certificate, two_modules};
+use crate::support::{Sandbox, certificate, status, two_modules};
 
 const A: (&str, &str) = ("example.com/a", "v1.0.0");
 /// The larger of the two modules; a needs it.
@@ -50,11 +50,7 @@ fn sandbox(goproxy: &str) -> Sandbox {
 #[test]
 fn a_later_route_that_has_not_got_a_version_leaves_the_fault_a_fault() {
     // Nobody is there, and one who is there and says to wait longer than anybody does.
-    let busy = proxy_with([Rule::new(Fault::Status {
-        code: 503,
-        retry_after: Some("3600".into()),
-        body: None,
-    })]);
+    let busy = proxy_with([Rule::new(status(503, Some("3600")))]);
     for (own, words) in [
         (gone(), "connection refused"),
         (busy.url().to_owned(), "503 Service Unavailable"),

@@ -3,7 +3,7 @@
 use gofix::faultproxy::{Fault, FaultProxy, Kind, Rule};
 use serde_json::Value;
 
-use crate::support::{Outcome, Sandbox, two_modules};
+use crate::support::{Outcome, Sandbox, status, two_modules};
 
 /// `go mod download` by a proxy whose zips are another server's, which gives this status for them; that server's
 /// `host:port`, and the report.
@@ -80,12 +80,7 @@ fn a_storage_host_that_fails_is_named() {
 #[test]
 fn a_host_that_answers_by_itself_is_not_said_to_redirect() {
     let proxy = FaultProxy::builder(two_modules(1_000))
-        .rules([Rule::new(Fault::Status {
-            code: 403,
-            retry_after: None,
-            body: None,
-        })
-        .on(Kind::Zip)])
+        .rules([Rule::new(status(403, None)).on(Kind::Zip)])
         .start()
         .unwrap();
     let sandbox = Sandbox::new()

@@ -15,7 +15,7 @@ use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
 use crate::support::wait::{LIMIT, expect_closed, wait_for_request, wait_until};
-use crate::support::{Run, Running, Sandbox, child_of, real_go};
+use crate::support::{Run, Running, Sandbox, child_of, real_go, status};
 
 const A: &str = "example.com/a";
 const REPORT: &str = "report.jsonl";
@@ -254,11 +254,7 @@ fn what_does_not_end_go_reaches_it() {
 
 #[test]
 fn a_signal_between_two_runs_ends_it_as_it_ends_go() {
-    let busy = Fault::Status {
-        code: 429,
-        retry_after: None,
-        body: None,
-    };
+    let busy = status(429, None);
     for (numbers, code, signal) in [
         (vec![libc::SIGINT], None, Some(2)),
         (vec![libc::SIGHUP], None, Some(1)),
@@ -709,11 +705,7 @@ fn as_pid_1_it_ends_as_go_does() {
         assert_eq!(ended[1], ended[0], "{number} {unshare:?}, relay {relay}");
     }
     // Between two runs no go is there to be asked.
-    let busy = Fault::Status {
-        code: 429,
-        retry_after: None,
-        body: None,
-    };
+    let busy = status(429, None);
     let proxy = proxy_with([Rule::new(busy).on(Kind::Mod)]);
     let sandbox = sandbox(&proxy);
     let running = as_pid_1(&sandbox, false, own_proc);

@@ -10,7 +10,7 @@ use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Kind, Module, Rule};
 
 use crate::support::pty::Pty;
 use crate::support::wait::{expect_closed, wait_for_request, wait_until};
-use crate::support::{Run, Sandbox, real_go};
+use crate::support::{Run, Sandbox, real_go, status};
 
 const A: &str = "example.com/a";
 
@@ -143,11 +143,7 @@ fn ctrl_z_stops_what_waits_and_what_fetches_ahead() {
         return;
     }
     // Between two runs: the clock of a 429 has ten seconds.
-    let limited = Fault::Status {
-        code: 429,
-        retry_after: None,
-        body: None,
-    };
+    let limited = status(429, None);
     let proxy = FaultProxy::builder(catalogue())
         .rules([Rule::new(limited).on(Kind::Mod)])
         .start()

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use gofix::faultproxy::Kind::{self, Info, Lookup, Mod, Supported, Zip};
-use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Module, Rule, SumDb};
+use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Module, Rule};
 use serde_json::Value;
 
 use crate::support::pty::Pty;
-use crate::support::{Outcome, Sandbox};
+use crate::support::{Outcome, Sandbox, proxy_of};
 
 const RELEASE: &str = "example.com/lib@v1.4.0";
 
@@ -17,13 +17,7 @@ fn catalogue() -> Catalogue {
 
 /// A proxy that has the release, and the checksum database of it, once `rules` are through.
 fn proxy(rules: impl IntoIterator<Item = Rule>) -> FaultProxy {
-    let catalogue = catalogue();
-    let sumdb = SumDb::new("sum.example.test", &catalogue);
-    FaultProxy::builder(catalogue)
-        .sumdb(sumdb)
-        .rules(rules)
-        .start()
-        .unwrap()
+    proxy_of(catalogue(), rules)
 }
 
 /// A sandbox whose go asks the checksum database through the proxies.

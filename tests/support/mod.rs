@@ -21,7 +21,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use gofix::faultproxy::{Catalogue, FaultProxy, Module, Tls};
+use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Module, Rule, SumDb, Tls};
 use ring::digest::{SHA256, digest};
 use tempfile::TempDir;
 
@@ -399,6 +399,25 @@ pub(crate) fn two_modules(ballast: usize) -> Catalogue {
         .with(Module::new("example.com/Upper/b", "v1.1.0").ballast(ballast))
 }
 
+/// A proxy with these modules and their checksum database, which follows `rules`.
+pub(crate) fn proxy_of(catalogue: Catalogue, rules: impl IntoIterator<Item = Rule>) -> FaultProxy {
+    let sumdb = SumDb::new("sum.example.test", &catalogue);
+    FaultProxy::builder(catalogue)
+        .sumdb(sumdb)
+        .rules(rules)
+        .start()
+        .unwrap()
+}
+
+/// An answer of this status, with its name as the body.
+pub(crate) fn status(code: u16, retry_after: Option<&str>) -> Fault {
+    Fault::Status {
+        code,
+        retry_after: retry_after.map(str::to_owned),
+        body: None,
+    }
+}
+
 /// The second number of the real go's version: 21 for go1.21.13.
 pub(crate) fn go_minor() -> u32 {
     let version = Command::new(real_go())
@@ -426,9 +445,9 @@ pub(crate) fn toolchain() -> Module {
     Module::toolchain("go1.99.0", platform, script)
 }
 
-/// A certificate for loopback, and the same as the root that a client has to trust.
+/// A certificate for loopback and `proxy.test`, and the same as the root that a client has to trust.
 pub(crate) fn certificate() -> (Tls, String) {
-    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let names = ["localhost", "127.0.0.1", "proxy.test"].map(str::to_owned);
     let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
     let pem = made.cert.pem();
     (

@@ -18,7 +18,7 @@ use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Framing, Kind, Module, Rul
 use gofix::go::proxy_list::ProxyList;
 use gofix::relay::{Environment, Quoting, Relay, Setup};
 
-use crate::support::{Outcome, Sandbox, two_modules};
+use crate::support::{Outcome, Sandbox, certificate, proxy_of, status, two_modules};
 
 const A: (&str, &str) = ("example.com/a", "v1.0.0");
 
@@ -31,12 +31,7 @@ fn healthy() -> FaultProxy {
 }
 
 fn with_rules(rules: impl IntoIterator<Item = Rule>) -> FaultProxy {
-    let catalogue = catalogue();
-    FaultProxy::builder(catalogue.clone())
-        .sumdb(SumDb::new("sum.example.test", &catalogue))
-        .rules(rules)
-        .start()
-        .unwrap()
+    proxy_of(catalogue(), rules)
 }
 
 /// Clocks and breaker for tests: nothing is waited for that need not be.
@@ -88,14 +83,6 @@ fn asked_for(proxy: &FaultProxy, kind: Kind) -> usize {
 /// What plain go says when it asks the proxies itself.
 fn plain(lists: &str, sandbox: &Sandbox, args: &[&str]) -> Outcome {
     sandbox.plain_go(args).env("GOPROXY", lists).output()
-}
-
-fn status(code: u16, retry_after: Option<&str>) -> Fault {
-    Fault::Status {
-        code,
-        retry_after: retry_after.map(str::to_owned),
-        body: None,
-    }
 }
 
 /// What go prints beside its progress, whose order is anybody's guess.
@@ -170,19 +157,6 @@ impl Address {
     }
 }
 
-/// A certificate made for `localhost`, 127.0.0.1 and `proxy.test`.
-fn certificate(http2: bool) -> (Tls, String) {
-    let names = ["localhost", "127.0.0.1", "proxy.test"].map(str::to_owned);
-    let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
-    let pem = made.cert.pem();
-    let tls = Tls {
-        chain_pem: pem.clone(),
-        key_pem: made.signing_key.serialize_pem(),
-        http2,
-    };
-    (tls, pem)
-}
-
 /// A proxy that speaks TLS, and the file that says whom to trust.
 struct Secure {
     proxy: FaultProxy,
@@ -195,7 +169,8 @@ impl Secure {
         build: impl FnOnce(gofix::faultproxy::Builder) -> gofix::faultproxy::Builder,
     ) -> Self {
         let catalogue = catalogue();
-        let (tls, pem) = certificate(http2);
+        let (tls, pem) = certificate();
+        let tls = Tls { http2, ..tls };
         let builder = FaultProxy::builder(catalogue.clone())
             .sumdb(SumDb::new("sum.example.test", &catalogue))
             .tls(tls);

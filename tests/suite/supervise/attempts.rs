@@ -70,46 +70,11 @@ fn what_is_saved_between_two_runs_is_kept() {
 #[test]
 fn an_answer_is_never_asked_for_again() {
     for (fault, kind) in [
-        (
-            Fault::Status {
-                code: 404,
-                retry_after: None,
-                body: None,
-            },
-            Kind::Zip,
-        ),
-        (
-            Fault::Status {
-                code: 410,
-                retry_after: None,
-                body: None,
-            },
-            Kind::Mod,
-        ),
-        (
-            Fault::Status {
-                code: 403,
-                retry_after: None,
-                body: None,
-            },
-            Kind::Zip,
-        ),
-        (
-            Fault::Status {
-                code: 401,
-                retry_after: None,
-                body: None,
-            },
-            Kind::Info,
-        ),
-        (
-            Fault::Status {
-                code: 451,
-                retry_after: None,
-                body: None,
-            },
-            Kind::Zip,
-        ),
+        (status(404, None), Kind::Zip),
+        (status(410, None), Kind::Mod),
+        (status(403, None), Kind::Zip),
+        (status(401, None), Kind::Info),
+        (status(451, None), Kind::Zip),
     ] {
         let proxy = proxy_with([Rule::new(fault.clone()).on(kind)]);
         let second = proxy_with([]);

@@ -36,11 +36,7 @@ fn download_survives_every_passing_fault_of_every_kind_of_request() {
                 after: None,
                 framing: Framing::Length,
             },
-            Fault::Status {
-                code: 502,
-                retry_after: None,
-                body: None,
-            },
+            status(502, None),
             Fault::StallBody { after: None },
         ] {
             let proxy = proxy_with([Rule::new(fault.clone()).on(kind).first(1)]);

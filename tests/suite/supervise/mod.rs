@@ -21,7 +21,9 @@ use gofix::faultproxy::{Catalogue, Door, Fault, FaultProxy, Framing, Kind, Modul
 use nix::sys::signal::Signal;
 
 use crate::support::wait::{wait_for_request, wait_until};
-use crate::support::{Outcome, Run, Sandbox, go_minor, gofix_exe, real_go, shim_exe, toolchain, tree};
+use crate::support::{
+    Outcome, Run, Sandbox, go_minor, gofix_exe, proxy_of, real_go, shim_exe, status, toolchain, tree,
+};
 
 const A: &str = "example.com/a";
 const B: &str = "example.com/b";
@@ -35,13 +37,7 @@ fn catalogue() -> Catalogue {
 }
 
 fn proxy_with(rules: impl IntoIterator<Item = Rule>) -> FaultProxy {
-    let catalogue = catalogue();
-    let sumdb = SumDb::new("sum.example.test", &catalogue);
-    FaultProxy::builder(catalogue)
-        .sumdb(sumdb)
-        .rules(rules)
-        .start()
-        .unwrap()
+    proxy_of(catalogue(), rules)
 }
 
 /// A project that imports a and b, without requirements yet.
@@ -97,11 +93,7 @@ fn go_mod_of_a_healthy_tidy() -> (String, String) {
 
 /// `503 Service Unavailable`.
 fn unavailable(retry_after: Option<&str>) -> Fault {
-    Fault::Status {
-        code: 503,
-        retry_after: retry_after.map(str::to_owned),
-        body: None,
-    }
+    status(503, retry_after)
 }
 
 /// Faults of a host that answers; each is met once.
@@ -119,16 +111,8 @@ fn passing_faults() -> Vec<Fault> {
             framing: Framing::Chunked,
         },
         unavailable(None),
-        Fault::Status {
-            code: 500,
-            retry_after: None,
-            body: None,
-        },
-        Fault::Status {
-            code: 408,
-            retry_after: None,
-            body: None,
-        },
+        status(500, None),
+        status(408, None),
         Fault::Garbage,
         Fault::ShortBody { after: None },
         Fault::StallHeader,

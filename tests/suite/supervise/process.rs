@@ -65,12 +65,7 @@ fn go_dies_with_gofix() {
 
 #[test]
 fn a_signal_during_the_wait_ends_it() {
-    let proxy = proxy_with([Rule::new(Fault::Status {
-        code: 429,
-        retry_after: None,
-        body: None,
-    })
-    .on(Kind::Mod)]);
+    let proxy = proxy_with([Rule::new(status(429, None)).on(Kind::Mod)]);
     let sandbox = to_download(&proxy);
     let running = sandbox.go(&["mod", "download"]).spawn();
     let report = sandbox.project().join(REPORT);

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::render;
 use crate::support::authority::Authority;
 use crate::support::pty::Pty;
-use crate::support::{Outcome, Sandbox, real_go};
+use crate::support::{Outcome, Sandbox, real_go, status};
 
 const MODULE: (&str, &str) = ("golang.org/x/text", "v0.3.0");
 
@@ -126,14 +126,7 @@ fn the_exit_status_tells_the_worst() {
     // A machine under load may make a healthy proxy a slow one, which is a warning.
     let graded = if fine.json["grade"] == "warning" { 1 } else { 0 };
     assert_eq!(fine.outcome.code(), Some(graded), "{}", fine.outcome);
-    let limited = proxy()
-        .always(Fault::Status {
-            code: 429,
-            retry_after: None,
-            body: None,
-        })
-        .start()
-        .unwrap();
+    let limited = proxy().always(status(429, None)).start().unwrap();
     assert_eq!(routes_test(&sandbox(limited.url())).outcome.code(), Some(1));
     let dead = proxy().door(Door::Refuse).start().unwrap();
     assert_eq!(routes_test(&sandbox(dead.url())).outcome.code(), Some(3));
@@ -777,14 +770,7 @@ fn patterns_that_match_no_module_are_told() {
 
 #[test]
 fn every_command_of_a_sick_machine_can_be_pasted() {
-    let refuses = proxy()
-        .always(Fault::Status {
-            code: 403,
-            retry_after: None,
-            body: None,
-        })
-        .start()
-        .unwrap();
+    let refuses = proxy().always(status(403, None)).start().unwrap();
     let sandbox = sandbox(refuses.url());
     let portal = proxy().always(Fault::Portal).start().unwrap();
     let mut seen = std::collections::BTreeSet::new();
@@ -858,14 +844,7 @@ fn an_http_proxy_in_goproxy_is_told_from_a_module_proxy() {
     let row = found.row("http", "it is an HTTP proxy, no module proxy");
     assert_eq!(row["mend"], format!("export HTTPS_PROXY={}", squid.url()));
     // One that is named as such already gives itself away by its address.
-    let plain = proxy()
-        .always(Fault::Status {
-            code: 400,
-            retry_after: None,
-            body: None,
-        })
-        .start()
-        .unwrap();
+    let plain = proxy().always(status(400, None)).start().unwrap();
     let named = sandbox(plain.url()).env("HTTPS_PROXY", plain.url());
     routes_test(&named).row("http", "it is an HTTP proxy, no module proxy");
     let unnamed = sandbox(plain.url());

@@ -6,19 +6,13 @@ use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Kind, Module, Rule, SumDb}
 use nix::sys::signal::Signal;
 
 use super::render;
-use crate::support::Sandbox;
 use crate::support::pty::Pty;
+use crate::support::{Sandbox, proxy_of};
 
 const A: (&str, &str) = ("example.com/a", "v1.0.0");
 
 fn proxy(rules: impl IntoIterator<Item = Rule>) -> FaultProxy {
-    let catalogue = Catalogue::new().with(Module::new(A.0, A.1));
-    let sumdb = SumDb::new("sum.example.test", &catalogue);
-    FaultProxy::builder(catalogue)
-        .sumdb(sumdb)
-        .rules(rules)
-        .start()
-        .unwrap()
+    proxy_of(Catalogue::new().with(Module::new(A.0, A.1)), rules)
 }
 
 fn status(code: u16) -> Rule {
