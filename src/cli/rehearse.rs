@@ -1,8 +1,11 @@
 //! `gofix rehearse`: shows what gofix does in a bad network, on loopback.
 
+use std::ffi::OsStr;
 use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -12,7 +15,11 @@ use super::{FAILED, OK};
 use crate::rehearse::scenario::{self, Plain, Scenario};
 use crate::rehearse::{Played, Players, Report, play};
 use crate::report::out::{self, Out};
+use crate::sys::run::{self, Ended};
 use crate::text::safe;
+
+/// How long a version manager's shim may take to say where its go is.
+const ASKED: Duration = Duration::from_secs(30);
 
 /// Runs the command. Of the settings only `--relay` counts: it takes the place of what the
 /// scenarios say.
@@ -94,14 +101,13 @@ fn go_of_goroot(found: &Path) -> PathBuf {
     if resolved.parent().and_then(Path::parent).is_some_and(is_goroot) {
         return resolved;
     }
-    let output = Command::new(found)
-        .args(["env", "GOROOT"])
-        .env("GOTOOLCHAIN", "local")
-        .output();
-    let goroot = output
-        .ok()
-        .and_then(|output| String::from_utf8(output.stdout).ok());
-    let go = Path::new(goroot.unwrap_or_default().trim()).join("bin/go");
+    let mut command = Command::new(found);
+    command.args(["env", "GOROOT"]).env("GOTOOLCHAIN", "local");
+    let goroot = match run::within(ASKED, command, None) {
+        Ended::Said(goroot, _) => goroot,
+        Ended::NotStarted(_) | Ended::TooLate => Vec::new(),
+    };
+    let go = Path::new(OsStr::from_bytes(goroot.trim_ascii())).join("bin/go");
     if go.is_file() { go } else { found.to_owned() }
 }
 

@@ -5,12 +5,11 @@
 //! this process does not see; the table speaks of the process it runs in.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use gofix_shim::path::CPath;
 use gofix_shim::toolchain::{self, Entry, Myself};
@@ -20,6 +19,7 @@ use crate::go::patterns;
 use crate::go::proxy_list::{Element, ProxyList};
 use crate::net::proxy_env::{ProxyRules, ProxyVars};
 use crate::net::url::Scheme;
+use crate::sys::run::{self, Ended};
 use crate::text::safe;
 
 use super::remedy::{self, Package};
@@ -28,8 +28,6 @@ use super::target::{Role, Target};
 
 /// How long a helper program may take.
 const PROGRAM: Duration = Duration::from_secs(3);
-/// Output of a helper program that is read.
-const MAX_OUTPUT: u64 = 256 << 10;
 /// Fewer descriptors are not enough for go on a large module graph.
 const FEW_DESCRIPTORS: u64 = 256;
 
@@ -545,49 +543,19 @@ fn git_config() -> Vec<(String, String)> {
         .collect()
 }
 
-/// Stdout and stderr of a helper program that has [`PROGRAM`] to end well.
+/// Stdout of a helper program that has [`PROGRAM`] to end well.
 fn output(mut command: Command) -> Result<String, String> {
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .env("LC_ALL", "C")
-        .spawn()
-        .map_err(|e| super::words::io(&e))?;
-    let stdout = child.stdout.take();
-    let reader = std::thread::spawn(move || {
-        let mut text = Vec::new();
-        if let Some(stdout) = stdout {
-            // What could be read is shown; the status decides whether it counts.
-            let _ = stdout.take(MAX_OUTPUT).read_to_end(&mut text);
+    command.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
+    match run::within(PROGRAM, command, None) {
+        Ended::Said(text, Some(status)) if status.success() => {
+            Ok(String::from_utf8_lossy(&text).into_owned())
         }
-        text
-    });
-    let start = Instant::now();
-    let status = loop {
-        match child.try_wait() {
-            Ok(Some(status)) => break status,
-            Ok(None) if start.elapsed() < PROGRAM => std::thread::sleep(Duration::from_millis(5)),
-            Ok(None) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(format!("it did not end within {} s", PROGRAM.as_secs()));
-            }
-            Err(e) => return Err(super::words::io(&e)),
+        Ended::Said(_, Some(status)) => Err(status.to_string()),
+        Ended::NotStarted(error) => Err(super::words::io(&error)),
+        Ended::Said(_, None) | Ended::TooLate => {
+            Err(format!("it did not end within {} s", PROGRAM.as_secs()))
         }
-    };
-    if !status.success() {
-        return Err(status.to_string());
     }
-    // A grandchild may hold the pipe for ever; its output is not waited for.
-    while !reader.is_finished() && start.elapsed() < PROGRAM {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    if !reader.is_finished() {
-        return Err("its output does not end".to_owned());
-    }
-    Ok(String::from_utf8_lossy(&reader.join().unwrap_or_default()).into_owned())
 }
 
 /// A small regular file as text.
@@ -709,7 +677,7 @@ mod tests {
         assert!(output(command).unwrap_err().contains("did not end"));
         let mut command = Command::new("sh");
         command.args(["-c", "echo one; sleep 100 & exit 0"]);
-        assert!(output(command).unwrap_err().contains("does not end"));
+        assert!(output(command).unwrap_err().contains("did not end"));
         assert!(output(Command::new("/no/such/program")).is_err());
     }
 }

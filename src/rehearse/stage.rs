@@ -6,13 +6,13 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use ring::digest::{SHA256, digest};
 use tempfile::TempDir;
@@ -276,6 +276,7 @@ impl Stage {
             .env_clear()
             .envs(&self.env)
             .current_dir(self.path("project"))
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(File::create(&out)?)
             .stderr(File::create(&err)?)
@@ -373,19 +374,17 @@ fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
     }
 }
 
-/// Asks the process to end, so that gofix can end its go, and then makes it.
+/// Asks the process to end, so that gofix can end its go, and then makes it and what is left of its group.
 fn end(child: &mut Child) -> io::Result<()> {
     let pid = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
     // It may have ended by itself at this moment.
     let _ = kill(pid, Signal::SIGTERM);
     let start = Instant::now();
-    while start.elapsed() < GRACE {
-        if child.try_wait()?.is_some() {
-            return Ok(());
-        }
+    while start.elapsed() < GRACE && child.try_wait()?.is_none() {
         std::thread::sleep(GLANCE);
     }
-    child.kill()?;
+    // It may be gone already.
+    let _ = killpg(pid, Signal::SIGKILL);
     child.wait().map(drop)
 }
 

@@ -5,4 +5,5 @@ pub(crate) mod files;
 pub(crate) mod network;
 pub(crate) mod panics;
 pub(crate) mod proc;
+pub(crate) mod run;
 pub(crate) mod spool;

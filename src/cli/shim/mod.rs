@@ -7,7 +7,6 @@
 //! Before the folder goes first in PATH the shim is run once. Known to be imperfect: only a file that stands beside this gofix
 //! can be the small shim; one that was installed elsewhere is not looked for.
 
-mod brief;
 mod lines;
 mod status;
 
@@ -19,7 +18,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use self::brief::Ended;
 use self::lines::{Put, Shell, Surroundings, Target};
 use super::args::{self, ShimAction, ShimInstall, ShimPlace};
 use super::routes::{RoutesFile, Saved};
@@ -30,6 +28,7 @@ use super::failure::Failure;
 use crate::config::{BadValue, SYSTEM_DIR};
 use crate::policy::presets;
 use crate::report::{out, safe};
+use crate::sys::run::{self, Ended};
 
 /// What a process gets for PATH where nobody has set one.
 const BARE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -294,7 +293,7 @@ fn try_out(program: &Path) -> Result<(), Failure> {
         .env_clear()
         .env("GOFIX_GO", &go)
         .env("PATH", "/usr/bin:/bin");
-    match brief::run(command, None, TRIAL) {
+    match run::within(TRIAL, command, None) {
         Ended::Said(output, Some(status)) if status.success() && output == b"the shim runs gofix-trial\n" => {
             Ok(())
         }
@@ -324,7 +323,7 @@ fn compare_with_real_go(shim: &Path) -> Result<(), Failure> {
             .env("GOTOOLCHAIN", "local")
             .env("XDG_CONFIG_HOME", folder.path())
             .current_dir("/");
-        match brief::run(command, None, TRIAL) {
+        match run::within(TRIAL, command, None) {
             Ended::Said(output, Some(status)) => Ok((output, status)),
             _ => Err(Failure::new(format!(
                 "`go version` of {} does not end",

@@ -19,13 +19,13 @@ use gofix_shim::path::CPath;
 use gofix_shim::toolchain::{self, Myself};
 use serde_json::{Value, json};
 
-use super::brief::{self, Ended};
 use super::{BARE_PATH, Place};
 use crate::cli::args::{ShimPlace, ShimStatus};
 use crate::cli::failure::Failure;
 use crate::cli::{FAILED, OK, variable};
 use crate::report::{out, safe};
 use crate::sys::files;
+use crate::sys::run::{self, Ended};
 
 /// How long a shell may take for its start-up files.
 const SHELL_TIME: Duration = Duration::from_secs(10);
@@ -279,7 +279,7 @@ fn ask_shell(shell: &Path, flags: &[&str], path: &OsStr) -> Result<OsString, Str
             command.env(name, value);
         }
     }
-    let said = match brief::run(command, Some(END.as_bytes()), SHELL_TIME) {
+    let said = match run::within(SHELL_TIME, command, Some(END.as_bytes())) {
         Ended::Said(said, _) => said,
         Ended::NotStarted(error) => return Err(format!("cannot be asked: {error}")),
         Ended::TooLate => {

@@ -1,4 +1,4 @@
-//! Runs a program for a moment: the shim once before it goes first in PATH, a shell to ask it for its PATH.
+//! Runs a helper program for a moment: git for its settings, a shell for its PATH, the shim before it goes first in PATH.
 //!
 //! The program gets a session of its own, so that an interactive shell finds no terminal to take over, reads nothing, and is
 //! ended with everything in its group once it has said what it was asked for or the time is over.
@@ -17,7 +17,7 @@ const MAX_OUTPUT: u64 = 1 << 20;
 
 /// How it ended.
 #[derive(Debug)]
-pub(super) enum Ended {
+pub(crate) enum Ended {
     /// By itself, or once its output held what was waited for (then without a status that means anything).
     Said(Vec<u8>, Option<ExitStatus>),
     /// It could not be started.
@@ -26,8 +26,8 @@ pub(super) enum Ended {
     TooLate,
 }
 
-/// Runs `command` and returns its stdout; it may stop early behind `mark`.
-pub(super) fn run(mut command: Command, mark: Option<&[u8]>, time: Duration) -> Ended {
+/// Runs `command` for no longer than `time` and returns its stdout; it may stop early behind `mark`.
+pub(crate) fn within(time: Duration, mut command: Command, mark: Option<&[u8]>) -> Ended {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -107,18 +107,18 @@ mod tests {
 
     #[test]
     fn a_program_that_never_ends_is_ended() {
-        let started = run(sh("sleep 1000 & wait"), None, Duration::from_millis(50));
+        let started = within(Duration::from_millis(50), sh("sleep 1000 & wait"), None);
         assert!(matches!(started, Ended::TooLate));
-        let silent = run(sh("exec >&-; sleep 1000"), None, Duration::from_millis(50));
+        let silent = within(Duration::from_millis(50), sh("exec >&-; sleep 1000"), None);
         assert!(matches!(silent, Ended::TooLate));
     }
 
     #[test]
     fn the_output_counts_up_to_the_mark_and_the_rest_is_ended() {
-        let Ended::Said(output, status) = run(
+        let Ended::Said(output, status) = within(
+            Duration::from_secs(60),
             sh("echo a MARK; sleep 1000"),
             Some(b"MARK"),
-            Duration::from_secs(60),
         ) else {
             panic!("it said what it had to");
         };
@@ -127,13 +127,13 @@ mod tests {
 
     #[test]
     fn the_status_is_that_of_a_program_that_ended_by_itself() {
-        let Ended::Said(output, Some(status)) = run(sh("echo a; exit 3"), None, Duration::from_secs(60))
+        let Ended::Said(output, Some(status)) = within(Duration::from_secs(60), sh("echo a; exit 3"), None)
         else {
             panic!("it ended");
         };
         assert_eq!((output.as_slice(), status.code()), (&b"a\n"[..], Some(3)));
         assert!(matches!(
-            run(Command::new("/nowhere"), None, Duration::from_secs(1)),
+            within(Duration::from_secs(1), Command::new("/nowhere"), None),
             Ended::NotStarted(_)
         ));
     }
