@@ -8,9 +8,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use ring::digest::{SHA256, digest};
 
-use super::catalogue::{Catalogue, hex};
+use super::catalogue::Catalogue;
 use super::fault::{Asked, Fault, Kind};
 use super::sumdb::{Reply, SumDb};
+use crate::text::hex;
 
 /// A whole answer, before it is put on the wire.
 #[derive(Debug, Clone)]

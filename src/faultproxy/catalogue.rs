@@ -283,14 +283,14 @@ fn h1<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> String {
     lines.sort_by_key(|(name, _)| *name);
     let summary: String = lines
         .iter()
-        .map(|(name, content)| format!("{}  {name}\n", hex(digest(&SHA256, content).as_ref())))
+        .map(|(name, content)| {
+            format!(
+                "{}  {name}\n",
+                crate::text::hex(digest(&SHA256, content).as_ref())
+            )
+        })
         .collect();
     format!("h1:{}", STANDARD.encode(digest(&SHA256, summary.as_bytes())))
-}
-
-/// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A zip of these files. A write into memory fails only for files larger than

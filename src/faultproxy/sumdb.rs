@@ -169,7 +169,7 @@ fn sign(name: &str, text: &str) -> (String, String) {
     let signature = [&key_hash, pair.sign(text.as_bytes()).as_ref()].concat();
     let key = format!(
         "{name}+{}+{}",
-        super::catalogue::hex(&key_hash),
+        crate::text::hex(&key_hash),
         STANDARD.encode(&public)
     );
     let note = format!("{text}\n\u{2014} {name} {}\n", STANDARD.encode(signature));

@@ -15,6 +15,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::digest::{Context, SHA256};
 
+use crate::text::hex;
+
 /// go takes no zip with more than 500 MB inside; what inflates to more than
 /// this is no module zip, and is not inflated to its end.
 const MAX_INFLATED: u64 = 4 << 30;
@@ -70,18 +72,6 @@ fn finish(context: Context) -> [u8; 32] {
     let mut sum = [0; 32];
     sum.copy_from_slice(context.finish().as_ref());
     sum
-}
-
-/// Lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, b| {
-            // Writing to a String does not fail.
-            let _ = write!(text, "{b:02x}");
-            text
-        })
 }
 
 /// Lines sorted by the whole name; entries are sorted by the name below the prefix, which is the same order.

@@ -34,7 +34,6 @@ mod words;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
@@ -264,11 +263,7 @@ fn token() -> io::Result<String> {
     ring::rand::SystemRandom::new()
         .fill(&mut bits)
         .map_err(|_| io::Error::other("no random numbers"))?;
-    Ok(bits.iter().fold(String::with_capacity(32), |mut token, byte| {
-        // Writing to a String cannot fail.
-        write!(token, "{byte:02x}").ok();
-        token
-    }))
+    Ok(crate::text::hex(&bits))
 }
 
 fn fetcher(

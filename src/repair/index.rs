@@ -20,7 +20,8 @@ use std::path::{Path, PathBuf};
 
 use super::RepairError;
 use super::dir::{Dir, Kind};
-use crate::go::dirhash::{hex, sha256};
+use crate::go::dirhash::sha256;
+use crate::text::hex;
 
 /// The format that every toolchain since 1.21 writes.
 const FORMAT: &str = "go index v2";

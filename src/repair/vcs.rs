@@ -19,7 +19,8 @@ use ring::digest::{Algorithm, Context, Digest, SHA1_FOR_LEGACY_USE_ONLY, SHA256}
 
 use super::dir::{Dir, Kind};
 use super::{ModCache, RepairError};
-use crate::go::dirhash::{hex, sha256};
+use crate::go::dirhash::sha256;
+use crate::text::hex;
 
 /// Where the repositories are, relative to GOMODCACHE.
 pub(crate) const VCS: &str = "cache/vcs";

@@ -11,7 +11,6 @@
 
 use std::{
     ffi::OsString,
-    fmt::Write as _,
     fs, io,
     ops::Not as _,
     os::{fd::AsFd as _, unix::ffi::OsStrExt as _},
@@ -124,17 +123,7 @@ fn inputs(invocation: &Invocation, env: &GoEnv) -> Inputs {
     for name in ["GOFLAGS", "GOOS", "GOARCH", "CGO_ENABLED", "GOTOOLCHAIN"] {
         add(env.get(name).0.as_bytes());
     }
-    Inputs::Digest(
-        digest
-            .finish()
-            .as_ref()
-            .iter()
-            .fold(String::new(), |mut hex, byte| {
-                // Writing to a String cannot fail.
-                let _ = write!(hex, "{byte:02x}");
-                hex
-            }),
-    )
+    Inputs::Digest(crate::text::hex(digest.finish().as_ref()))
 }
 
 /// How many of the operands are go's own: `run` takes a package or the .go

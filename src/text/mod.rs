@@ -3,6 +3,7 @@
 //! The ground floor: nothing here knows anything of the rooms above.
 
 mod errno;
+mod hex;
 mod markup;
 mod percent;
 mod redact;
@@ -12,6 +13,7 @@ mod size;
 mod width;
 
 pub(crate) use errno::text as errno_text;
+pub(crate) use hex::hex;
 pub(crate) use markup::{html, markdown, workflow_data, workflow_property};
 pub(crate) use percent::decode as percent_decode;
 pub(crate) use redact::{host_of, redact, redact_url};
