@@ -16,6 +16,7 @@ use super::lines::{self, Splitter};
 use super::matcher::{self, RuleSet};
 use super::rules::Follows;
 use super::{Fault, Mend, Origin, Verdict};
+use crate::go::progress::is_progress;
 
 /// How many lines of a VCS's wait for a word of go's about them.
 const PENDING_VCS_LIMIT: usize = 64;
@@ -237,7 +238,7 @@ impl Reader {
             && self.region == Region::Open
             && self.prefixes.iter().all(String::is_empty);
         let text = std::str::from_utf8(raw).unwrap_or_default();
-        if !plain || !alone || is_progress(text) || matcher::any_word(text) {
+        if !plain || !alone || is_progress(text.as_bytes()) || matcher::any_word(text) {
             return false;
         }
         if self.repeat_count == 0 || self.repeated != text {
@@ -325,7 +326,7 @@ impl Reader {
         let text = self.without_prefix(text, carried);
         let trimmed = text.trim_start();
         let indented = trimmed.len() < text.len();
-        if is_progress(trimmed) {
+        if is_progress(trimmed.as_bytes()) {
             self.close(rules);
             return;
         }
@@ -767,27 +768,6 @@ fn is_prefix(prefix: &str) -> bool {
         && !prefix.contains("server response")
         && !prefix.contains("not found:")
         && gotext::module_version(prefix).is_none()
-}
-
-/// Lines by which go says that it is getting on.
-fn is_progress(text: &str) -> bool {
-    text.strip_prefix("go: ").is_some_and(|rest| {
-        // `golang.org/x/tools@v0.38.0 requires go >= 1.24.0; switching to go1.25.3`
-        rest.contains("; switching to go")
-            || (rest.starts_with("switching ") && !rest.starts_with("switching to go >= "))
-            || [
-                "downloading ",
-                "finding ",
-                "found ",
-                "added ",
-                "upgraded ",
-                "downgraded ",
-                "removed ",
-                "extracting ",
-            ]
-            .iter()
-            .any(|word| rest.starts_with(word))
-    })
 }
 
 /// Lines of compilers, tests and programs that failed.

@@ -7,6 +7,7 @@ pub(crate) mod files;
 pub(crate) mod mod_file;
 pub mod module;
 pub(crate) mod patterns;
+pub(crate) mod progress;
 pub(crate) mod protocol;
 pub mod proxy_list;
 pub(crate) mod sumdb;

@@ -18,30 +18,13 @@ use std::{
 use nix::{errno::Errno, poll};
 
 use super::signals;
+use crate::go::progress::is_progress;
 
 /// How much of stderr is held at most, in bytes.
 const HELD_LIMIT: usize = 256 << 10;
 
 /// How long stderr of a go that still runs is held.
 pub(super) const HELD_FOR: Duration = Duration::from_millis(500);
-
-/// The words behind `go: ` that say that loading goes on.
-const PROGRESS: [&[u8]; 8] = [
-    b"downloading ",
-    b"finding ",
-    b"found ",
-    b"added ",
-    b"upgraded ",
-    b"downgraded ",
-    b"removed ",
-    b"switching ",
-];
-
-/// True for a line that says that loading goes on.
-pub(super) fn is_progress(line: &[u8]) -> bool {
-    line.strip_prefix(b"go: ")
-        .is_some_and(|rest| PROGRESS.iter().any(|word| rest.starts_with(word)))
-}
 
 /// How stderr goes on to the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
