@@ -15,17 +15,15 @@
 //! is in this or a child pid namespace.
 
 use std::ffi::OsStr;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::RepairError;
 use super::dir::Dir;
+use crate::sys::lock::flock;
 use crate::sys::proc;
 
-/// How long the first wait for a busy lock is, and the longest between two looks.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// A lock that is free within this time is not worth a word.
 const SILENT: Duration = Duration::from_secs(1);
 
@@ -58,36 +56,30 @@ pub(crate) fn take(dir: &Dir, name: &OsStr, wait: &LockWait<'_>) -> Result<File,
 pub(crate) fn wait_for(file: &File, dir: &Dir, name: &OsStr, wait: &LockWait<'_>) -> Result<(), RepairError> {
     let path = dir.path().join(name);
     let start = Instant::now();
-    let mut pause = FIRST_PAUSE;
-    let mut told = false;
-    let mut moved = start;
-    let mut last = None;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(e)) => return Err(RepairError::io(&path, e)),
-        }
+    let (mut moved, mut last) = (start, None);
+    let (mut told, mut pid) = (false, None);
+    let is_taken = flock(file, || {
         let now = Instant::now();
-        let pid = file
-            .metadata()
-            .ok()
-            .and_then(|about| proc::flock_holder(&proc::flocks(), &about));
+        let about = file.metadata().ok();
+        pid = about.and_then(|about| proc::flock_holder(&proc::flocks(), &about));
         let seen = progress(pid, dir, name);
         if last.as_ref() != Some(&seen) {
             moved = now;
             last = Some(seen);
         }
         if now >= wait.deadline || now.duration_since(moved) >= wait.stall {
-            return Err(RepairError::Locked { path, pid });
+            return None;
         }
         if !told && now.duration_since(start) >= SILENT {
             (wait.waiting)(&path, pid);
             told = true;
         }
-        let left = wait.deadline.saturating_duration_since(now);
-        std::thread::sleep(pause.min(left));
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        Some(wait.deadline.saturating_duration_since(now))
+    });
+    match is_taken {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(RepairError::Locked { path, pid }),
+        Err(error) => Err(RepairError::io(&path, error)),
     }
 }
 

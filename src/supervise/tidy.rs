@@ -19,6 +19,7 @@ use std::{
 
 use gofix_shim::{Invocation, split_goflags};
 
+use crate::sys::lock::flock;
 use crate::{
     diagnose::{Input, Verdict, diagnose},
     go::{env::GoEnv, workspace},
@@ -214,16 +215,15 @@ fn overwrite(mut file: &File, content: &[u8]) -> io::Result<()> {
     file.sync_data()
 }
 
-/// Takes a lock as go does (flock), but not for ever.
+/// Takes a lock as go does, but not for ever.
 fn lock(file: &File, deadline: Instant) -> io::Result<()> {
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(fs::TryLockError::WouldBlock) if Instant::now() < deadline => {
-                std::thread::sleep(std::time::Duration::from_millis(20));
-            }
-            Err(error) => return Err(error.into()),
-        }
+    let left = || {
+        let left = deadline.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    };
+    match flock(file, left)? {
+        true => Ok(()),
+        false => Err(io::ErrorKind::WouldBlock.into()),
     }
 }
 
