@@ -144,13 +144,13 @@ impl Scenario {
 ///
 /// # Errors
 /// The file does not parse, which a test of gofix forbids.
-pub fn all() -> Result<Vec<Scenario>, toml::de::Error> {
+pub fn all() -> Result<Vec<Scenario>, toml_edit::de::Error> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct File {
         scenario: Vec<Scenario>,
     }
-    toml::from_str(SOURCE).map(|file: File| file.scenario)
+    toml_edit::de::from_str(SOURCE).map(|file: File| file.scenario)
 }
 
 #[cfg(test)]

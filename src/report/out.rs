@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use terminal_size::{Height, Width, terminal_size_of};
+
 use crate::text::{fit, safe};
 
 /// How long one message waits for room in a non-blocking descriptor.
@@ -165,24 +167,9 @@ pub fn stdout_columns() -> Option<usize> {
     size_of(&io::stdout()).map(|(columns, _)| columns)
 }
 
-fn size_of(fd: &impl AsFd) -> Option<(usize, usize)> {
-    let size = window_size(fd)?;
-    (size.ws_col > 0 && size.ws_row > 0).then(|| (size.ws_col.into(), size.ws_row.into()))
-}
-
-#[expect(unsafe_code, reason = "neither std nor nix reads the size of a window")]
-fn window_size(fd: &impl AsFd) -> Option<libc::winsize> {
-    use std::os::fd::AsRawFd;
-    let mut size = libc::winsize {
-        ws_row: 0,
-        ws_col: 0,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    // SAFETY: the descriptor is open while it is borrowed, and TIOCGWINSZ writes
-    // one winsize through the pointer, which lives on this stack.
-    let rc = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
-    (rc == 0).then_some(size)
+fn size_of(terminal: &impl AsFd) -> Option<(usize, usize)> {
+    let (Width(columns), Height(rows)) = terminal_size_of(terminal)?;
+    Some((columns.into(), rows.into()))
 }
 
 #[cfg(test)]
