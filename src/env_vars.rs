@@ -39,56 +39,55 @@ macro_rules! variables {
 }
 
 variables! {
-    /// Switches gofix off where it is `off`, `0` or `false`: the shim runs the real go and nothing else happens.
+    /// `off`, `0` or `false` switches gofix off: the shim runs the real go and does nothing else.
     /// The file `/etc/gofix/off` does the same for a whole machine.
     GOFIX { values: "`off`, `0`, `false`", default: "on", key: None }
 
-    /// The real go, as an absolute path. Unset, it is the first `go` in PATH behind the shim.
+    /// The real go, as an absolute path. If unset, it is the first `go` after the shim in PATH.
     GOFIX_GO { values: "absolute path", default: "found in PATH", key: None }
 
-    /// The user's configuration file, as an absolute path, in place of the one in the XDG folder;
-    /// `off` reads no user's file at all.
+    /// The user's configuration file, as an absolute path, instead of the one in the XDG folder.
+    /// With `off`, no user file is read.
     GOFIX_CONFIG { values: "absolute path, `off`", default: "`~/.config/gofix/config.toml`", key: None }
 
-    /// The routes behind the user's own GOPROXY, in order: GOPROXY lists or `preset:NAME`, separated by `;`.
-    /// They replace the routes of the files.
+    /// The routes to use after the user's own GOPROXY, in order: GOPROXY lists or `preset:NAME`, separated by `;`.
+    /// They replace the routes in the files.
     GOFIX_ROUTES { values: "`LIST;LIST`", default: "none", key: Some("routes") }
 
-    /// How many further runs of go one route gets after a fault.
+    /// How often go is run again on one route after a fault.
     GOFIX_RETRY_COUNT { values: "0 to 100", default: "3", key: Some("retry_count") }
 
-    /// The connect clock of the relay and of `gofix doctor`, in milliseconds, for each address of a host.
+    /// The connect timeout of the relay and of `gofix doctor`, in milliseconds, for each address of a host.
     GOFIX_TIMEOUT_MS { values: "100 to 600000", default: "5000", key: Some("timeout_ms") }
 
-    /// The stall clock, in milliseconds: go is ended and started again after so long without a byte read or a line printed.
+    /// The stall timeout, in milliseconds: if go reads and prints nothing for this long, it is stopped and run again.
     GOFIX_STALL_MS { values: "100 to 86400000", default: "30000", key: Some("stall_ms") }
 
-    /// The time that everything together may take, counted from the start: runs of go, waits, locks. No retries start after that; a transfer in progress may finish.
+    /// The time limit for the whole command: runs of go, waits and locks. No retries start after it; a transfer in progress may finish.
     /// A duration as Go writes it (`10m`, `1h30m`, `90s`) or plain seconds.
     GOFIX_BUDGET { values: "duration or seconds, 1s to 24h", default: "10m", key: Some("budget") }
 
-    /// What may be repaired: nothing, the module versions that are proven bad, or everything
-    /// (`all` runs `go clean -modcache` before the next try).
+    /// What may be repaired: nothing, damaged module versions, or everything
+    /// (`all` runs `go clean -modcache` before the next attempt).
     GOFIX_REPAIR { values: "`off`, `module`, `all`", default: "`module`", key: Some("repair") }
 
-    /// Whether a GOPROXY on loopback stands between go and the proxies for the time of one command.
+    /// Whether gofix runs a relay, a GOPROXY server on loopback, between go and the proxies while a command runs.
     GOFIX_RELAY { values: "`off`, `on`, `auto`", default: "`auto`", key: Some("relay") }
 
-    /// Whether later routes may be used: `auto` only where every proxy of the user's own GOPROXY is public or is written out
-    /// in the routes, `always` whatever that GOPROXY holds, `never` not at all.
+    /// Whether later routes may be used: with `auto`, only if every proxy in the user's own GOPROXY is public or is listed
+    /// in the routes; with `always`, whatever that GOPROXY contains; with `never`, not at all.
     GOFIX_WIDEN { values: "`auto`, `always`, `never`", default: "`auto`", key: Some("widen") }
 
-    /// A file that every event is appended to, one JSON object a line; `gofix report` reads it.
+    /// A file to which every event is appended, one JSON object per line; `gofix report` reads it.
     GOFIX_REPORT { values: "path", default: "none", key: Some("report") }
 
-    /// How much gofix says: `quiet` leaves out everything but warnings and the last word when it gives up,
-    /// `debug` tells every step.
+    /// How much gofix prints: `quiet` only warnings and the summary after giving up, `debug` every step.
     GOFIX_LOG { values: "`quiet`, `normal`, `debug`", default: "`normal`", key: Some("log") }
 }
 
 /// The variables of others that change what gofix itself shows, with what they do.
 pub const OTHERS: &[(&str, &str)] = &[
-    ("NO_COLOR", "No colour, whatever its value."),
+    ("NO_COLOR", "If set, no colour."),
     ("TERM", "`dumb`: no colour and no line that rewrites itself."),
     ("CI", "Plain lines instead of a live line."),
     (
@@ -97,7 +96,7 @@ pub const OTHERS: &[(&str, &str)] = &[
     ),
     (
         "GITLAB_CI",
-        "After a fault: the tries are folded into a section of the job's log.",
+        "After a fault: the attempts, in a collapsed section of the job's log.",
     ),
 ];
 

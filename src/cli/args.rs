@@ -21,7 +21,7 @@ use crate::config::{Flag, Flags};
     about = "Makes the go command survive a bad network",
     long_about = None,
     styles = STYLES,
-    help_template = "{about}\n\n{usage-heading} {usage}{after-help}\n\n{before-help}Settings, before the command (else variables, then files):\n{options}",
+    help_template = "{about}\n\n{usage-heading} {usage}{after-help}\n\n{before-help}Settings (place them before the command; they override variables and files):\n{options}",
     subcommand_value_name = "COMMAND",
     arg_required_else_help = true,
     args_override_self = true,
@@ -37,11 +37,11 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// Settings of one command: they win over the variables and the files.
+/// Settings of one command. They override variables and files.
 #[derive(Debug, Default, Args)]
-#[command(next_help_heading = "Settings for this command (else variables, then files)")]
+#[command(next_help_heading = "Settings for this command (they override variables and files)")]
 pub struct Settings {
-    /// Routes behind your own GOPROXY, in order: lists or preset:NAME
+    /// Fallback routes after your own GOPROXY, in order: lists or preset:NAME
     #[arg(long, value_name = "LIST;LIST", value_hint = ValueHint::Other)]
     pub routes: Option<OsString>,
 
@@ -49,7 +49,7 @@ pub struct Settings {
     #[arg(long, value_name = "WHEN", value_parser = ["auto", "always", "never"])]
     pub widen: Option<String>,
 
-    /// Whether a GOPROXY on loopback stands in between
+    /// Whether to run a relay, a GOPROXY on loopback, for this command
     #[arg(long, value_name = "WHEN", value_parser = ["off", "on", "auto"])]
     pub relay: Option<String>,
 
@@ -57,27 +57,27 @@ pub struct Settings {
     #[arg(long, value_name = "WHAT", value_parser = ["off", "module", "all"])]
     pub repair: Option<String>,
 
-    /// Further runs of go for one route after a fault
+    /// How often to run go again on one route after a fault
     #[arg(long, value_name = "N", value_hint = ValueHint::Other)]
     pub retry_count: Option<OsString>,
 
-    /// Time for everything together: 10m, 90s
+    /// Time limit for the whole command, such as 10m or 90s
     #[arg(long, value_name = "TIME", value_hint = ValueHint::Other)]
     pub budget: Option<OsString>,
 
-    /// Connect clock of the relay for each address
+    /// Connect timeout of the relay for each address
     #[arg(long, value_name = "MS", value_hint = ValueHint::Other)]
     pub timeout_ms: Option<OsString>,
 
-    /// Stall clock: go is ended and tried again after so long a silence
+    /// Stop go and run it again after this long without progress
     #[arg(long, value_name = "MS", value_hint = ValueHint::Other)]
     pub stall_ms: Option<OsString>,
 
-    /// Append every event to this file, one JSON object a line
+    /// Append every event to this file, one JSON object per line
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub report: Option<OsString>,
 
-    /// How much gofix says
+    /// How much gofix prints
     #[arg(long, value_name = "LEVEL", value_parser = ["quiet", "normal", "debug"])]
     pub log: Option<String>,
 }
@@ -153,29 +153,29 @@ pub enum Command {
     /// Any go command
     Go(GoArgs),
 
-    /// Find out what is wrong with the network and the set-up
+    /// Find out what is wrong with the network and the setup
     Doctor(Doctor),
-    /// Read go's error text from a file or a pipe, and say what it means
+    /// Explain go's error output, read from a file or a pipe
     Explain(Explain),
-    /// The routes: which proxies may be asked, in which order
+    /// Show or change the routes: which proxies may be asked, in which order
     Routes(Routes),
     /// Wait until every proxy serves a version that was just released
     Wait(Wait),
-    /// The module cache: verify it, mend it
+    /// Verify or repair the module cache
     Cache(Cache),
-    /// Put gofix in front of go, or take it away
+    /// Install or remove the shim, so that plain `go` uses gofix
     Shim(Shim),
     /// Show gofix at work against bad proxies on this machine
     Rehearse(Rehearse),
     /// Read the reports that GOFIX_REPORT wrote
     Report(Report),
-    /// The recipe for the system that builds your project
+    /// Print the recipe for your CI system or build tool
     Ci(Ci),
-    /// The configuration: what holds, and where it comes from
+    /// Show or check the configuration, and where each value comes from
     Config(Config),
-    /// Completions for a shell
+    /// Print the completions for a shell
     Completions(Completions),
-    /// The manual page
+    /// Print the manual page
     Man(Man),
 }
 
@@ -184,7 +184,7 @@ pub enum Command {
 #[command(
     disable_help_flag = true,
     after_help = "\
-go reads these arguments itself, so `gofix tidy -h` shows go's own help. Settings of gofix stand before the command:
+go reads these arguments itself, so `gofix tidy -h` shows go's own help. Put gofix settings before the command:
   gofix --budget 3m tidy -v"
 )]
 pub struct GoArgs {
@@ -218,16 +218,16 @@ pub const GO_COMMANDS: &[(&str, &[&str])] = &[
 /// `gofix doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Asks only servers that your own values name, for one public module, and takes at most ten seconds.
+Asks only the servers that your settings name, for one public module, and takes at most ten seconds.
 
-Exit status: 0 nothing to mend, 1 warnings, 3 something is broken.
+Exit status: 0 no problems, 1 warnings only, 3 something is broken.
 
 Examples:
-  gofix doctor           one table, worst first, each row with the command that mends it
-  gofix doctor --json    the same for a program
-  gofix doctor --module git.corp.example/lib@v1.2.0   a proxy that has only your own modules")]
+  gofix doctor           one table, worst first, with a fix for each problem
+  gofix doctor --json    the same, for scripts
+  gofix doctor --module git.corp.example/lib@v1.2.0   for a proxy that has only your own modules")]
 pub struct Doctor {
-    /// One JSON object instead of the table
+    /// Print one JSON object instead of the table
     #[arg(long)]
     pub json: bool,
     /// Ask the proxies for this module instead of golang.org/x/text
@@ -243,10 +243,10 @@ Examples:
   gofix explain build.log
   gofix explain --json build.log | jq -r .verdict")]
 pub struct Explain {
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-    /// The saved output; standard input where it is missing or -
+    /// The saved output; standard input if omitted or -
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
 }
@@ -257,14 +257,14 @@ pub struct Explain {
     args_conflicts_with_subcommands = true,
     after_help = "\
 Examples:
-  gofix routes                                   what may be asked, and who learns module names
-  gofix routes use cn                            the preset cn, and nothing else
-  gofix routes add 'https://goproxy.cn,direct'   one more route, behind the others
+  gofix routes                                   the routes in order, and who sees your module names
+  gofix routes use cn                            only the preset cn, after your own GOPROXY
+  gofix routes add 'https://goproxy.cn,direct'   one more route, after the others
   gofix routes test                              ask each proxy now
   gofix routes reset                             only your own GOPROXY again"
 )]
 pub struct Routes {
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     pub json: bool,
     /// What to do; without it the routes are shown.
@@ -275,18 +275,18 @@ pub struct Routes {
 /// What `gofix routes` can do.
 #[derive(Debug, Subcommand)]
 pub enum RoutesAction {
-    /// Show the routes, and who learns module names
+    /// Show the routes, and who sees your module names
     List {
-        /// One JSON object
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Add routes behind those of your file
+    /// Add routes after those in your file
     Add {
         /// GOPROXY lists, or preset:NAME
         #[arg(value_name = "LIST", required = true)]
         lists: Vec<String>,
-        /// Put them in front of the others
+        /// Put them before the others
         #[arg(long)]
         first: bool,
     },
@@ -296,7 +296,7 @@ pub enum RoutesAction {
         #[arg(value_name = "LIST|NUMBER", required = true)]
         routes: Vec<String>,
     },
-    /// Replace the routes of your file
+    /// Replace the routes in your file
     Use {
         /// A preset's name, or GOPROXY lists
         #[arg(value_name = "PRESET|LIST", required = true)]
@@ -304,15 +304,15 @@ pub enum RoutesAction {
     },
     /// Ask every proxy of every route for a module, now
     Test {
-        /// One JSON object
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
     /// Remove the routes from your file
     Reset,
-    /// The presets: their proxies, who runs them, when they were last seen to work
+    /// Show the presets: their proxies, who runs them, and when they were last seen working
     Presets {
-        /// One JSON object
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
@@ -321,23 +321,23 @@ pub enum RoutesAction {
 /// `gofix wait`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Asks every proxy of your GOPROXY for the version, then the checksum database. A 404 is waited out for as long as the
-server says that it remembers it (Cache-Control, Age); a 401, a 403 or a bad certificate ends the wait.
+Asks every proxy of your GOPROXY for the version, then the checksum database. After a 404 it waits at least as long as
+the server caches that answer (Cache-Control, Age); a 401, a 403 or a bad certificate ends the wait.
 
-Exit status: 0 all serve it, 1 refused, 124 the time is over.
+Exit status: 0 all serve it, 1 refused, 124 timed out.
 
 Examples:
-  gofix wait example.com/lib@v1.4.0               in a release pipeline, behind `git push --tags`
-  gofix wait --for 30m example.com/lib@v1.4.0     for longer than a quarter of an hour
+  gofix wait example.com/lib@v1.4.0               in a release pipeline, after `git push --tags`
+  gofix wait --for 30m example.com/lib@v1.4.0     for up to 30 minutes instead of 15
   gofix wait --json example.com/lib@v1.4.0 | jq .servers")]
 pub struct Wait {
     /// The versions to wait for
     #[arg(value_name = "MODULE@VERSION", required = true, value_hint = ValueHint::Other)]
     pub modules: Vec<String>,
-    /// How long: 15m, 90s
+    /// How long to wait, such as 15m or 90s
     #[arg(long = "for", value_name = "TIME", default_value = "15m", value_hint = ValueHint::Other)]
     pub limit: String,
-    /// One JSON object, at the end
+    /// Print one JSON object at the end
     #[arg(long)]
     pub json: bool,
 }
@@ -350,8 +350,8 @@ Examples:
   gofix cache verify github.com/google/uuid   one module
   gofix cache repair --dry-run                what would be set aside
   gofix cache repair                          set it aside; go fetches it again
-  gofix cache list                            what is set aside, and until when
-  gofix cache restore                         put the last of it back")]
+  gofix cache list                            what is set aside, and for how long
+  gofix cache restore                         put the most recent set back")]
 pub struct Cache {
     /// What to do.
     #[command(subcommand)]
@@ -361,39 +361,39 @@ pub struct Cache {
 /// What `gofix cache` can do.
 #[derive(Debug, Subcommand)]
 pub enum CacheAction {
-    /// Look for what is damaged; changes nothing
+    /// Look for damage; changes nothing
     Verify {
         /// Only this module, or this version of it
         #[arg(value_name = "MODULE[@VERSION]")]
         module: Option<String>,
-        /// One JSON object
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Set aside what is proven bad, so that go fetches it again
+    /// Set damaged files aside, so that go fetches them again
     Repair {
         /// Only this module, or this version of it
         #[arg(value_name = "MODULE[@VERSION]")]
         module: Option<String>,
-        /// Say what would be done, and do nothing
+        /// Show what would be done, and change nothing
         #[arg(long)]
         dry_run: bool,
-        /// One JSON object
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Put back what was set aside, where nothing is now
+    /// Put files that were set aside back, unless new ones are in their place
     Restore {
-        /// Which, as `gofix cache list` names it; the last where it is missing
+        /// The set, as `gofix cache list` names it; the most recent if omitted
         #[arg(value_name = "ID")]
         id: Option<String>,
-        /// One JSON object
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// What is set aside
+    /// List what is set aside
     List {
-        /// One JSON object
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
@@ -403,11 +403,11 @@ pub enum CacheAction {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  gofix shim install                   for this user; says which files it edits
-  gofix shim install --routes cn       and with the routes of the preset cn
-  eval \"$(gofix shim install --print)\" edits no file: for this shell only
-  gofix shim status                    which go wins where, and why
-  gofix shim uninstall                 everything as it was")]
+  gofix shim install                   for this user; prints which files it edits
+  gofix shim install --routes cn       and use the routes of the preset cn
+  eval \"$(gofix shim install --print)\" for this shell only; edits no file
+  gofix shim status                    which go runs where, and why
+  gofix shim uninstall                 undo the installation")]
 pub struct Shim {
     /// What to do.
     #[command(subcommand)]
@@ -417,11 +417,11 @@ pub struct Shim {
 /// What `gofix shim` can do.
 #[derive(Debug, Subcommand)]
 pub enum ShimAction {
-    /// Put the shim into a folder of its own, and the folder first in PATH
+    /// Put the shim into its own folder, and that folder first in PATH
     Install(ShimInstall),
-    /// Take the shim and its PATH lines away
+    /// Remove the shim and its PATH lines
     Uninstall(ShimPlace),
-    /// Name every go in PATH, which one wins where, and why
+    /// List every go in PATH, which one runs where, and why
     Status(ShimStatus),
 }
 
@@ -431,10 +431,10 @@ pub struct ShimInstall {
     /// Where to.
     #[command(flatten)]
     pub place: ShimPlace,
-    /// Take the routes of this preset as well
+    /// Use the routes of this preset as well
     #[arg(long, value_name = "PRESET")]
     pub routes: Option<String>,
-    /// Edit no file; print the line that puts the shim first, for this shell (else the one of $SHELL)
+    /// Edit no file; print the line that puts the shim first in PATH, for this shell (default: the one in $SHELL)
     #[arg(
         long,
         value_name = "SHELL",
@@ -452,7 +452,7 @@ pub struct ShimPlace {
     /// The folder of the shim
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub dir: Option<PathBuf>,
-    /// For every user of this machine
+    /// Install for every user of this machine
     #[arg(long)]
     pub system: bool,
 }
@@ -463,7 +463,7 @@ pub struct ShimStatus {
     /// Where it is.
     #[command(flatten)]
     pub place: ShimPlace,
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     pub json: bool,
 }
@@ -471,20 +471,20 @@ pub struct ShimStatus {
 /// `gofix rehearse`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-No network is used and nothing of yours is touched: proxies, modules and caches are in a temporary folder.
+Uses no network and touches none of your files: proxies, modules and caches are in a temporary folder.
 
 Examples:
   gofix rehearse                  every scenario, plain go and gofix side by side
-  gofix rehearse --list           the names of the scenarios
+  gofix rehearse --list           list the scenarios
   gofix rehearse stalled-body     only this one")]
 pub struct Rehearse {
-    /// Only these scenarios
+    /// Run only these scenarios
     #[arg(value_name = "SCENARIO")]
     pub scenarios: Vec<String>,
-    /// Name the scenarios and do nothing
+    /// List the scenarios and run nothing
     #[arg(long)]
     pub list: bool,
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     pub json: bool,
 }
@@ -497,13 +497,13 @@ Examples:
   gofix report run.jsonl
   gofix report --html report.html artifacts/*.jsonl")]
 pub struct Report {
-    /// JSON lines files
+    /// Report files (JSON Lines)
     #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]
     pub files: Vec<PathBuf>,
     /// Write one self-contained page to this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub html: Option<PathBuf>,
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     pub json: bool,
 }
@@ -523,7 +523,7 @@ pub const CI_SYSTEMS: [&str; 8] = [
 /// `gofix ci`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without a name: the system whose job this is, else those that the files of this folder are for. docs/ci.md tells more of each.
+Without a name: the CI system that runs this job, or else those whose files are in this folder. docs/ci.md says more about each.
 
 Examples:
   gofix ci
@@ -540,12 +540,12 @@ pub struct Ci {
     args_conflicts_with_subcommands = true,
     after_help = "\
 Examples:
-  gofix config          every setting, and where it comes from
-  gofix config check    a mistake in a file or a variable is an error here
+  gofix config          every setting, and where its value comes from
+  gofix config check    fail if a file or a variable has a mistake
   $EDITOR \"$(gofix config path)\""
 )]
 pub struct Config {
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     pub json: bool,
     /// What to do; without it the settings are shown.
@@ -556,19 +556,19 @@ pub struct Config {
 /// What `gofix config` can do.
 #[derive(Debug, Subcommand)]
 pub enum ConfigAction {
-    /// Show every setting, and where it comes from
+    /// Show every setting, and where its value comes from
     Show {
-        /// One JSON object
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Exit 1 where anything in the configuration is wrong
+    /// Exit with 1 if the configuration has a mistake
     Check {
-        /// One JSON object
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Print the path of your file
+    /// Print the path of your configuration file
     Path,
 }
 
@@ -619,18 +619,18 @@ pub fn definition() -> clap::Command {
 
 const EXAMPLES: &str = "\
 Examples:
-  gofix tidy                         go mod tidy, through whatever the network does
-  gofix --budget 3m download         the same for go mod download, in three minutes at most
-  gofix go build -o app ./cmd/app    any go command, its arguments untouched
-  gofix shim install                 and plain `go` is carried from now on
-  gofix routes use cn                allow other proxies; says who learns module names
+  gofix tidy                         go mod tidy, despite a bad network
+  gofix --budget 3m download         go mod download, in three minutes at most
+  gofix go build -o app ./cmd/app    any go command, with its arguments unchanged
+  gofix shim install                 make plain `go` use gofix from now on
+  gofix routes use cn                allow other proxies; shows who sees your module names
   gofix doctor                       what is wrong with this network
 
 More: gofix help COMMAND, gofix help topics (what go's errors mean), gofix man | man -l -";
 
 /// The list of commands, those of go apart from gofix's own.
 fn groups(command: &clap::Command) -> String {
-    let mut text = String::from("Go commands, carried through a bad network:\n");
+    let mut text = String::from("Go commands, made robust against a bad network:\n");
     let (short, same): (Vec<_>, Vec<_>) = GO_COMMANDS
         .iter()
         .filter(|(word, _)| *word != "go")

@@ -14,30 +14,33 @@ use crate::policy::presets::{MIRRORS, PRESETS};
 pub const EXIT_STATUSES: &[(&str, &str)] = &[
     (
         "go's own",
-        "A go command that gofix carried: the status of the last run of go, whatever it is.",
+        "A go command run by gofix: the status of the last run of go, whatever it is.",
     ),
     (
         "signal N",
-        "go died of signal N: gofix dies of the same signal, which shells show as 128+N.",
+        "go was killed by signal N: gofix ends by the same signal, which shells show as 128+N.",
     ),
-    ("0", "A command of gofix's own did what it was asked to."),
+    ("0", "One of gofix's own commands succeeded."),
     (
         "1",
-        "A command of gofix's own could not, or found what it was asked to look for (`doctor`, `rehearse`, `config check`, \
-         `shim status`). Also `go mod tidy` whose result rests on faults that outlasted every try: go.mod and go.sum are as \
+        "One of gofix's own commands failed, or found a problem (`doctor`, `rehearse`, `config check`, `shim status`). Also \
+         `go mod tidy` if some lookups failed on every try, so that its result may be wrong: go.mod and go.sum are left as \
          they were.",
     ),
     ("2", "Invalid usage: a mistake on the command line of gofix."),
     (
         "3",
-        "`gofix doctor` or `gofix routes test` found something broken; 1 is only warnings there.",
+        "`gofix doctor` or `gofix routes test` found something broken; for these two, 1 means warnings only.",
     ),
     (
         "124",
-        "The last run of go was ended by gofix's own clock: it stalled, or the budget was used up. Also `gofix wait` whose time is over.",
+        "gofix stopped the last run of go because it stalled or the budget was used up. Also `gofix wait` if its time ran out.",
     ),
-    ("126", "The real go was found and may not be executed."),
-    ("127", "There is no real go; the way through PATH is shown."),
+    ("126", "The real go was found but cannot be executed."),
+    (
+        "127",
+        "There is no real go; gofix prints where in PATH it looked.",
+    ),
 ];
 
 /// Every generated part of the documents, by name.

@@ -39,7 +39,7 @@ pub struct Config {
     pub routes: Vec<RouteSpec>,
     /// Which layer set the routes as a whole (also where it set them to none).
     pub routes_origin: Origin,
-    /// Further runs of go for one route after a fault; default 3.
+    /// How often to run go again on one route after a fault; default 3.
     pub retry_count: Value<u32>,
     /// Connect clock for each address; default 5 s.
     pub connect_timeout: Value<Duration>,
@@ -55,7 +55,7 @@ pub struct Config {
     pub widen: Value<Widen>,
     /// The JSON lines file that events are appended to.
     pub report: Value<Option<PathBuf>>,
-    /// How much gofix says.
+    /// How much gofix prints.
     pub log: Value<Log>,
     /// Faults in a row that open the breaker of one upstream; default 10.
     pub max_fails: Value<u32>,
@@ -120,7 +120,7 @@ pub enum Relay {
     Auto,
 }
 
-/// How much gofix says.
+/// How much gofix prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Log {
     /// Warnings and the last word only.

@@ -151,12 +151,12 @@ pub const KEYS_WITHOUT_VARIABLE: &[(&str, &str, &str)] = &[
     (
         "max_fails",
         "1 to 1000",
-        "How many faults in a row of one proxy make the relay stop asking it for a while.",
+        "After how many faults in a row the relay stops asking a proxy for a while.",
     ),
     (
         "fail_timeout",
         "`\"10s\"`, `10`",
-        "How long the relay leaves such a proxy alone before it asks it once more; from `100ms` to `24h`.",
+        "How long the relay then waits before it asks that proxy again; from `100ms` to `24h`.",
     ),
 ];
 

@@ -69,11 +69,11 @@ pub(super) fn recommend(
     let take = by_routes(subject.config, plan, order);
     let later = best.routes.iter().find(|number| **number > 1);
     let text = match (later, &take) {
-        (Some(_), Some(_)) => format!("{head} Go's own cure, then gofix's:"),
+        (Some(_), Some(_)) => format!("{head} Fix it in Go, or in gofix:"),
         (Some(number), None) if plan.narrow.is_none() => {
-            format!("{head} gofix uses it by itself (route {number}); Go's own cure:")
+            format!("{head} gofix uses it automatically (route {number}). To fix it in Go:")
         }
-        _ => format!("{head} Go's own cure:"),
+        _ => format!("{head} To fix it in Go:"),
     };
     commands.extend(take);
     (Some(text), commands)
@@ -111,12 +111,12 @@ fn nothing_works(
     if let Some(via) = &first.blocked_by {
         let (name, _) = judge::proxy_variables(first.scheme);
         let text = format!(
-            "The way out is shut: {name} names {via}, which takes no connection on. Every server is asked through it, so that no other module proxy helps. Without it:"
+            "The HTTP proxy is down: {name} is set to {via}, which accepts no connections. Every server is reached through it, so another module proxy does not help. To go without it:"
         );
         return (Some(text), vec![judge::without_proxy(first.scheme)]);
     }
     if proxies().any(|server| server.lacks) {
-        let text = "No proxy that you allow has the module that was asked for. If they have others: gofix doctor --module MODULE@VERSION";
+        let text = "None of your allowed proxies has the requested module. To test with another one: gofix doctor --module MODULE@VERSION";
         return (Some(text.to_owned()), Vec::new());
     }
     let public =
@@ -126,7 +126,7 @@ fn nothing_works(
     };
     let list = preset.lists.first().copied().unwrap_or_default();
     let text = format!(
-        "None of your allowed proxies works; others were not asked. There are more, for {}. Whoever uses them tells them the names of its modules:",
+        "None of your allowed proxies works; no others were asked. There are more, for {}. If you use them, they see the names of your modules:",
         preset.about
     );
     (

@@ -36,7 +36,7 @@ const SMB2: FsType = FsType(0xfe53_4d42_u32 as _);
 /// Every row of this module.
 pub(super) fn rows(goenv: &GoEnv) -> Vec<Row> {
     let Some(cache) = goenv.gomodcache() else {
-        let found = "go has no place for it: neither GOMODCACHE, GOPATH nor HOME is set";
+        let found = "it has no location: none of GOMODCACHE, GOPATH and HOME is set";
         return vec![
             Row::new(Grade::Broken, "module cache", found, "environment")
                 .mend(remedy::below_home("GOPATH", "go")),
@@ -81,7 +81,7 @@ impl Look {
         let metadata = match std::fs::metadata(&self.cache) {
             Ok(metadata) if metadata.is_dir() => metadata,
             Ok(_) => {
-                let found = "it is no directory";
+                let found = "it is not a directory";
                 return vec![
                     self.row(Grade::Broken, found)
                         .mend(remedy::run(["rm", &self.shown()])),
@@ -95,7 +95,7 @@ impl Look {
         let writable = nix::unistd::access(&self.cache, nix::unistd::AccessFlags::W_OK);
         if let Err(e) = writable {
             let found = format!(
-                "it may not be written ({}): only what is there already can be used",
+                "it is not writable ({}): only modules that are already there can be used",
                 errno(e)
             );
             rows.push(
@@ -135,7 +135,7 @@ impl Look {
             return None;
         }
         let found = format!(
-            "it belongs to user {}, not to you ({me}): often after `sudo go`",
+            "it belongs to user {}, not to you ({me}): this often happens after `sudo go`",
             metadata.uid()
         );
         Some(self.row(Grade::Warning, found).mend(remedy::run([
@@ -149,7 +149,7 @@ impl Look {
 
     fn room(&self, place: &Path) -> Row {
         let Ok(fs) = nix::sys::statvfs::statvfs(place) else {
-            return self.row(Grade::Note, "how much room there is cannot be told");
+            return self.row(Grade::Note, "the free space cannot be determined");
         };
         let free = wide(fs.fragment_size()) * wide(fs.blocks_available());
         // Some file systems count no inodes at all.
@@ -172,7 +172,7 @@ impl Look {
         match remote(place) {
             Some(kind) => self.row(
                 Grade::Note,
-                format!("{found}; it is on {kind}, where locks are slow or without effect"),
+                format!("{found}; it is on {kind}, where locks are slow or do not work"),
             ),
             None => self.row(Grade::Fine, found),
         }
@@ -234,11 +234,8 @@ impl Look {
         if waiting == 0 {
             return self.row(Grade::Note, found);
         }
-        self.row(
-            Grade::Warning,
-            format!("{found}; if that one stands still, end it"),
-        )
-        .mend(remedy::run(["kill", &pid.to_string()]))
+        self.row(Grade::Warning, format!("{found}; if that process hangs, end it"))
+            .mend(remedy::run(["kill", &pid.to_string()]))
     }
 
     /// The lock's file, where it is one of this cache. What another user's process has open is not to be seen, but

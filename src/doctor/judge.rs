@@ -178,7 +178,7 @@ impl Judge<'_> {
             Some(Ok(_)) => None,
             Some(Err(blocked)) => {
                 let found = format!(
-                    "the proxy {} does not let the connection through: {}",
+                    "the proxy {} does not allow the connection: {}",
                     self.first_host(),
                     blocked.words
                 );
@@ -190,7 +190,7 @@ impl Judge<'_> {
                     remedy::no_proxy(&self.target.url.host)
                 }))
             }
-            None if self.measured.dialled.is_empty() => Some(self.hung("before a connection came about")),
+            None if self.measured.dialled.is_empty() => Some(self.hung("before it connected")),
             None => Some(self.no_connection()),
         }
     }
@@ -204,18 +204,18 @@ impl Judge<'_> {
         };
         let found = match refusal {
             Refusal::Refused => {
-                format!("{host} refuses connections: nothing listens there, or a firewall says no")
+                format!("{host} refuses connections: nothing is listening there, or a firewall rejects them")
             }
             Refusal::Dropped => {
                 format!(
-                    "{host} does not react to connection attempts: a firewall drops them, or the host is gone"
+                    "{host} does not respond to connection attempts: a firewall drops them, or the host is down"
                 )
             }
-            Refusal::Unreachable => format!("there is no way to {host} from here: {words}"),
+            Refusal::Unreachable => format!("{host} cannot be reached from here: {words}"),
             Refusal::NoPorts => "this machine has no free local port (EADDRNOTAVAIL)".to_owned(),
-            Refusal::NoDescriptors => "this process may open no more files (EMFILE)".to_owned(),
-            Refusal::Forbidden => format!("this machine itself forbids connections to {host}: {words}"),
-            Refusal::Other => format!("no connection to {host}: {words}"),
+            Refusal::NoDescriptors => "this process has no file descriptors left (EMFILE)".to_owned(),
+            Refusal::Forbidden => format!("this machine itself blocks connections to {host}: {words}"),
+            Refusal::Other => format!("cannot connect to {host}: {words}"),
         };
         let row = self.row(Grade::Broken, found);
         match refusal {
@@ -263,16 +263,16 @@ impl Judge<'_> {
         );
         if certificate.not_after < self.now || certificate.not_before > self.now {
             let span = format!(
-                "it holds from {} to {}",
+                "valid from {} to {}",
                 day(certificate.not_before),
                 day(certificate.not_after)
             );
-            let found = format!("{found}; {span}, and today is {} here", day(self.now));
+            let found = format!("{found}; {span}, but this machine's date is {}", day(self.now));
             return self.row(Grade::Broken, found).mend(set_clock());
         }
         if why == words::UNKNOWN_ISSUER {
             let found = format!(
-                "{found}: a middlebox between here and there, or a private authority; go trusts it where FILE holds its certificate"
+                "{found}: a middlebox on the way, or a private authority. To make go trust it, put its certificate in FILE"
             );
             return self
                 .row(Grade::Broken, found)
@@ -289,7 +289,7 @@ impl Judge<'_> {
             Role::Proxy => &m.info,
         };
         if m.is_http_proxy {
-            let found = "it is an HTTP proxy, no module proxy: name it in HTTPS_PROXY, and let GOPROXY name module proxies";
+            let found = "this is an HTTP proxy, not a module proxy: set it in HTTPS_PROXY, and list only module proxies in GOPROXY";
             let row = self.row(Grade::Broken, found);
             // A URL with credentials is not printed.
             let url = Some(&self.target.shown).filter(|url| !url.contains('@'));
@@ -299,7 +299,7 @@ impl Judge<'_> {
             None => Some(self.hung("before it answered a request")),
             Some(Err(words)) => Some(self.row(
                 Grade::Broken,
-                format!("it takes the connection, then fails: {}", safe(words)),
+                format!("it accepts the connection, then fails: {}", safe(words)),
             )),
             Some(Ok((Answer::Garbage(what), _))) => Some(self.garbage(what)),
             Some(Ok((Answer::Status(status, words), _))) => Some(self.status(*status, words)),
@@ -309,7 +309,7 @@ impl Judge<'_> {
 
     fn garbage(&self, what: &str) -> Row {
         let found = format!(
-            "what answers is no {}: {}. A captive portal that wants a login, or a wrong URL",
+            "the server that answers is not a {}: {}. A captive portal that requires a login, or a wrong URL",
             if self.target.role == Role::Sumdb {
                 "checksum database"
             } else {
@@ -330,20 +330,23 @@ impl Judge<'_> {
         match status {
             401 | 403 | 407 => {
                 let found = format!(
-                    "it refuses access with {status}{said}: credentials are missing, or a policy says no"
+                    "it refuses access with {status}{said}: credentials are missing, or a policy forbids it"
                 );
                 self.row(Grade::Broken, found)
                     .mend(remedy::add_to_netrc(&self.target.url.host))
             }
             404 | 410 => {
-                let found = format!("it answers, but does not have the module that was asked for ({status})");
+                let found = format!("it answers, but does not have the requested module ({status})");
                 self.row(Grade::Note, found)
             }
             429 => self.row(
                 Grade::Warning,
-                format!("it limits how often it may be asked (429){said}"),
+                format!("it limits the rate of requests (429){said}"),
             ),
-            500..600 => self.row(Grade::Broken, format!("it is in trouble itself: {status}{said}")),
+            500..600 => self.row(
+                Grade::Broken,
+                format!("the server itself is failing: {status}{said}"),
+            ),
             _ => self.row(Grade::Broken, format!("it answers {status}{said}")),
         }
     }
@@ -358,14 +361,14 @@ impl Judge<'_> {
             let words = match step {
                 Some(Ok((Answer::Good, _))) => continue,
                 Some(Ok((Answer::Status(status, _), _))) => format!("answered with {status}"),
-                Some(Ok((Answer::Garbage(what), _))) => format!("it is no {name}: {}", safe(what)),
+                Some(Ok((Answer::Garbage(what), _))) => format!("not a {name}: {}", safe(what)),
                 Some(Err(words)) => safe(words),
                 None if m.done => continue,
                 None => format!("it hangs ({})", safe(&m.doing)),
             };
             return Some(self.row(
                 Grade::Broken,
-                format!("small answers come, the {name} does not: {words}"),
+                format!("small answers arrive, but the {name} does not: {words}"),
             ));
         }
         None
@@ -380,7 +383,7 @@ impl Judge<'_> {
         };
         self.row(
             Grade::Broken,
-            format!("it hangs {when}{doing}; go would wait for ever or very long"),
+            format!("it hangs {when}{doing}; go would wait forever or very long"),
         )
     }
 
@@ -408,12 +411,15 @@ impl Judge<'_> {
             parts.push(format!("zips come from {host}"));
         }
         if speed.is_some_and(|speed| speed < SLOW_BYTES_PER_SECOND) {
-            return self.row(Grade::Warning, format!("it works, slowly: {}", parts.join(", ")));
+            return self.row(
+                Grade::Warning,
+                format!("it works, but slowly: {}", parts.join(", ")),
+            );
         }
         if m.latency().is_some_and(|took| took > SLOW_ANSWER) {
             return self.row(
                 Grade::Warning,
-                format!("it works, and answers late: {}", parts.join(", ")),
+                format!("it works, but responds late: {}", parts.join(", ")),
             );
         }
         self.row(Grade::Fine, parts.join(", "))
@@ -437,7 +443,10 @@ impl Judge<'_> {
             family(v6).next().is_some() && !works(v6) && family(v6).any(|d| real(&d))
         };
         if works(false) && dead(true) {
-            let found = format!("IPv6 is announced and dead: {}", first_refusal(family(true)));
+            let found = format!(
+                "IPv6 is configured but does not work: {}",
+                first_refusal(family(true))
+            );
             return Some(self.row(Grade::Warning, found).mend(remedy::run([
                 "sysctl",
                 "-w",
@@ -472,7 +481,7 @@ impl Judge<'_> {
     fn http2(&self) -> Option<Row> {
         let words = self.measured.http2_broken.as_ref()?;
         let found = format!(
-            "HTTP/2 breaks ({}), HTTP/1.1 works: a middlebox that does not speak it",
+            "HTTP/2 breaks ({}), HTTP/1.1 works: a middlebox does not support HTTP/2",
             safe(words)
         );
         Some(
@@ -521,7 +530,7 @@ impl Judge<'_> {
         };
         let direction = if skew > 0 { "behind" } else { "ahead of" };
         let found = format!(
-            "the clock here is {} {direction} the server's",
+            "this machine's clock is {} {direction} the server's",
             duration(Duration::from_secs(off))
         );
         let row = Row::new(
@@ -547,7 +556,7 @@ impl Judge<'_> {
         };
         Some(self.row(
             Grade::Warning,
-            format!("{found}; go may stop there instead of asking elsewhere"),
+            format!("{found}; go may stop there instead of asking another server"),
         ))
     }
 }
@@ -654,12 +663,12 @@ mod tests {
     fn what_keeps_a_connection_from_coming_about_is_told_apart() {
         let cases = [
             (libc::ECONNREFUSED, "refuses connections"),
-            (libc::ETIMEDOUT, "does not react to connection attempts"),
-            (libc::ENETUNREACH, "there is no way to"),
-            (libc::EHOSTUNREACH, "there is no way to"),
+            (libc::ETIMEDOUT, "does not respond to connection attempts"),
+            (libc::ENETUNREACH, "cannot be reached from here"),
+            (libc::EHOSTUNREACH, "cannot be reached from here"),
             (libc::EADDRNOTAVAIL, "no free local port (EADDRNOTAVAIL)"),
-            (libc::EMFILE, "may open no more files (EMFILE)"),
-            (libc::EPERM, "this machine itself forbids"),
+            (libc::EMFILE, "no file descriptors left (EMFILE)"),
+            (libc::EPERM, "this machine itself blocks"),
             (libc::ECONNRESET, "connection reset by peer"),
         ];
         for (errno, text) in cases {
@@ -677,7 +686,7 @@ mod tests {
             dialled("2001:db8::1", Some(libc::ENETUNREACH)),
             dialled("192.0.2.1", Some(libc::ETIMEDOUT)),
         ];
-        first(&unconnected(attempts), Grade::Broken, "does not react");
+        first(&unconnected(attempts), Grade::Broken, "does not respond");
     }
 
     #[test]
@@ -692,7 +701,7 @@ mod tests {
         assert!(
             dead[1]
                 .found
-                .starts_with("IPv6 is announced and dead: 2001:db8::1"),
+                .starts_with("IPv6 is configured but does not work: 2001:db8::1"),
             "{dead:?}"
         );
         let absent = judged(&good(vec![
@@ -726,7 +735,7 @@ mod tests {
             done: false,
             ..unconnected(vec![])
         };
-        first(&hung, Grade::Broken, "it hangs before a connection came about");
+        first(&hung, Grade::Broken, "it hangs before it connected");
         hung = Measured {
             info: None,
             done: false,
@@ -741,7 +750,7 @@ mod tests {
         first(
             &hung,
             Grade::Broken,
-            "small answers come, the zip does not: it hangs",
+            "small answers arrive, but the zip does not: it hangs",
         );
     }
 
@@ -771,7 +780,7 @@ mod tests {
             info: Some(Ok((Answer::Good, Duration::from_secs(3)))),
             ..good(vec![dialled("192.0.2.1", None)])
         };
-        first(&slow, Grade::Warning, "answers late");
+        first(&slow, Grade::Warning, "responds late");
     }
 
     #[test]

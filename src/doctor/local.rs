@@ -131,15 +131,17 @@ impl Local<'_> {
             {
                 let (a, b) = (shown_proxy(a), shown_proxy(b));
                 let found =
-                    format!("it says {a} and {lower} says {b}: Go obeys {name}, curl and git obey {lower}");
+                    format!("it is {a}, but {lower} is {b}: Go uses {name}, curl and git use {lower}");
                 rows.push(
                     Row::new(Grade::Warning, name, found, "environment").mend(remedy::copy(&lower, name)),
                 );
             } else if let Some(value) = upper_value.or(lower_value) {
                 rows.push(match name != "NO_PROXY" && names_no_host(&value) {
                     true => {
-                        let found =
-                            format!("{}: no host in it, so Go asks this machine", shown_proxy(&value));
+                        let found = format!(
+                            "{}: it has no host, so Go connects to this machine",
+                            shown_proxy(&value)
+                        );
                         Row::new(Grade::Warning, name, found, "environment")
                             .mend(remedy::unset(&[name, &lower]))
                     }
@@ -149,7 +151,7 @@ impl Local<'_> {
         }
         if let (Some(http), None) = (self.spelling("HTTP_PROXY"), self.spelling("HTTPS_PROXY")) {
             let found =
-                format!("it is not set, {http} is: module proxies are https and are asked without a proxy");
+                format!("it is not set, but {http} is: requests to https module proxies bypass the proxy");
             rows.push(
                 Row::new(Grade::Note, "HTTPS_PROXY", found, "environment")
                     .mend(remedy::copy("HTTPS_PROXY", &http)),
@@ -157,7 +159,7 @@ impl Local<'_> {
         }
         if let Some(all) = self.spelling("ALL_PROXY") {
             let value = self.text(&all).unwrap_or_default();
-            let found = format!("{}: curl and git obey it, Go does not", shown_proxy(&value));
+            let found = format!("{}: curl and git use it, Go does not", shown_proxy(&value));
             rows.push(
                 Row::new(Grade::Note, "ALL_PROXY", found, "environment")
                     .mend(remedy::copy("HTTPS_PROXY", &all)),
@@ -180,11 +182,11 @@ impl Local<'_> {
             .text("GOFIX")
             .filter(|v| matches!(v.as_str(), "off" | "0" | "false"))
         {
-            let found = format!("{value}: gofix only passes through");
+            let found = format!("{value}: gofix is switched off and only runs go");
             rows.push(Row::new(Grade::Note, "GOFIX", found, "environment").mend(remedy::unset(&["GOFIX"])));
         }
         if Path::new("/etc/gofix/off").exists() {
-            let found = "gofix only passes through on this machine";
+            let found = "gofix is switched off on this machine and only runs go";
             rows.push(
                 Row::new(Grade::Note, "/etc/gofix/off", found, "the file exists")
                     .mend(remedy::run(["rm", "/etc/gofix/off"])),
@@ -195,7 +197,7 @@ impl Local<'_> {
 
     fn go_command(&self) -> Vec<Row> {
         let Some(go) = self.real_go else {
-            let found = "there is no go behind gofix in PATH";
+            let found = "there is no go after gofix in PATH";
             return vec![
                 Row::new(Grade::Broken, "go", found, "PATH").mend(remedy::export("GOFIX_GO", "/path/to/go")),
             ];
@@ -239,7 +241,7 @@ impl Local<'_> {
             return None;
         }
         let found = format!(
-            "{} is not where this go lives ({}): compiler and go command may not match",
+            "{} is not the GOROOT of this go ({}): the compiler may not match the go command",
             safe(goroot.as_os_str().as_bytes()),
             safe(own.as_os_str().as_bytes())
         );
@@ -259,7 +261,7 @@ impl Local<'_> {
                         None => Row::new(Grade::Fine, "shim", format!("`go` is gofix, in {dir}"), "PATH"),
                         Some(real) => {
                             let found = format!(
-                                "it is in {dir}, but {} comes first: plain `go` is not carried",
+                                "it is in {dir}, but {} comes first: plain `go` does not use gofix",
                                 safe(real.as_bytes())
                             );
                             Row::new(Grade::Warning, "shim", found, "PATH").mend(remedy::first_in_path(&dir))
@@ -270,7 +272,7 @@ impl Local<'_> {
                 _ => {}
             }
         }
-        let found = "plain `go` is not carried by gofix; `gofix go ...` is";
+        let found = "plain `go` does not use gofix; `gofix go ...` does";
         Some(Row::new(Grade::Note, "shim", found, "PATH").mend(remedy::run(["gofix", "shim", "install"])))
     }
 
@@ -304,7 +306,7 @@ impl Local<'_> {
         let mut version = Command::new("git");
         version.arg("--version");
         let from = if direct {
-            "GOPROXY reaches direct"
+            "GOPROXY contains direct"
         } else {
             "GOPRIVATE"
         };
@@ -312,7 +314,8 @@ impl Local<'_> {
         match output(version) {
             Ok(text) => rows.push(Row::new(Grade::Fine, "git", safe(text.trim()), from)),
             Err(words) => {
-                let found = format!("it cannot be run ({words}), and modules that no proxy has come by git");
+                let found =
+                    format!("it cannot be run ({words}), and modules that no proxy has are fetched with git");
                 let grade = if private.is_empty() {
                     Grade::Note
                 } else {
@@ -339,7 +342,7 @@ impl Local<'_> {
             return None;
         }
         let go = own.map_or_else(|| "no proxy".to_owned(), |own| shown_proxy(&own));
-        let found = format!("git goes through {}, Go through {go}", shown_proxy(value));
+        let found = format!("git uses {}, Go uses {go}", shown_proxy(value));
         Some(
             Row::new(Grade::Note, key.clone(), found, "git config").mend(remedy::run([
                 "git",
@@ -385,7 +388,7 @@ impl Local<'_> {
         let mut version = Command::new("ssh");
         version.arg("-V");
         if output(version).is_err() {
-            let found = "git is told to use ssh for it, and there is no ssh";
+            let found = "git is configured to use ssh for it, but ssh is not installed";
             return Some(
                 Row::new(Grade::Broken, host, found, from).mend(remedy::install(Package::Ssh, self.env)),
             );
@@ -400,7 +403,7 @@ impl Local<'_> {
         if agent || key || config {
             return None;
         }
-        let found = "git is told to use ssh for it, and there is neither an agent nor a key";
+        let found = "git is configured to use ssh for it, but there is neither an agent nor a key";
         Some(Row::new(Grade::Warning, host, found, from).mend(remedy::run(["ssh-add"])))
     }
 
@@ -413,7 +416,7 @@ impl Local<'_> {
         let metadata = std::fs::metadata(&path).ok()?;
         let shown = safe(path.as_os_str().as_bytes());
         if metadata.permissions().mode() & 0o077 != 0 {
-            let found = "others on this machine may read it";
+            let found = "other users on this machine can read it";
             return Some(
                 Row::new(Grade::Warning, shown.clone(), found, "netrc")
                     .mend(remedy::run(["chmod", "600", &shown])),
@@ -445,7 +448,7 @@ fn judge_go_variable(name: &str, value: &str) -> (Grade, &'static str) {
     if value.ends_with('\r') || value.trim() != value {
         return (
             Grade::Broken,
-            "it ends in a blank or a carriage return, which go takes as part of the value",
+            "it ends in a space or a carriage return, which go treats as part of the value",
         );
     }
     if is_pattern_list(name)
@@ -460,22 +463,22 @@ fn judge_go_variable(name: &str, value: &str) -> (Grade, &'static str) {
             .any(|pattern| matches!(pattern.trim(), "*" | "**"))
     };
     match name {
-        "GOPROXY" if value == "off" => (Grade::Note, "no module is ever fetched"),
+        "GOPROXY" if value == "off" => (Grade::Note, "go fetches no modules"),
         "GOPROXY" if value == "direct" => (
             Grade::Note,
-            "every module comes from its own host, by git and its kin",
+            "every module is fetched from its own host, with git or another version control system",
         ),
         "GOPROXY" if insecure_proxy(value) => (
             Grade::Warning,
-            "http is not encrypted; what comes can be changed on the way",
+            "http is not encrypted; modules can be changed in transit",
         ),
         "GOSUMDB" if value == "off" => (
             Grade::Warning,
-            "nothing verifies modules that go.sum does not know yet",
+            "modules that are not in go.sum yet are not verified",
         ),
         "GOPRIVATE" | "GONOSUMDB" if all() => (
             Grade::Warning,
-            "it covers every module: nothing verifies new ones",
+            "it matches every module: new modules are not verified",
         ),
         "GOINSECURE" if !value.is_empty() => {
             (Grade::Warning, "TLS certificates of these hosts are not verified")
@@ -484,7 +487,7 @@ fn judge_go_variable(name: &str, value: &str) -> (Grade, &'static str) {
             Grade::Note,
             "modules come from the vendor folder, not from the network",
         ),
-        "GOFLAGS" if value.contains("-insecure") => (Grade::Warning, "go no longer knows -insecure"),
+        "GOFLAGS" if value.contains("-insecure") => (Grade::Warning, "go no longer supports -insecure"),
         _ => (Grade::Fine, ""),
     }
 }

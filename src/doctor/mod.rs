@@ -335,7 +335,7 @@ fn collect_local(local: Option<LocalRows>, start: Instant) -> Vec<Row> {
         match receiver.recv_timeout(left) {
             Ok(found) => rows.extend(found),
             Err(_) => {
-                let found = "looking at it takes too long: a file system that hangs";
+                let found = "checking it takes too long: a file system hangs";
                 rows.push(
                     Row::new(Grade::Broken, what, found, "local check").mend(remedy::run(["df", "-h"])),
                 );

@@ -20,7 +20,7 @@ pub(super) fn rows(servers: &[Measured]) -> Vec<Row> {
         return Vec::new();
     }
     if has_any_route() == Some(false) {
-        let found = "there is none: this machine has no route to anywhere but itself";
+        let found = "there is none: this machine has routes only to itself";
         return vec![
             Row::new(Grade::Broken, "network", found, "/proc/net/route").mend(remedy::run(["ip", "address"])),
         ];
@@ -32,7 +32,7 @@ pub(super) fn rows(servers: &[Measured]) -> Vec<Row> {
                 .all(|d| matches!(d.refusal, Some((Refusal::Unreachable, _))))
     };
     if servers.iter().all(unreachable) {
-        let found = "no server can be reached: there is no way out of here";
+        let found = "no server can be reached: this machine has no way out";
         return vec![
             Row::new(Grade::Broken, "network", found, "every server").mend(remedy::run(["ip", "route"])),
         ];
@@ -48,7 +48,7 @@ fn names(servers: &[Measured]) -> Option<Row> {
     }
     let resolvers = resolvers();
     let from = if resolvers.is_empty() {
-        "/etc/resolv.conf names no resolver".to_owned()
+        "/etc/resolv.conf lists no resolver".to_owned()
     } else {
         format!("/etc/resolv.conf: {}", resolvers.join(", "))
     };

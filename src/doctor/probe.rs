@@ -38,7 +38,7 @@ const SPEED_BYTES: usize = 2 << 20;
 const SPEED_TIME: Duration = Duration::from_millis(2500);
 /// Addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 8;
-pub(super) const NO_ROOTS: &str = "no certificate authority is known on this machine";
+pub(super) const NO_ROOTS: &str = "this machine has no trusted certificate authorities";
 
 /// What every probe needs.
 #[derive(Debug)]
@@ -370,7 +370,7 @@ impl Probe {
             let http2 = session.http2;
             match visit.open(url, http2).await {
                 Some(new) => *session = new,
-                None => return Err("the server closed the connection and takes no other".to_owned()),
+                None => return Err("the server closed the connection and accepts no other".to_owned()),
             }
         }
         session.get(url, tools, wanted).await

@@ -88,7 +88,7 @@ fn summary(rows: &[Row]) -> String {
     let number = |grade: Grade| rows.iter().filter(|row| row.grade == grade).count() as u64;
     let (broken, warnings) = (number(Grade::Broken), number(Grade::Warning));
     match (broken, warnings) {
-        (0, 0) => "Nothing to mend.".to_owned(),
+        (0, 0) => "No problems found.".to_owned(),
         (0, n) => format!("Nothing is broken; {}.", count(n, "warning")),
         (n, 0) => format!("{n} broken."),
         (n, w) => format!("{n} broken, {}.", count(w, "warning")),
@@ -98,7 +98,7 @@ fn summary(rows: &[Row]) -> String {
 fn advice(found: &Examination) -> Vec<String> {
     let mut lines = Vec::new();
     if !found.order.is_empty() {
-        lines.push("Route order by what was measured:".to_owned());
+        lines.push("Proxies by measured speed, best first:".to_owned());
         for (i, server) in found.order.iter().enumerate() {
             lines.push(format!("  {}. {}  ({})", i + 1, server.shown, server.measure()));
         }

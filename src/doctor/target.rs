@@ -101,7 +101,7 @@ impl Plan {
         let mut from = format!("GOPROXY ({layer})");
         if !has_go && value.is_empty() {
             value = DEFAULT_GOPROXY.into();
-            "what every go brings along".clone_into(&mut from);
+            "built into every go".clone_into(&mut from);
         }
         match ProxyList::parse(&value) {
             Ok(list) => self.routes.push(Route {
@@ -154,7 +154,7 @@ impl Plan {
     fn proxy(&mut self, text: &str, route: &Route) {
         let Ok(url) = Url::parse(text) else {
             let shown = safe(&crate::text::redact_url(text));
-            let found = "it is no URL that can be asked: a host is needed, in ASCII, and a port is a number";
+            let found = "not a usable URL: it needs a host in ASCII, and a port must be a number";
             self.rows
                 .push(Row::new(Grade::Broken, shown, found, route.from.clone()));
             return;

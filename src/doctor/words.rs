@@ -145,9 +145,9 @@ fn handshake(error: &rustls::Error) -> String {
     match error {
         rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)
         | rustls::Error::PeerIncompatible(_) => {
-            "the server speaks no TLS newer than 1.1, and Go refuses that".to_owned()
+            "the server supports only TLS 1.1 or older, which Go refuses".to_owned()
         }
-        rustls::Error::InvalidMessage(_) => "what answers does not speak TLS".to_owned(),
+        rustls::Error::InvalidMessage(_) => "the server that answers does not speak TLS".to_owned(),
         rustls::Error::AlertReceived(alert) => {
             format!("the server refused the TLS handshake ({alert:?})")
         }

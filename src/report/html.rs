@@ -91,9 +91,9 @@ impl Page {
             ("without trouble", number(Outcome::Fine)),
             ("recovered", number(Outcome::Recovered)),
             ("gave up", number(Outcome::GaveUp)),
-            ("faults seen by go", faults),
-            ("requests of the relay", requests),
-            ("of them failed", failed),
+            ("faults reported by go", faults),
+            ("relay requests", requests),
+            ("failed relay requests", failed),
         ] {
             self.add(&format!("<div><dt>{name}</dt><dd>{value}</dd></div>"));
         }
@@ -105,8 +105,8 @@ impl Page {
         self.add("<fieldset class=\"filter\"><legend>Show</legend>");
         for (id, words, checked) in [
             ("show-all", "everything", " checked"),
-            ("show-trouble", "only what had trouble", ""),
-            ("show-failed", "only what failed in the end", ""),
+            ("show-trouble", "only runs with trouble", ""),
+            ("show-failed", "only runs that failed", ""),
         ] {
             self.add(&format!(
                 "<label for=\"{id}\"><input type=\"radio\" name=\"show\" id=\"{id}\"{checked}>{words}</label>"
@@ -118,7 +118,7 @@ impl Page {
     fn runs(&mut self, reports: &Reports) {
         let runs = worst_first(reports);
         if runs.is_empty() {
-            self.add("<p>No run is recorded in these files.</p>");
+            self.add("<p>These files contain no runs.</p>");
             return;
         }
         self.add("<section><h2>Runs</h2><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Runs\"><table class=\"stack\"><thead><tr><th scope=\"col\">started<th scope=\"col\">command<th scope=\"col\" class=\"n\">attempts<th scope=\"col\" class=\"n\">took<th scope=\"col\">outcome</tr></thead><tbody>");
@@ -167,11 +167,11 @@ impl Page {
             .unwrap_or(0)
             .max(1);
         self.add("<section><h2>Servers: success and latency</h2>");
-        self.add("<p class=\"remark\">Success and latency are those of the relay's requests; without the relay only the faults that go reported are known. The bar of latency ends at the median, the thin line at 95 % of the requests.</p>");
+        self.add("<p class=\"remark\">Success and latency are measured on the relay's requests; without the relay, only the faults that go reported are known. The latency bar ends at the median, the thin line at the 95th percentile.</p>");
         self.add("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Servers\"><table class=\"stack\"><thead><tr><th scope=\"col\">server<th scope=\"col\" class=\"n\">requests<th scope=\"col\" class=\"wide\">success<th scope=\"col\" class=\"wide\">latency<th scope=\"col\" class=\"n\">received<th scope=\"col\" class=\"n\">faults seen by go</tr></thead><tbody>");
         for (host, server) in servers.iter().take(100) {
             self.add(&format!(
-                "<tr><th scope=\"row\">{}<td class=\"n\" data-of=\"requests\">{}<td>{}<td>{}<td class=\"n nowrap\" data-of=\"received\">{}<td class=\"n\" data-of=\"faults seen by go\">{}</tr>",
+                "<tr><th scope=\"row\">{}<td class=\"n\" data-of=\"requests\">{}<td>{}<td>{}<td class=\"n nowrap\" data-of=\"received\">{}<td class=\"n\" data-of=\"faults reported by go\">{}</tr>",
                 esc(host),
                 server.requests,
                 success(server),
@@ -229,9 +229,7 @@ impl Page {
         }
         if runs.len() > MAX_TIMELINES {
             let more = count((runs.len() - MAX_TIMELINES) as u64, "more run");
-            self.add(&format!(
-                "<p class=\"remark\">{more} without a timeline here.</p>"
-            ));
+            self.add(&format!("<p class=\"remark\">{more} not drawn.</p>"));
         }
         self.add("</section>");
     }
@@ -439,7 +437,7 @@ impl Page {
         if !faults && failed.is_empty() {
             return;
         }
-        self.add("<details><summary>What was said</summary><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"What was said\"><table><thead><tr><th scope=\"col\">where<th scope=\"col\">fault<th scope=\"col\">line</tr></thead><tbody>");
+        self.add("<details><summary>Error messages</summary><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Error messages\"><table><thead><tr><th scope=\"col\">where<th scope=\"col\">fault<th scope=\"col\">line</tr></thead><tbody>");
         for attempt in &run.attempts {
             for fault in &attempt.faults {
                 self.add(&format!(

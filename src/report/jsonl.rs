@@ -48,7 +48,7 @@ impl Jsonl {
                 _ => e,
             })?;
         if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is no regular file"));
+            return Err(io::Error::other("it is not a regular file"));
         }
         Ok(Self {
             path: path.to_owned(),

@@ -304,7 +304,7 @@ impl Reporter {
 
     fn warn_of_report(&mut self, path: &OsStr, error: &io::Error) {
         let text = format!(
-            "GOFIX_REPORT={}: {error}; no report is written",
+            "GOFIX_REPORT={}: {error}; no report will be written",
             path.to_string_lossy()
         );
         let now = self.clock.elapsed();

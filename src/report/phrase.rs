@@ -119,7 +119,7 @@ fn http_status(line: &str) -> Option<String> {
 pub(super) fn kind_phrase(kind: FaultKind) -> &'static str {
     match kind {
         FaultKind::Dns => "name resolution failed",
-        FaultKind::Connect => "no connection",
+        FaultKind::Connect => "could not connect",
         FaultKind::Timeout => "no answer in time",
         FaultKind::TlsHandshake => "the TLS handshake was cut",
         FaultKind::Certificate => "the certificate does not verify",
@@ -128,8 +128,8 @@ pub(super) fn kind_phrase(kind: FaultKind) -> &'static str {
         FaultKind::Http2 => "an HTTP/2 error",
         FaultKind::RateLimit => "too many requests",
         FaultKind::ServerError => "a server error",
-        FaultKind::Garbage => "an answer that no module proxy gives",
-        FaultKind::ProxyConnect => "the proxy of HTTPS_PROXY did not connect",
+        FaultKind::Garbage => "not a module proxy's answer",
+        FaultKind::ProxyConnect => "the proxy in HTTPS_PROXY did not connect",
         FaultKind::Vcs => "the version control system failed on the network",
         FaultKind::Auth => "access was refused",
         FaultKind::NotFound => "not found",
@@ -137,9 +137,9 @@ pub(super) fn kind_phrase(kind: FaultKind) -> &'static str {
         FaultKind::Security => "a checksum does not match",
         FaultKind::Sumdb => "the checksum database failed",
         FaultKind::Cache => "a damaged file in the module cache",
-        FaultKind::Disk => "trouble with the disk or its permissions",
-        FaultKind::Config => "Go's own configuration",
-        FaultKind::Toolchain => "the toolchain that is asked for",
+        FaultKind::Disk => "a disk or permission problem",
+        FaultKind::Config => "a problem in Go's configuration",
+        FaultKind::Toolchain => "the requested toolchain",
         FaultKind::User => "the module or its code",
         FaultKind::Unknown => "not recognised",
     }
@@ -162,14 +162,14 @@ pub(super) fn why(why: GaveUp) -> &'static str {
         GaveUp::Final => "this error is final; retrying will not help",
         GaveUp::TriesSpent => "every allowed route failed",
         GaveUp::BudgetSpent => "the time budget is used up",
-        GaveUp::Offline => "this machine reaches no network at all",
+        GaveUp::Offline => "this machine has no network",
         GaveUp::Interrupted => "asked to stop",
-        GaveUp::Doubted => "go succeeded, but without what it could not look up",
+        GaveUp::Doubted => "go succeeded, but some lookups failed",
     }
 }
 
 /// What stands for a cause where there is no guess.
-pub(super) const UNKNOWN_CAUSE: &str = "see go's own words above";
+pub(super) const UNKNOWN_CAUSE: &str = "see go's own message above";
 
 /// The likely cause of the faults that were seen most, where the kind tells one.
 pub(super) fn cause(
@@ -180,7 +180,7 @@ pub(super) fn cause(
     hosts: usize,
 ) -> Option<String> {
     if why == GaveUp::Offline {
-        return Some("this machine is offline: no name resolves and no address can be reached".to_owned());
+        return Some("this machine is offline: no names resolve and no address can be reached".to_owned());
     }
     let host = host.map_or_else(|| "the server".to_owned(), safe);
     Some(match kind {
@@ -188,49 +188,49 @@ pub(super) fn cause(
             "name resolution does not work here (resolver, VPN or container network)".to_owned()
         }
         FaultKind::Dns => {
-            format!("{host} does not resolve: the name is misspelt, or the resolver or a VPN is down")
+            format!("{host} does not resolve: the name is misspelled, or the resolver or a VPN is down")
         }
         FaultKind::ProxyConnect => {
-            "the proxy named in HTTPS_PROXY is down or does not let this connection through".to_owned()
+            "the proxy in HTTPS_PROXY is down or does not allow this connection".to_owned()
         }
         FaultKind::Connect | FaultKind::Timeout if origin == Origin::HttpsProxy => {
-            "the proxy named in HTTPS_PROXY cannot be reached".to_owned()
+            "the proxy in HTTPS_PROXY cannot be reached".to_owned()
         }
         FaultKind::Auth | FaultKind::Refused if origin == Origin::HttpsProxy => {
-            "the proxy named in HTTPS_PROXY lets nobody through to that host, or nobody without credentials"
+            "the proxy in HTTPS_PROXY does not allow connections to that host, or requires credentials"
                 .to_owned()
         }
         FaultKind::Connect if is_loopback(&host) => {
-            format!("nothing listens on {host}: a local proxy is not running")
+            format!("nothing is listening on {host}: a local proxy is not running")
         }
         FaultKind::Connect | FaultKind::Timeout if hosts > 1 => {
-            "no server could be reached: a firewall, a VPN or the network itself".to_owned()
+            "no server could be reached: check the firewall, the VPN and the network".to_owned()
         }
-        FaultKind::Connect => format!("{host} is down, or a firewall between here and there blocks it"),
+        FaultKind::Connect => format!("{host} is down, or a firewall blocks it"),
         FaultKind::Timeout => {
-            format!("{host} does not answer: it is overloaded, or a firewall drops what is sent to it")
+            format!("{host} does not answer: it is overloaded, or a firewall drops the packets")
         }
         FaultKind::TlsHandshake => {
-            format!("something between here and {host} cuts TLS handshakes: a firewall or a middlebox")
+            format!("a firewall or a middlebox interrupts TLS handshakes with {host}")
         }
         FaultKind::Certificate => {
             format!(
-                "TLS to {host} is intercepted by a middlebox, its certificate has expired, or the clock here is wrong"
+                "a middlebox intercepts TLS to {host}, its certificate has expired, or this machine's clock is wrong"
             )
         }
         FaultKind::Reset | FaultKind::Eof => {
-            format!("connections to {host} break: an unstable network, or a middlebox that resets them")
+            format!("connections to {host} break: the network is unstable, or a middlebox resets them")
         }
         FaultKind::Http2 => format!("HTTP/2 to {host} breaks: often a middlebox; HTTP/1.1 may pass"),
-        FaultKind::RateLimit => format!("{host} limits how often it may be asked"),
-        FaultKind::ServerError => format!("{host} is in trouble itself"),
+        FaultKind::RateLimit => format!("{host} limits the rate of requests"),
+        FaultKind::ServerError => format!("{host} itself is failing"),
         FaultKind::Garbage => format!(
-            "something answers in place of {host}: a captive portal, or a GOPROXY that is no module proxy"
+            "something other than a module proxy answers for {host}: a captive portal, or a wrong GOPROXY"
         ),
-        FaultKind::Vcs => format!("the version control system does not reach {host}"),
+        FaultKind::Vcs => format!("the version control system cannot reach {host}"),
         FaultKind::Sumdb => "the checksum database, or the proxy in front of it, does not answer".to_owned(),
         FaultKind::Cache => "a file in the module cache is damaged".to_owned(),
-        FaultKind::Disk => "the disk is full, or a folder may not be written".to_owned(),
+        FaultKind::Disk => "the disk is full, or a folder is not writable".to_owned(),
         _ => return None,
     })
 }

@@ -95,7 +95,7 @@ pub(super) fn line(progress: &Progress, speed: &Speed) -> Option<String> {
             .amount()
             .map_or_else(String::new, |amount| format!(", {amount}"));
         return Some(format!(
-            "{} has said nothing for {}: {what}{amount}{others}",
+            "no response from {} for {}: {what}{amount}{others}",
             safe(&leading.host),
             seconds(leading.silent.as_secs())
         ));
@@ -168,7 +168,7 @@ mod tests {
         );
         assert_eq!(
             shown(2, transfer(4 << 20, total, 8), &speed),
-            "proxy.golang.org has said nothing for 8s: go1.27.0 (linux/amd64), 4.0 MiB of 70.0 MiB and 1 other file"
+            "no response from proxy.golang.org for 8s: go1.27.0 (linux/amd64), 4.0 MiB of 70.0 MiB and 1 other file"
         );
         speed.sample(Duration::from_secs(20), 0);
         assert_eq!(speed.per_second(), None, "another relay");

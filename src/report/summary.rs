@@ -30,7 +30,7 @@ pub(super) fn write(reports: &Reports, out: &mut impl Write) -> io::Result<()> {
     if reports.unreadable > 0 {
         writeln!(
             out,
-            "\n{} could not be read as an event",
+            "\n{} could not be parsed as an event",
             count(reports.unreadable, "line")
         )?;
     }
@@ -101,7 +101,7 @@ pub(super) fn outcome_words(run: &Run) -> String {
     let why = match outcome {
         Outcome::GaveUp => run.gave_up.clone().map(|why| why.replace('_', " ")),
         Outcome::Recovered if run.failed_requests > 0 && run.attempts.len() <= 1 => {
-            Some(format!("{} made again", count(run.failed_requests, "request")))
+            Some(format!("{} retried", count(run.failed_requests, "request")))
         }
         Outcome::Recovered => run
             .attempts
@@ -186,7 +186,7 @@ fn servers(reports: &Reports, out: &mut impl Write) -> io::Result<()> {
         "median",
         "95%",
         "received",
-        "faults seen by go",
+        "faults reported by go",
     ])];
     for (host, server) in busiest(reports).into_iter().take(20) {
         let ms = |percent| {

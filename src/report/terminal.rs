@@ -185,7 +185,7 @@ impl Terminal {
         if silent >= LONG_SILENCE && !is_said {
             self.said_until = now + LONG_SILENCE;
             self.line(&format!(
-                "{} has said nothing for {}",
+                "no response from {} for {}",
                 safe(host_of(url)),
                 duration(silent)
             ));
@@ -341,7 +341,7 @@ pub(super) fn recovered(story: &Story, command: &str, took: Duration) -> String 
     let failed = story.failed_requests();
     let repairs: u32 = story.tries.iter().map(|t| t.repairs).sum();
     if attempts <= 1 && failed == 0 && repairs > 0 {
-        return format!("{command} went through after {}", count(repairs.into(), "repair"));
+        return format!("{command} succeeded after {}", count(repairs.into(), "repair"));
     }
     if attempts <= 1 {
         let worst = story.upstreams.iter().max_by_key(|(_, upstream)| upstream.failed);
@@ -354,7 +354,7 @@ pub(super) fn recovered(story: &Story, command: &str, took: Duration) -> String 
         } else {
             format!("{failed} requests were")
         };
-        return format!("{command} went through; {requests} made again{words}");
+        return format!("{command} succeeded; {requests} retried{words}");
     }
     let words = story
         .trouble_in_words()
@@ -366,7 +366,7 @@ pub(super) fn recovered(story: &Story, command: &str, took: Duration) -> String 
         _ => String::new(),
     };
     format!(
-        "{command} went through at attempt {attempts} ({}){words}{route}",
+        "{command} succeeded on attempt {attempts} ({}){words}{route}",
         duration(took)
     )
 }
@@ -412,9 +412,9 @@ fn least_needed(lines: &[String]) -> Option<usize> {
 
 fn cause_line(story: &Story, why: GaveUp, advice: &str) -> Option<String> {
     let Some(leading) = story.leading() else {
-        return story
-            .has_stalled()
-            .then(|| "likely cause: a server took the connection and then said nothing".to_owned());
+        return story.has_stalled().then(|| {
+            "likely cause: a server accepted the connection and then stopped responding".to_owned()
+        });
     };
     let cause = leading
         .cause(why, story.hosts())
@@ -439,7 +439,10 @@ fn tried_lines(story: &Story) -> Vec<String> {
             .map(|(host, upstream)| {
                 let error = upstream.last_error.as_deref().unwrap_or("failed");
                 let requests = count(upstream.failed, "request");
-                format!("tried: {}: {requests} failed, the last with: {error}", safe(host))
+                format!(
+                    "tried: {}: {requests} failed, most recently with: {error}",
+                    safe(host)
+                )
             })
             .collect()
     };
@@ -447,7 +450,7 @@ fn tried_lines(story: &Story) -> Vec<String> {
     let mut lines = rows;
     if left_out > 0 {
         lines.truncate(MAX_TRIED - 1);
-        lines.push(format!("tried: {} more, which failed too", left_out + 1));
+        lines.push(format!("tried: {} more, which also failed", left_out + 1));
     }
     lines
 }
@@ -497,7 +500,7 @@ fn route_line(story: &Story, why: GaveUp) -> Option<String> {
     let is_spent = matches!(why, GaveUp::TriesSpent | GaveUp::BudgetSpent);
     (is_spent && routes.len() == 1).then(|| match &story.known.narrow {
         Some(narrow) => format!(
-            "other routes are configured and not used: {}; `gofix routes` says more",
+            "other routes are configured but not used: {}; see `gofix routes`",
             safe(narrow)
         ),
         None => "no other route is configured or allowed; `gofix routes add LIST` adds one".to_owned(),
@@ -533,7 +536,7 @@ fn debug(event: &Event) -> String {
             diagnosis.verdict,
             count(diagnosis.faults.len() as u64, "fault")
         ),
-        Event::Stalled { quiet, .. } => format!("stall clock: nothing moved for {}", duration(*quiet)),
+        Event::Stalled { quiet, .. } => format!("stall: no progress for {}", duration(*quiet)),
         Event::LockWait { path, .. } => format!("lock {}", safe(path)),
         Event::Repair { what, .. } => format!("repair: {}", safe(what)),
         Event::RepairFailed { why, .. } => format!("no repair: {}", safe(why)),
@@ -620,12 +623,12 @@ fn next(why: GaveUp, leading: Option<&Leading>, command: &str) -> String {
     match (why, leading.map(|leading| leading.kind)) {
         (_, Some(FaultKind::NotFound)) if module.is_some() => {
             let module = safe(module.unwrap_or_default());
-            format!("go list -m -versions {module}   # the versions that there are")
+            format!("go list -m -versions {module}   # lists the versions that exist")
         }
         (GaveUp::BudgetSpent, _) => format!("GOFIX_BUDGET=30m {command}"),
-        (GaveUp::Doubted, _) => format!("GOFIX=off {command}   # takes the result as it is"),
+        (GaveUp::Doubted, _) => format!("GOFIX=off {command}   # accepts the result as it is"),
         (GaveUp::Interrupted, _) | (_, Some(FaultKind::RateLimit)) => {
-            format!("{command}   # again, a little later")
+            format!("{command}   # try again later")
         }
         (_, Some(FaultKind::Cache)) => "gofix cache repair".to_owned(),
         (_, Some(FaultKind::Disk)) => "df -h \"$(go env GOMODCACHE)\"".to_owned(),

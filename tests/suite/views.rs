@@ -370,7 +370,7 @@ fn ci_is_told_every_half_minute_what_is_being_fetched() {
         stage.screen.text(),
         "gofix: fetching 15.0 MiB of 70.0 MiB, 512.0 KiB/s, 1m50s left: go1.27.0 (linux/amd64)\n\
          gofix: fetching 35.0 MiB of 70.0 MiB, 512.0 KiB/s, 1m10s left: go1.27.0 (linux/amd64)\n\
-         gofix: proxy.golang.org has said nothing for 30s: go1.27.0 (linux/amd64), 47.5 MiB of 70.0 MiB\n"
+         gofix: no response from proxy.golang.org for 30s: go1.27.0 (linux/amd64), 47.5 MiB of 70.0 MiB\n"
     );
 }
 
@@ -397,7 +397,7 @@ fn what_is_fetched_is_shown_from_two_seconds_on_and_never_in_a_pipe() {
         }
         assert_eq!(
             line,
-            "gofix: proxy.golang.org has said nothing for 4s: go1.27.0 (linux/amd64), 1.0..."
+            "gofix: no response from proxy.golang.org for 4s: go1.27.0 (linux/amd64), 1.0..."
         );
         assert_eq!(
             shown(&mut stage, 1000, &Progress::default()),
@@ -876,7 +876,7 @@ fn on_a_real_terminal_the_live_line_is_gone_before_other_text_comes() {
         render(&bytes),
         [
             "go: downloading example.com/a v1.0.0",
-            "gofix: go mod tidy went through at attempt 2 (1.8s), after proxy.golang.org: connection refused",
+            "gofix: go mod tidy succeeded on attempt 2 (1.8s), after proxy.golang.org: connection refused",
         ],
         "{:?}",
         String::from_utf8_lossy(&bytes)

@@ -202,7 +202,7 @@ fn pictures_stand_alone() {
     let recording = document("docs/recording.svg");
     for said in [
         ">gofix: fetching ",
-        ">gofix: go mod download went through; 2 requests were made again",
+        ">gofix: go mod download succeeded; 2 requests were retried",
         "connection reset by peer",
         "prefers-reduced-motion",
     ] {

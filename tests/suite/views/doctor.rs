@@ -146,7 +146,7 @@ fn a_refusal_is_told_from_a_silent_firewall() {
     finds(
         proxy().door(Door::Blackhole),
         "broken",
-        "does not react to connection attempts: a firewall drops them",
+        "does not respond to connection attempts: a firewall drops them",
     );
 }
 
@@ -155,22 +155,22 @@ fn what_breaks_after_the_connection_is_named() {
     finds(
         proxy().door(Door::Close),
         "broken",
-        "takes the connection, then fails",
+        "accepts the connection, then fails",
     );
     finds(
         proxy().always(Fault::ResetBeforeHeader),
         "broken",
-        "takes the connection, then fails",
+        "accepts the connection, then fails",
     );
     finds(
         proxy().always(Fault::CloseBeforeHeader),
         "broken",
-        "takes the connection, then fails: EOF",
+        "accepts the connection, then fails: EOF",
     );
     finds(
         proxy().always(Fault::Garbage),
         "broken",
-        "takes the connection, then fails",
+        "accepts the connection, then fails",
     );
     finds(
         proxy().rule(Rule::new(Fault::ResetBody { after: None }).on(Kind::Zip)),
@@ -180,7 +180,7 @@ fn what_breaks_after_the_connection_is_named() {
     finds(
         proxy().rule(Rule::new(Fault::Portal).on(Kind::Mod)),
         "broken",
-        "the go.mod does not: it is no go.mod: a web page",
+        "the go.mod does not: not a go.mod: a web page",
     );
 }
 
@@ -244,8 +244,16 @@ fn statuses_are_told_apart() {
             .contains(".netrc")
     );
     assert!(!denied.outcome.stdout.contains('\x1b') && !denied.outcome.stdout.contains("\\u001b"));
-    finds(status(503, "down"), "broken", "in trouble itself: 503: \"down\"");
-    finds(status(404, "unknown module"), "note", "does not have the module");
+    finds(
+        status(503, "down"),
+        "broken",
+        "the server itself is failing: 503: \"down\"",
+    );
+    finds(
+        status(404, "unknown module"),
+        "note",
+        "does not have the requested module",
+    );
     finds(status(429, ""), "warning", "429");
 }
 
@@ -256,7 +264,7 @@ fn a_slow_transfer_is_a_warning() {
         every_ms: 200,
     })
     .on(Kind::Zip);
-    finds(proxy().rule(slow), "warning", "it works, slowly");
+    finds(proxy().rule(slow), "warning", "it works, but slowly");
 }
 
 #[test]
@@ -329,7 +337,7 @@ fn an_expired_certificate_is_told_with_its_dates() {
         .start()
         .unwrap();
     let found = routes_test(&trusting(expired.url(), &authority));
-    let row = found.row("https", "it holds from 2019-01-01 to 2020-01-01");
+    let row = found.row("https", "valid from 2019-01-01 to 2020-01-01");
     assert_eq!(row["grade"], "broken");
     assert!(row["found"].as_str().unwrap().contains("it has expired"));
 }
@@ -342,7 +350,7 @@ fn a_cut_handshake_and_plain_http_are_told_apart() {
         routes_test(&trusting(proxy.url(), &authority))
     };
     with(Door::CutHandshake).row("https", "the TLS handshake fails");
-    with(Door::PlainHttp).row("https", "what answers does not speak TLS");
+    with(Door::PlainHttp).row("https", "the server that answers does not speak TLS");
     with(Door::Stall).row("https", "no answer to the TLS handshake");
 }
 
@@ -370,7 +378,7 @@ fn without_any_root_the_doctor_says_so() {
         .env("SSL_CERT_FILE", "/dev/null")
         .env("SSL_CERT_DIR", "/nonexistent");
     let found = routes_test(&sandbox);
-    let row = found.row("https", "no certificate authority is known on this machine");
+    let row = found.row("https", "this machine has no trusted certificate authorities");
     assert!(
         row["mend"]
             .as_str()
@@ -478,7 +486,7 @@ fn conflicting_proxy_variables_are_told() {
         .env("ALL_PROXY", "socks5://127.0.0.1:3");
     let found = doctor(&sandbox);
     assert_eq!(
-        found.row("HTTPS_PROXY", "curl and git obey https_proxy")["grade"],
+        found.row("HTTPS_PROXY", "curl and git use https_proxy")["grade"],
         "warning"
     );
     assert_eq!(found.row("ALL_PROXY", "Go does not")["grade"], "note");
@@ -512,7 +520,7 @@ fn an_https_proxy_that_refuses_is_named_with_its_words() {
     let found = routes_test(&sandbox);
     let row = found.row(
         "https://modules.example.test",
-        "does not let the connection through: 407 Proxy Authentication Required",
+        "does not allow the connection: 407 Proxy Authentication Required",
     );
     assert_eq!(row["grade"], "broken");
     assert!(
@@ -583,11 +591,11 @@ fn values_of_go_that_cannot_work_are_told() {
             .env("GOPRIVATE", "*"),
     );
     assert_eq!(
-        unsafe_values.row("GOSUMDB", "nothing verifies")["mend"],
+        unsafe_values.row("GOSUMDB", "are not verified")["mend"],
         "unset GOSUMDB"
     );
     assert_eq!(
-        unsafe_values.row("GOPRIVATE", "covers every module")["grade"],
+        unsafe_values.row("GOPRIVATE", "matches every module")["grade"],
         "warning"
     );
 }
@@ -841,12 +849,12 @@ fn an_http_proxy_in_goproxy_is_told_from_a_module_proxy() {
     };
     let squid = proxy().always(answer).start().unwrap();
     let found = routes_test(&sandbox(squid.url()));
-    let row = found.row("http", "it is an HTTP proxy, no module proxy");
+    let row = found.row("http", "this is an HTTP proxy, not a module proxy");
     assert_eq!(row["mend"], format!("export HTTPS_PROXY={}", squid.url()));
     // One that is named as such already gives itself away by its address.
     let plain = proxy().always(status(400, None)).start().unwrap();
     let named = sandbox(plain.url()).env("HTTPS_PROXY", plain.url());
-    routes_test(&named).row("http", "it is an HTTP proxy, no module proxy");
+    routes_test(&named).row("http", "this is an HTTP proxy, not a module proxy");
     let unnamed = sandbox(plain.url());
     routes_test(&unnamed).row("http", "it answers 400");
 }
@@ -1009,7 +1017,7 @@ fn a_private_host_needs_git_and_a_netrc_that_others_cannot_read() {
         found.row("git", "it cannot be run (no such file or directory)")["grade"],
         "broken"
     );
-    let readable = found.row(".netrc", "others on this machine may read it");
+    let readable = found.row(".netrc", "other users on this machine can read it");
     assert_eq!(readable["mend"], format!("chmod 600 {}", netrc.display()));
     // The pattern without a plain host is nobody who could be asked.
     let hosts: Vec<&Value> = found.json["servers"]
@@ -1029,7 +1037,7 @@ fn a_hidden_shim_is_told_and_go_is_found_all_the_same() {
     let go = real_go().parent().unwrap();
     let path = std::env::join_paths([go.to_path_buf(), sandbox.path("shims")]).unwrap();
     let found = Found::of(sandbox.gofix(&["doctor", "--json"]).env("PATH", path).output());
-    let hidden = found.row("shim", "comes first: plain `go` is not carried");
+    let hidden = found.row("shim", "comes first: plain `go` does not use gofix");
     assert_eq!(
         hidden["mend"],
         format!("export PATH={}:\"$PATH\"", sandbox.path("shims").display())
@@ -1044,7 +1052,7 @@ fn a_foreign_goroot_is_told() {
     // A folder of the sandbox: a name outside is there as soon as anybody makes it.
     let none = sandbox.path("no-goroot");
     let found = doctor(&sandbox.env("GOROOT", none));
-    let row = found.row("GOROOT", "no-goroot is not where this go lives");
+    let row = found.row("GOROOT", "no-goroot is not the GOROOT of this go");
     assert_eq!(
         (&row["grade"], &row["mend"]),
         (&"broken".into(), &"unset GOROOT".into())
@@ -1055,10 +1063,7 @@ fn a_foreign_goroot_is_told() {
 fn a_kill_switch_is_told() {
     let proxy = proxy().start().unwrap();
     let found = doctor(&sandbox(proxy.url()).env("GOFIX", "off"));
-    assert_eq!(
-        found.row("GOFIX", "gofix only passes through")["mend"],
-        "unset GOFIX"
-    );
+    assert_eq!(found.row("GOFIX", "gofix is switched off")["mend"], "unset GOFIX");
 }
 
 #[test]
@@ -1076,7 +1081,7 @@ fn a_module_cache_that_cannot_be_used_is_told() {
         )
     };
     assert_eq!(
-        with(file.to_str().unwrap()).row("module cache", "it is no directory")["grade"],
+        with(file.to_str().unwrap()).row("module cache", "it is not a directory")["grade"],
         "broken"
     );
     assert_eq!(
