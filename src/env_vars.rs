@@ -4,7 +4,7 @@
 //! so a variable that is not declared here does not exist for anybody. An empty value counts as unset, as it does for Go's
 //! own variables. Variables of the tests (`__GOFIX_TEST_*`) are no part of the interface and are not listed.
 //!
-//! Known to be imperfect: the shim is a crate of its own without dependencies and spells `GOFIX` and `GOFIX_GO` by itself.
+//! Known limitations: the shim is a crate of its own without dependencies and spells `GOFIX` and `GOFIX_GO` by itself.
 
 /// One variable: what it may hold and what it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 //! `go test` by those of `test/testflag.go`. Nothing here allocates, panics or looks at the system: the shim
 //! runs this before every command, and a panic path would pull the unwinder into it.
 //!
-//! Known to be imperfect: flags that a later go adds are taken for switches without a value, and the flags
+//! Known limitations: flags that a later go adds are taken for switches without a value, and the flags
 //! that a vet tool adds of its own are not known at all. The price of a wrong guess is a command that is
 //! passed through without supervision, or one supervised that did not need it.
 

@@ -1,6 +1,6 @@
 //! C paths in a fixed buffer: joining, links, and the few questions to the file system that finding go takes.
 //!
-//! Known to be imperfect: a path of 4096 bytes or more counts as one that is not there, as the kernel sees it.
+//! Known limitations: a path of 4096 bytes or more counts as one that is not there, as the kernel sees it.
 
 use core::ffi::{CStr, c_char};
 use core::mem::MaybeUninit;

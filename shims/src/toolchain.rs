@@ -9,7 +9,7 @@
 //! is left is sent to the first once more, as it would be without gofix, at most [`MAX_AGAIN`] times: each may call
 //! go more than once. Below a go of a toolchain the search begins anew: what that runs is no circle.
 //!
-//! Known to be imperfect: whether something is a toolchain is read off the directory pkg/tool beside its bin.
+//! Known limitations: whether something is a toolchain is read off the directory pkg/tool beside its bin.
 
 use crate::path::{self, CPath, FileId, Stat};
 

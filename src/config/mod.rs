@@ -7,7 +7,7 @@
 //! A mistake in the configuration never stops a go command: it becomes one [`Warning`] and the layer below holds. Loading is
 //! on the way of every supervised command, so without files it costs two failed `open` calls and a look at the environment.
 //!
-//! Known to be imperfect: a file with a syntax error is ignored as a whole, since a half understood file is a guess.
+//! Known limitations: a file with a syntax error is ignored as a whole, since a half understood file is a guess.
 
 mod error;
 mod file;

@@ -5,7 +5,7 @@
 //! (`net.OpError`), `lookup host on server: cause` (`net.DNSError`),
 //! `op path: errno` (`fs.PathError`), `NNN reason` (HTTP status), `M@V`.
 //!
-//! Known to be imperfect: a module is cut out of a proxy's URL by its first path
+//! Known limitations: a module is cut out of a proxy's URL by its first path
 //! element with a dot, since the text does not say where the proxy's own path ends.
 
 use crate::text::host_of;

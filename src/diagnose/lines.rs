@@ -6,7 +6,7 @@
 //! (timestamps, step names, build step numbers) are taken off. A line longer than [`LINE_LIMIT`] keeps its beginning only. How the
 //! stream was cut into pieces changes nothing.
 //!
-//! Known to be imperfect: UTF-16 without a byte order mark that does not begin in
+//! Known limitations: UTF-16 without a byte order mark that does not begin in
 //! ASCII is read as binary, and a prefix that no rule here knows stays (the scanner
 //! then takes it from a message of go's behind it).
 

@@ -3,7 +3,7 @@
 //! Memory does not grow with the stream: a line, a block and the list of
 //! findings have limits, and the same fault said again is only counted.
 //!
-//! Known to be imperfect: a program that prints go's own messages word for word
+//! Known limitations: a program that prints go's own messages word for word
 //! (a test of a tool around go) is told apart only by the frame that `go test`
 //! or a panic puts around it; and where the lines of several jobs are mixed, the
 //! one prefix that is remembered is that of the last message.

@@ -2,7 +2,7 @@
 //! holds its locks.
 //!
 //! Only looked at, never changed; `gofix cache verify` reads every file.
-//! Known to be imperfect: who holds a lock is told by Linux alone, and another
+//! Known limitations: who holds a lock is told by Linux alone, and another
 //! user's processes are seen by number only.
 
 use std::ffi::OsStr;

@@ -1,6 +1,6 @@
 //! From measurements to findings. Pure.
 //!
-//! Known to be imperfect: that a middlebox intercepts TLS can be told only where
+//! Known limitations: that a middlebox intercepts TLS can be told only where
 //! its certificate is not trusted, or where its issuer calls itself by the name
 //! of such a product, or stands in front of Go's own servers.
 

@@ -1,7 +1,7 @@
 //! What can be told without asking a server: Go's variables, the variables of
 //! HTTP proxies, git and credentials, ports and descriptors, which go runs.
 //!
-//! Known to be imperfect: interactive shells may set variables and paths that
+//! Known limitations: interactive shells may set variables and paths that
 //! this process does not see; the table speaks of the process it runs in.
 
 use std::ffi::{OsStr, OsString};

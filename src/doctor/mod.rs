@@ -8,7 +8,7 @@
 //! Data flows: [`target`] (whom to ask) -> [`probe`] (ask) -> [`judge`]
 //! (measurements to rows, pure) -> [`show`].
 //!
-//! Known to be imperfect: a quick look is a sample. A proxy that fails one
+//! Known limitations: a quick look is a sample. A proxy that fails one
 //! request in fifty may look fine here.
 
 mod advise;

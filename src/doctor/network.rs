@@ -1,7 +1,7 @@
 //! What lies before every server: whether this machine has a network at all, and
 //! whether any name resolves.
 //!
-//! Known to be imperfect: routes are read on Linux only; elsewhere the servers'
+//! Known limitations: routes are read on Linux only; elsewhere the servers'
 //! own rows have to do.
 
 use std::path::Path;

@@ -6,7 +6,7 @@
 //! answers the requests of Go's module proxy protocol
 //! (<https://go.dev/ref/mod#goproxy-protocol>).
 //!
-//! Known to be imperfect: versions are ordered as far as `vX.Y.Z` with an
+//! Known limitations: versions are ordered as far as `vX.Y.Z` with an
 //! optional pre-release goes; pseudo-versions are served when asked for by name
 //! but no branch or commit names are resolved to them.
 

@@ -3,7 +3,7 @@
 //! The `h2` crate reads requests and sends sound answers; frames that are faults
 //! are written by hand on the same connection, between its own.
 //!
-//! Known to be imperfect: a stall holds its stream only, as a stalled server would;
+//! Known limitations: a stall holds its stream only, as a stalled server would;
 //! a fault that ends the connection ends the other streams on it too.
 
 use std::future::poll_fn;

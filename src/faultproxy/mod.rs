@@ -24,7 +24,7 @@
 //! when its handle is dropped. HTTP/1.1 is written by hand, so that a fault is exact
 //! to the byte; HTTP/2 is offered over TLS.
 //!
-//! Known to be imperfect: whether a connection attempt can be left unanswered
+//! Known limitations: whether a connection attempt can be left unanswered
 //! ([`Door::Blackhole`]) depends on the kernel's accept queue and is sure on Linux only.
 
 mod answer;

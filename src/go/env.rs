@@ -4,7 +4,7 @@
 //! (`GOENV`), then `GOROOT/go.env`, then what go has built in. A key that
 //! stands in the user's file with an empty value hides the one in `go.env`.
 //!
-//! Known to be imperfect: a toolchain that go switches to may carry another
+//! Known limitations: a toolchain that go switches to may carry another
 //! `go.env`; and a version manager's shim may set variables that are not seen
 //! here. The relay pins the list that is read here.
 

@@ -1,6 +1,6 @@
 //! The go.mod and go.work in force for a directory, and the files beside them.
 //!
-//! Known to be imperfect: of a go.work only its `use` lines are read, line by
+//! Known limitations: of a go.work only its `use` lines are read, line by
 //! line; go's own parser is stricter.
 
 use std::ffi::OsStr;

@@ -4,7 +4,7 @@
 //! asks for otherwise (a command, git) go does itself, and such elements are
 //! left to it.
 //!
-//! Known to be imperfect: up to Go 1.23 an entry of netrc came before the
+//! Known limitations: up to Go 1.23 an entry of netrc came before the
 //! userinfo of the URL; since 1.24, and here, it is the other way round.
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! The certificates that go trusts, read from where `crypto/x509` reads them.
 //!
-//! Known to be imperfect: on macOS and Windows go asks the system to verify, while here the system's roots are read. What
+//! Known limitations: on macOS and Windows go asks the system to verify, while here the system's roots are read. What
 //! that comes to differently go is left to decide.
 
 use std::ffi::OsString;

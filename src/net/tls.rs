@@ -3,7 +3,7 @@
 //! Nothing is read before the first https upstream is asked, and the folders only where the bundle is not enough: on most
 //! machines they hold one by one what it holds at once.
 //!
-//! Known to be imperfect: the library speaks no TLS before 1.2 and knows fewer
+//! Known limitations: the library speaks no TLS before 1.2 and knows fewer
 //! curves and signatures than Go's. What it refuses go is left to try by itself.
 
 use std::sync::{Arc, OnceLock};

@@ -1,6 +1,6 @@
 //! The URLs of upstreams: enough of Go's `net/url` for http and https.
 //!
-//! Known to be imperfect: host names outside ASCII are not put into punycode.
+//! Known limitations: host names outside ASCII are not put into punycode.
 //! [`Url::parse`] refuses them, and such an element is left to go.
 
 use std::fmt;

@@ -5,7 +5,7 @@
 //! force by default: third-party mirrors come and go, and each learns which modules are asked for.
 //!
 //! A row's evidence says where and when the proxy was last seen to work; what was only seen broken or not at all in the last
-//! two years is in no preset. Known to be imperfect: evidence ages. `gofix routes test` measures.
+//! two years is in no preset. Known limitations: evidence ages. `gofix routes test` measures.
 
 use super::widen::PublicProxy;
 

@@ -8,7 +8,7 @@
 //!
 //! No network is used and nothing of the user's is touched.
 //!
-//! Known to be imperfect: that plain go *hangs* is said when it has not ended within
+//! Known limitations: that plain go *hangs* is said when it has not ended within
 //! the scenario's patience; go itself has no clock that would ever end it.
 
 mod interrupt;

@@ -8,7 +8,7 @@
 //! A relay has a thread and a runtime of its own, so that neither a busy
 //! supervisor nor a busy relay makes the other wait.
 //!
-//! Known to be imperfect: a nested `go env GOPROXY` shows the relay; a proxy
+//! Known limitations: a nested `go env GOPROXY` shows the relay; a proxy
 //! whose host name is not ASCII is left to go; names are resolved by the
 //! system's resolver even where go would use its own.
 

@@ -1,7 +1,7 @@
 //! The words that go itself has for what goes wrong between the relay and an upstream.
 //!
 //! Sources: Go's `net`, `net/http`, `crypto/tls`, `crypto/x509` and `syscall`.
-//! Known to be imperfect: where Go names bytes that the libraries used here do
+//! Known limitations: where Go names bytes that the libraries used here do
 //! not hand out (`malformed HTTP response "…"`), the part that it quotes is
 //! missing; Go's own resolver names the server that it asked, the system's
 //! does not.

@@ -4,7 +4,7 @@
 //! through [`html`](super::text::html) here, and a content security policy in the
 //! page forbids everything but its own styles.
 //!
-//! Known to be imperfect: times of one run come from one machine's clock; a
+//! Known limitations: times of one run come from one machine's clock; a
 //! clock that was set back in the middle shows as a bar at the left edge.
 
 use std::collections::HashMap;

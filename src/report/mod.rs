@@ -8,7 +8,7 @@
 //! With no fault a reporter writes nothing and opens nothing (the file of
 //! GOFIX_REPORT aside). No view can fail: stderr may be closed or full.
 //!
-//! Known to be imperfect: the live line assumes a terminal that knows `ESC [K`,
+//! Known limitations: the live line assumes a terminal that knows `ESC [K`,
 //! as every one but `TERM=dumb` does.
 
 mod ci;

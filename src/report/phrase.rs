@@ -1,6 +1,6 @@
 //! The English of faults: short phrases, likely causes, next commands.
 //!
-//! Known to be imperfect: a cause is a guess from the kind of fault that was
+//! Known limitations: a cause is a guess from the kind of fault that was
 //! seen most; `gofix doctor` measures instead of guessing.
 
 use crate::diagnose::{Fault, FaultKind, Origin, Verdict};

@@ -4,7 +4,7 @@
 //! any fetch and then the real command takes the place of this process, with
 //! the user's own environment. So user code never runs twice.
 //!
-//! Known to be imperfect: a prefetch that ended well for the same inputs is
+//! Known limitations: a prefetch that ended well for the same inputs is
 //! not made again, though a module may have been taken out of the cache by
 //! hand since, or a package be imported of a module whose zip was not needed so
 //! far; then go fetches it as it does without gofix.

@@ -11,7 +11,7 @@
 //! Of the blocked ones its runtime frees those that end it ([`is_freed`]), and
 //! so does gofix for itself.
 //!
-//! Known to be imperfect: where the system does not say who sent a signal
+//! Known limitations: where the system does not say who sent a signal
 //! (macOS gives no SI_KERNEL for the terminal's), it is taken for a process's
 //! and passed on; a second INT makes no difference to go while it fetches. TTIN,
 //! TTOU and STOP that a process sends to gofix alone stop gofix alone. Where go

@@ -4,7 +4,7 @@
 //! held, so that the error text of an attempt that is followed by a better
 //! one is never seen. Stdout is spooled until it is known whose it is.
 //!
-//! Known to be imperfect: where descriptors 1 and 2 are one file, what is
+//! Known limitations: where descriptors 1 and 2 are one file, what is
 //! stdout and what stderr cannot be told apart; the order is kept, and the
 //! whole is held from the first line that is no progress.
 

@@ -4,7 +4,7 @@
 //! on stderr is a package that it was `finding` and never `found`. Then the
 //! files are put back and tidy runs again; the same bytes twice are the answer.
 //!
-//! Known to be imperfect: without the relay a lookup that was answered and
+//! Known limitations: without the relay a lookup that was answered and
 //! one that failed look the same where go says nothing of them, so such an
 //! import costs a second run.
 

@@ -4,7 +4,7 @@
 //! (`rchar` of `/proc/PID/io`) is exactly nothing while a server is silent;
 //! the growth of the cache and cpu time mislead.
 //!
-//! Known to be imperfect: only Linux shows these numbers, so elsewhere there
+//! Known limitations: only Linux shows these numbers, so elsewhere there
 //! is no stall clock from outside (the relay has its own). A credential
 //! helper, a pager or a shell that go starts keeps the clock from striking,
 //! however long it takes.

@@ -1,7 +1,7 @@
 //! Machines on which something is missing, full, closed or forbidden: go behind gofix ends as go does alone, with
 //! the same bytes; where gofix cannot do what it is for, it steps aside.
 //!
-//! Known to be imperfect: what needs a mount or another user is tried as root only.
+//! Known limitations: what needs a mount or another user is tried as root only.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};

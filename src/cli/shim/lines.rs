@@ -7,7 +7,7 @@
 //! The lines *move* the folder to the front instead of adding it once more: gofix looks for the real go behind its last place
 //! in PATH, so a second copy behind the real go would hide it.
 //!
-//! Known to be imperfect: what stands below the lines in the same file may put something else in front again; `gofix shim
+//! Known limitations: what stands below the lines in the same file may put something else in front again; `gofix shim
 //! status` shows that.
 
 use std::ffi::{OsStr, OsString};

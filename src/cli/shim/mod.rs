@@ -4,7 +4,7 @@
 //! which behaves as the shim under the name `go`. A link and no copy: an update of gofix counts at once, gofix recognises
 //! itself by device and inode, and when gofix is removed the link leads nowhere and every shell steps over it to the real go.
 //!
-//! Before the folder goes first in PATH the shim is run once. Known to be imperfect: only a file that stands beside this gofix
+//! Before the folder goes first in PATH the shim is run once. Known limitations: only a file that stands beside this gofix
 //! can be the small shim; one that was installed elsewhere is not looked for.
 
 mod lines;

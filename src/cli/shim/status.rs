@@ -4,7 +4,7 @@
 //! desktop start them. What an editor has is read from editors that run, where the system shows it (Linux), and otherwise
 //! asked the way Visual Studio Code asks, by an interactive login shell.
 //!
-//! Known to be imperfect: editors that ask for PATH in another way of their own are not foreseen; `/etc/sudoers` is readable by
+//! Known limitations: editors that ask for PATH in another way of their own are not foreseen; `/etc/sudoers` is readable by
 //! root alone, so for others the line about sudo says what sudo does by default.
 
 use std::ffi::{OsStr, OsString};
