@@ -196,7 +196,7 @@ func chart(cells []cell, find func(cell, string) (result, bool)) string {
 	}
 	high := func(ratio float64) int { return top + int((1.2-min(ratio, 1.2))/1.2*(height-top-40)) }
 	var svg strings.Builder
-	fmt.Fprintf(&svg, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n", width, height)
+	fmt.Fprintf(&svg, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12" role="img" aria-label="The time of a cold fetch with gofix, as a ratio to plain go, against the round-trip time">`+"\n", width, height)
 	fmt.Fprintf(&svg, `<rect width="%d" height="%d" fill="#ffffff"/>`+"\n", width, height)
 	for _, ratio := range []float64{0, 0.25, 0.5, 0.75, 1} {
 		y := high(ratio)

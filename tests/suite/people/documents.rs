@@ -198,7 +198,7 @@ fn pictures_stand_alone() {
             text.matches("</g>").count()
         );
     }
-    assert_eq!(seen, 2);
+    assert_eq!(seen, 3);
     let recording = document("docs/recording.svg");
     for said in [
         ">gofix: fetching ",
