@@ -66,7 +66,7 @@ bench-distance:
 # Whole go commands through the relay, every fault on every request, 20 seeds. Writes docs/relay-measured.md.
 fault-proof: build
 	BENCH_WRITE=1 __GOFIX_TEST_FAULT_SEEDS=$(or $(SEEDS),20) $(WITH_GO) \
-		$(CARGO) test --locked --test suite fault_proof -- --nocapture
+		$(CARGO) test --locked --test suite fault_proof -- --include-ignored --nocapture
 
 # Real networks: the machine's own module proxy through tc netem and toxiproxy. Needs root and the network.
 test-real: build
