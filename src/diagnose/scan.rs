@@ -83,13 +83,21 @@ impl Findings {
         let failed: Vec<&Fault> = self
             .faults
             .iter()
-            .filter(|f| !f.minor && matches!(f.fault.verdict, Verdict::Retry | Verdict::Switch))
+            .filter(|f| {
+                !f.minor
+                    && matches!(
+                        f.fault.verdict,
+                        Verdict::Retry | Verdict::Switch | Verdict::Repair
+                    )
+            })
             .map(|f| &f.fault)
             .collect();
         let follows = |f: &Finding| {
             f.follows.is_some_and(|kind| {
                 failed.iter().any(|fault| match kind {
                     Follows::AnyFault => true,
+                    // A damaged file is no fetch that failed.
+                    _ if fault.verdict == Verdict::Repair => false,
                     Follows::AnyFetch => covers(fault, &f.fault),
                     Follows::DirectFetch => fault.origin == Origin::Direct && covers(fault, &f.fault),
                 })

@@ -3,7 +3,6 @@
 use super::*;
 
 #[test]
-#[ignore = "known failure: go build after a swapped zip is no longer repaired"]
 fn a_supervised_go_mends_by_itself() {
     let mut cache = Cache::new();
     let mut failures = Vec::new();
