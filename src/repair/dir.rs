@@ -14,7 +14,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -524,6 +524,7 @@ impl Dir {
 #[expect(unsafe_code, reason = "nix has renameat2(2) for one C library only")]
 fn rename_no_replace(from: &OwnedFd, name: &OsStr, to: &OwnedFd, new: &OsStr) -> nix::Result<()> {
     use nix::NixPath;
+    use std::os::fd::AsRawFd;
     let result = name.with_nix_path(|name| {
         new.with_nix_path(|new| {
             // SAFETY: two open directories, and two strings with a NUL behind them.
