@@ -74,6 +74,8 @@ pub(crate) struct Step {
     patience: Patience,
     doublings: u32,
     asked: u32,
+    /// The relay's libraries have just refused what came.
+    refused: bool,
     /// There for a request that was made ahead of go's.
     pub(crate) ticket: Option<Arc<Ticket>>,
 }
@@ -285,11 +287,11 @@ impl Asker {
             if is_offline(&trouble) {
                 trouble.again = Again::Elsewhere;
             }
-            if trouble.is_refused {
+            // Once may be a line's doing, as any other fault; twice running is the server's.
+            let again = std::mem::replace(&mut step.refused, trouble.is_refused);
+            if trouble.is_refused && (again || trouble.again == Again::Elsewhere) {
                 step.upstream.refuse();
-                if step.asked > 1 {
-                    trouble.again = Again::Elsewhere;
-                }
+                trouble.again = Again::Elsewhere;
             }
             trouble.progress = progress;
             trouble
@@ -601,6 +603,7 @@ impl Step {
             patience,
             doublings: 0,
             asked: 0,
+            refused: false,
             ticket: None,
         }
     }

@@ -107,6 +107,24 @@ fn go_never_meets_the_fault() {
     }
 }
 
+/// What the relay's libraries refuse is left to go when it comes twice running,
+/// and not where it follows any other fault.
+#[test]
+fn what_is_refused_behind_another_fault_is_asked_for_again() {
+    for (name, fault) in transient() {
+        let kinds = [Kind::Info, Kind::Mod, Kind::Zip];
+        let first = kinds.map(|kind| Rule::new(fault.clone()).on(kind).first(1));
+        // A rule's requests are those that no rule before it has struck.
+        let second = kinds.map(|kind| Rule::new(Fault::EndlessHeaders).on(kind).first(1));
+        let proxy = with_rules(first.into_iter().chain(second));
+        let relay = relay(&[proxy.url()]);
+        let sandbox = requiring_a().env("GOSUMDB", "off");
+        let twice = name == "endless-headers";
+        let run = through(&relay, &sandbox, &["mod", "download"]).expect_code(i32::from(twice));
+        assert_eq!(relay.refused().is_empty(), !twice, "{name}: {run}");
+    }
+}
+
 /// A list, `.info` and `@latest` that stay bad go to go as they came; a `.mod`
 /// and a `.zip` never do.
 #[test]
