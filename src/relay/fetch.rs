@@ -288,7 +288,8 @@ impl Fetcher {
         };
         let First { step: asked, tried } = first;
         *step = asked;
-        if tried.result.is_ok() {
+        if let Ok(answer) = &tried.result {
+            self.asker.transfers.used(answer.body.len());
             self.asker.tell_of(step, &tried);
             return Some(tried.result.map(|answer| (answer, upstream)));
         }

@@ -47,7 +47,7 @@ use tokio::sync::oneshot;
 use crate::diagnose::Fault;
 use crate::net::proxy_env::ProxyRules;
 use crate::net::tls::Tls;
-use crate::report::Progress;
+use crate::report::{AskedAhead, Progress};
 
 use self::ask::Asker;
 use self::budget::Budget;
@@ -186,6 +186,12 @@ impl Relay {
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Relaxed)
+    }
+
+    /// What was asked for ahead of go since this was called last.
+    #[must_use]
+    pub fn take_ahead(&self) -> AskedAhead {
+        self.transfers.take_ahead()
     }
 
     /// What is being fetched at this moment.

@@ -7,13 +7,14 @@ use std::time::Duration;
 use super::ahead::Ticket;
 use super::upstream::Upstream;
 use crate::go::protocol::{Kind, Wanted};
-use crate::report::{Progress, Transfer};
+use crate::report::{AskedAhead, Progress, Transfer};
 
 /// The requests under way.
 #[derive(Debug, Default)]
 pub(crate) struct Transfers {
     active: Mutex<Vec<Arc<Active>>>,
     received: AtomicU64,
+    ahead: Mutex<AskedAhead>,
 }
 
 /// One request under way, taken off the list when it is dropped.
@@ -52,6 +53,9 @@ impl Transfers {
             silent_ms: AtomicU64::new(0),
         });
         self.active().push(Arc::clone(&active));
+        if ticket.is_some() {
+            self.ahead().requests += 1;
+        }
         Entry {
             active,
             transfers: Arc::clone(self),
@@ -60,6 +64,22 @@ impl Transfers {
 
     fn active(&self) -> MutexGuard<'_, Vec<Arc<Active>>> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ahead(&self) -> MutexGuard<'_, AskedAhead> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Go came for what was asked for ahead, and has so many bytes of it.
+    pub(crate) fn used(&self, bytes: u64) {
+        let mut ahead = self.ahead();
+        ahead.used += 1;
+        ahead.used_bytes += bytes;
+    }
+
+    /// What was asked for ahead since this was called last.
+    pub(crate) fn take_ahead(&self) -> AskedAhead {
+        std::mem::take(&mut self.ahead())
     }
 
     /// What go waits for. Requests made ahead of it count only where there is nothing else: then
@@ -88,6 +108,9 @@ impl Entry {
     pub(crate) fn received(&self, bytes: u64) {
         self.active.held.fetch_add(bytes, Ordering::Relaxed);
         self.transfers.received.fetch_add(bytes, Ordering::Relaxed);
+        if self.active.ticket.is_some() {
+            self.transfers.ahead().bytes += bytes;
+        }
     }
 
     /// Nothing has come for so long.

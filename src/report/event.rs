@@ -116,6 +116,8 @@ pub enum Event {
         /// For how long; zero where that is over.
         silent: Duration,
     },
+    /// What the relay asked for ahead of go while an attempt ran.
+    AskedAhead(AskedAhead),
     /// Something the user should know that is no failure.
     Warning {
         /// One line.
@@ -141,6 +143,19 @@ pub enum Event {
     },
 }
 
+/// Requests made ahead of go, and what go took of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AskedAhead {
+    /// Requests.
+    pub requests: u64,
+    /// Bytes of body that arrived for them.
+    pub bytes: u64,
+    /// Those whose answer go came for.
+    pub used: u64,
+    /// The length of these answers.
+    pub used_bytes: u64,
+}
+
 impl Event {
     /// The word for this event in the JSON report.
     pub fn name(&self) -> &'static str {
@@ -157,6 +172,7 @@ impl Event {
             Self::UpstreamRequest { .. } => "upstream_request",
             Self::RequestBackoff { .. } => "request_backoff",
             Self::RequestSilent { .. } => "request_silent",
+            Self::AskedAhead(_) => "asked_ahead",
             Self::Warning { .. } => "warning",
             Self::GaveUp { .. } => "gave_up",
             Self::Finished { .. } => "finished",

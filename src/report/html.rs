@@ -94,6 +94,8 @@ impl Page {
             ("faults reported by go", faults),
             ("relay requests", requests),
             ("failed relay requests", failed),
+            ("requests made ahead of go", reports.ahead.requests),
+            ("of them used by go", reports.ahead.used),
         ] {
             self.add(&format!("<div><dt>{name}</dt><dd>{value}</dd></div>"));
         }

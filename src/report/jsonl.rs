@@ -133,6 +133,9 @@ fn details(stamp: &Stamp<'_>, event: &Event) -> Value {
             error,
         } => json!({ "url": safe(url), "ms": ms(*wait), "left": left, "error": safe(error) }),
         Event::RequestSilent { url, silent } => json!({ "url": safe(url), "ms": ms(*silent) }),
+        Event::AskedAhead(ahead) => json!({
+            "requests": ahead.requests, "bytes": ahead.bytes, "used": ahead.used, "used_bytes": ahead.used_bytes,
+        }),
         Event::Warning { text } => json!({ "text": safe(text) }),
         Event::GaveUp { why, diagnosis } => json!({
             "why": why.as_str(),

@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 pub use crate::policy::GaveUp;
 pub use crate::text::safe;
 pub use ci::Ci;
-pub use event::Event;
+pub use event::{AskedAhead, Event};
 pub use progress::{Progress, Transfer};
 pub(crate) use story::LONG_SILENCE;
 pub use story::Routes;

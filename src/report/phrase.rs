@@ -5,7 +5,8 @@
 
 use crate::diagnose::{Fault, FaultKind, Origin, Verdict};
 use crate::policy::GaveUp;
-use crate::text::safe;
+use crate::report::event::AskedAhead;
+use crate::text::{bytes, count, safe};
 
 /// What tools say of a fault, most telling first. Shown as they stand, since
 /// these are the words that people search for.
@@ -237,6 +238,17 @@ pub(super) fn cause(
 
 fn is_loopback(host: &str) -> bool {
     host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]")
+}
+
+/// `made ahead of go: 12 requests (1.5 MiB), of which go used 11 (1.4 MiB)`.
+pub(super) fn asked_ahead(ahead: &AskedAhead) -> String {
+    format!(
+        "made ahead of go: {} ({}), of which go used {} ({})",
+        count(ahead.requests, "request"),
+        bytes(ahead.bytes),
+        ahead.used,
+        bytes(ahead.used_bytes)
+    )
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use std::io::{self, BufRead};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use crate::report::event::AskedAhead;
 use crate::report::story::host_of;
 use crate::text::safe;
 
@@ -39,6 +40,7 @@ pub(super) struct Reports {
     pub(super) more_runs: u64,
     pub(super) servers: BTreeMap<String, Server>,
     pub(super) kinds: BTreeMap<String, u64>,
+    pub(super) ahead: AskedAhead,
     known: HashMap<String, Option<usize>>,
 }
 
@@ -235,6 +237,13 @@ impl Reports {
                 {
                     server.faults += 1;
                 }
+            }
+            "asked_ahead" => {
+                let add = |sum: &mut u64, key| *sum = sum.saturating_add(number(event, key).unwrap_or(0));
+                add(&mut self.ahead.requests, "requests");
+                add(&mut self.ahead.bytes, "bytes");
+                add(&mut self.ahead.used, "used");
+                add(&mut self.ahead.used_bytes, "used_bytes");
             }
             "upstream_request" => {
                 let Some(url) = text(event, "url") else { return };

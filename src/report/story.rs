@@ -168,6 +168,7 @@ impl Story {
             }
             Event::RequestSilent { silent, .. } => self.silence |= *silent >= LONG_SILENCE,
             Event::RequestBackoff { .. }
+            | Event::AskedAhead(_)
             | Event::LockWait { .. }
             | Event::RepairFailed { .. }
             | Event::Warning { .. } => {}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::report::phrase;
 use crate::report::read::{Outcome, Reports, Run, Server};
 use crate::text::{bytes, count, duration, width};
 
@@ -26,6 +27,9 @@ pub(super) fn write(reports: &Reports, out: &mut impl Write) -> io::Result<()> {
     runs(reports, out)?;
     routes(reports, out)?;
     servers(reports, out)?;
+    if reports.ahead.requests > 0 {
+        writeln!(out, "\n{}", phrase::asked_ahead(&reports.ahead))?;
+    }
     kinds(reports, out)?;
     if reports.unreadable > 0 {
         writeln!(
@@ -281,6 +285,12 @@ pub(super) fn json(reports: &Reports) -> Value {
             "bytes": server.bytes,
             "faults": server.faults,
         })).collect::<Vec<_>>(),
+        "asked_ahead": {
+            "requests": reports.ahead.requests,
+            "bytes": reports.ahead.bytes,
+            "used": reports.ahead.used,
+            "used_bytes": reports.ahead.used_bytes,
+        },
         "faults": reports.kinds,
     })
 }

@@ -124,6 +124,7 @@ impl Terminal {
             Event::Fault { .. }
             | Event::Diagnosis { .. }
             | Event::UpstreamRequest { .. }
+            | Event::AskedAhead(_)
             | Event::Repair { .. }
             | Event::GaveUp { .. } => {}
         }
@@ -590,6 +591,7 @@ fn debug(event: &Event) -> String {
             format!("{}: no longer silent", safe(url))
         }
         Event::RequestSilent { url, silent } => format!("{}: silent for {}", safe(url), duration(*silent)),
+        Event::AskedAhead(ahead) => phrase::asked_ahead(ahead),
         Event::Warning { .. } => "warning".to_owned(),
         Event::GaveUp { why, .. } => format!("gave up: {}", phrase::why(*why)),
         Event::Finished {

@@ -212,9 +212,13 @@ impl Running<'_> {
             self.end_leftovers().await;
         }
         reap_orphans();
-        if let Some((_, events)) = self.setting.relay.as_mut() {
+        if let Some((relay, events)) = self.setting.relay.as_mut() {
             while let Ok(event) = events.try_recv() {
                 self.setting.reporter.event(&event);
+            }
+            let ahead = relay.take_ahead();
+            if ahead.requests > 0 {
+                self.setting.reporter.event(&Event::AskedAhead(ahead));
             }
         }
         self.setting.reporter.stop_waiting();
