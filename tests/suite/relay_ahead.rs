@@ -1,6 +1,6 @@
 //! What the relay asks for before go does, and that nobody can tell but by the time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Framing, Kind, Module, Rule, SumDb};
@@ -131,6 +131,40 @@ fn everything_is_as_without_it() {
     }
     let (asked, plain) = (asked(&own), asked(&other));
     assert_eq!(asked, plain);
+}
+
+#[test]
+fn a_report_says_what_was_asked_ahead_and_what_go_used() {
+    let proxy = proxy_with([]);
+    let sandbox = sandbox(&proxy);
+    let report = sandbox.path("report.jsonl");
+    let run = sandbox.go(&["mod", "download"]).env("GOFIX_REPORT", &report);
+    run.output().expect_code(0);
+    let file = report.to_str().unwrap();
+    let summary = sandbox.gofix(&["report", "--json", file]).output().expect_code(0);
+    let summary: serde_json::Value = serde_json::from_str(&summary.stdout).unwrap();
+    let number = |key: &str| summary["asked_ahead"][key].as_u64().unwrap();
+    // Go needs everything that is asked for, and begins with a few requests of its own.
+    let asked = proxy.requests();
+    let sent: u64 = asked.iter().map(|request| request.sent).sum();
+    assert_eq!(number("requests"), number("used"), "{summary}");
+    assert_eq!(number("bytes"), number("used_bytes"), "{summary}");
+    assert!(
+        (COUNT as u64..asked.len() as u64).contains(&number("used")),
+        "{summary}"
+    );
+    assert!(number("bytes") > 0 && number("bytes") < sent, "{summary}");
+    let shown = sandbox.gofix(&["report", file]).output().expect_code(0).stdout;
+    let line = format!("\nmade ahead of go: {} requests (", number("requests"));
+    assert!(shown.contains(&line), "{shown}");
+    // A sum says it of several runs.
+    let twice = sandbox
+        .gofix(&["report", file, file])
+        .output()
+        .expect_code(0)
+        .stdout;
+    let line = format!("\nmade ahead of go: {} requests (", 2 * number("requests"));
+    assert!(twice.contains(&line), "{twice}");
 }
 
 #[test]
@@ -289,7 +323,7 @@ fn company_modules() -> Catalogue {
 }
 
 /// By proxy: the modules that were named to it, and the records that it was asked for.
-fn names(proxies: [&FaultProxy; 2]) -> [std::collections::BTreeSet<String>; 2] {
+fn names(proxies: [&FaultProxy; 2]) -> [BTreeSet<String>; 2] {
     proxies.map(|proxy| {
         let requests = proxy.requests().into_iter();
         let named = requests.filter_map(|request| {
@@ -300,20 +334,57 @@ fn names(proxies: [&FaultProxy; 2]) -> [std::collections::BTreeSet<String>; 2] {
     })
 }
 
+fn is_named(names: &[BTreeSet<String>; 2], module: &str) -> bool {
+    names.iter().flatten().any(|named| named.ends_with(module))
+}
+
+/// Runs a command, of go's own or through gofix, behind the company's proxy and the public one: whom they told what,
+/// and what stands on stdout.
+fn told(plain: bool, command: &[&str], lay_out: impl Fn(&Sandbox)) -> ([BTreeSet<String>; 2], String) {
+    let database = || SumDb::new("sum.example.test", &public_modules());
+    let corp = FaultProxy::healthy(company_modules()).unwrap();
+    let public = FaultProxy::builder(public_modules())
+        .sumdb(database())
+        .start()
+        .unwrap();
+    let sandbox = Sandbox::new()
+        .env("GOPROXY", format!("{},{}", corp.url(), public.url()))
+        .env("GOSUMDB", database().key())
+        .env("GONOSUMDB", "corp.example")
+        .env("GONOPROXY", "private.example")
+        .env("GOFIX_RELAY", "on");
+    sandbox.switch_telemetry_off();
+    sandbox.write("x/go.mod", "module private.example/x\n\ngo 1.21\n");
+    sandbox.write("x/x.go", "package x\n");
+    lay_out(&sandbox);
+    let run = match plain {
+        true => sandbox.plain_go(command),
+        false => sandbox.go(command),
+    };
+    let outcome = run.output().expect_code(0);
+    (names([&corp, &public]), outcome.stdout)
+}
+
+const REQUIRES: &str = "module main.example/main\n\ngo 1.21\n\nrequire (\n\tcorp.example/c v1.0.0\n\told.example/o v1.0.0\n\
+    \tprivate.example/x v1.0.0\n\tpublic.example/p0 v1.0.0\n\tpublic.example/p1 v1.0.0\n\tpublic.example/p2 v1.0.0\n\
+    \tpublic.example/p3 v1.0.0\n\tpublic.example/p4 v1.0.0 // indirect\n)\n\n\
+    replace old.example/o => public.example/fork v1.5.0\n\n";
+
+fn sums() -> String {
+    company_modules().go_sum() + &public_modules().go_sum()
+}
+
+/// A program that needs all that is required.
+fn program() -> String {
+    let imports = ["corp.example/c", "old.example/o", "private.example/x"];
+    let imports = imports.iter().map(|path| (*path).to_owned());
+    let imports = imports.chain((0..4).map(|n| format!("public.example/p{n}")));
+    let imports: String = imports.map(|path| format!("import _ \"{path}\"\n")).collect();
+    format!("package main\n\n{imports}\nfunc main() {{}}\n")
+}
+
 #[test]
 fn no_name_goes_to_anybody_whom_go_would_not_have_told() {
-    let sums = company_modules().go_sum() + &public_modules().go_sum();
-    let go_mod = "module main.example/main\n\ngo 1.21\n\nrequire (\n\tcorp.example/c v1.0.0\n\told.example/o v1.0.0\n\
-        \tprivate.example/x v1.0.0\n\tpublic.example/p0 v1.0.0\n\tpublic.example/p1 v1.0.0\n\tpublic.example/p2 v1.0.0\n\
-        \tpublic.example/p3 v1.0.0\n\tpublic.example/p4 v1.0.0 // indirect\n)\n\n\
-        replace private.example/x => ./x\n\nreplace old.example/o => public.example/fork v1.5.0\n";
-    let imports = ["corp.example/c", "old.example/o", "private.example/x"];
-    let code: String = imports
-        .iter()
-        .map(|path| (*path).to_owned())
-        .chain((0..4).map(|n| format!("public.example/p{n}")))
-        .map(|path| format!("import _ \"{path}\"\n"))
-        .collect();
     let commands: [&[&str]; 7] = [
         &["mod", "download"],
         &["mod", "tidy"],
@@ -328,36 +399,88 @@ fn no_name_goes_to_anybody_whom_go_would_not_have_told() {
             if !with_sums && command[1] != "tidy" {
                 continue;
             }
-            let run = |plain: bool| {
-                let database = || SumDb::new("sum.example.test", &public_modules());
-                let corp = FaultProxy::healthy(company_modules()).unwrap();
-                let public = FaultProxy::builder(public_modules())
-                    .sumdb(database())
-                    .start()
-                    .unwrap();
-                let sandbox = Sandbox::new()
-                    .env("GOPROXY", format!("{},{}", corp.url(), public.url()))
-                    .env("GOSUMDB", database().key())
-                    .env("GONOSUMDB", "corp.example")
-                    .env("GONOPROXY", "private.example")
-                    .env("GOFIX_RELAY", "on");
-                sandbox.switch_telemetry_off();
+            let lay_out = |sandbox: &Sandbox| {
+                let go_mod = format!("{REQUIRES}replace private.example/x => ./x\n");
                 sandbox.write("go.mod", go_mod);
-                sandbox.write("main.go", format!("package main\n\n{code}\nfunc main() {{}}\n"));
-                sandbox.write("x/go.mod", "module private.example/x\n\ngo 1.21\n");
-                sandbox.write("x/x.go", "package x\n");
+                sandbox.write("main.go", program());
                 if with_sums {
-                    sandbox.write("go.sum", &sums);
+                    sandbox.write("go.sum", sums());
                 }
-                let run = match plain {
-                    true => sandbox.plain_go(command),
-                    false => sandbox.go(command),
-                };
-                let outcome = run.output().expect_code(0);
-                (names([&corp, &public]), outcome.stdout)
             };
-            let (plain, relayed) = (run(true), run(false));
+            let [plain, relayed] = [true, false].map(|plain| told(plain, command, lay_out));
             assert_eq!(relayed, plain, "{command:?} {with_sums}");
+        }
+    }
+}
+
+#[test]
+fn in_a_workspace_nobody_is_told_of_what_it_uses() {
+    let commands: [&[&str]; 4] = [
+        &["mod", "download"],
+        &["mod", "graph"],
+        &["list", "-deps", "./..."],
+        &["list", "-m", "all"],
+    ];
+    for command in commands {
+        let lay_out = |sandbox: &Sandbox| {
+            sandbox.write("go.work", "go 1.21\n\nuse .\n\nuse ./x\n");
+            sandbox.write("go.mod", REQUIRES.replace("\tprivate.example/x v1.0.0\n", ""));
+            sandbox.write("go.sum", sums());
+            sandbox.write("main.go", program());
+        };
+        let [plain, relayed] = [true, false].map(|plain| told(plain, command, lay_out));
+        assert!(!is_named(&plain.0, "private.example/x"), "{plain:?}");
+        assert_eq!(relayed, plain, "{command:?}");
+    }
+}
+
+#[test]
+fn where_another_go_mod_is_named_nobody_is_told_of_what_stands_in_the_usual_one() {
+    let commands: [&[&str]; 4] = [
+        &["mod", "download", "-modfile=other.mod"],
+        &["mod", "tidy", "-modfile=other.mod"],
+        &["list", "-modfile", "other.mod", "-deps", "./..."],
+        &["list", "-m", "-u", "-modfile=other.mod", "all"],
+    ];
+    for command in commands {
+        let lay_out = |sandbox: &Sandbox| {
+            sandbox.write("go.mod", REQUIRES);
+            sandbox.write("go.sum", sums());
+            let imports = "import _ \"public.example/p2\"\nimport _ \"public.example/p3\"\n";
+            sandbox.write(
+                "main.go",
+                format!("package main\n\n{imports}\nfunc main() {{}}\n"),
+            );
+            sandbox.write(
+                "other.mod",
+                "module main.example/main\n\ngo 1.21\n\nrequire public.example/p2 v1.0.0\n\nrequire public.example/p3 v1.0.0\n",
+            );
+            sandbox.write("other.sum", public_modules().go_sum());
+        };
+        let [plain, relayed] = [true, false].map(|plain| told(plain, command, lay_out));
+        assert!(!is_named(&plain.0, "public.example/p0"), "{plain:?}");
+        assert_eq!(relayed, plain, "{command:?}");
+    }
+}
+
+#[test]
+fn where_everything_is_vendored_nobody_is_asked() {
+    let modules = Catalogue::new().with_all((0..3).map(|n| Module::new(name(n), "v1.0.0")));
+    let sums = modules.go_sum();
+    let proxy = FaultProxy::healthy(modules).unwrap();
+    let required = [name(0), name(1), name(2)];
+    let required = required.each_ref().map(|name| (name.as_str(), "v1.0.0"));
+    let sandbox = sandbox(&proxy).requiring(&required);
+    sandbox.write("go.sum", sums);
+    sandbox.plain_go(&["mod", "vendor"]).output().expect_code(0);
+    let before = proxy.requests().len();
+    assert!(before > 0);
+    for flags in ["", "-mod=vendor"] {
+        for command in ["list", "build", "vet"] {
+            let run = sandbox.go(&[command, "./..."]).env("GOFLAGS", flags);
+            let empty = tempfile::tempdir().unwrap();
+            run.env("GOMODCACHE", empty.path()).output().expect_code(0);
+            assert_eq!(proxy.requests().len(), before, "{command} {flags}");
         }
     }
 }
