@@ -327,6 +327,7 @@ impl Local<'_> {
         }
         let config = git_config();
         rows.extend(self.git_proxy(&config));
+        rows.extend(self.git_authorities(&config));
         rows.extend(
             private
                 .iter()
@@ -350,6 +351,36 @@ impl Local<'_> {
                 "--global",
                 "--unset",
                 "http.proxy",
+            ])),
+        )
+    }
+
+    /// go reads SSL_CERT_FILE, libcurl, and so git, does not.
+    fn git_authorities(&self, config: &[(String, String)]) -> Option<Row> {
+        let file = self.text("SSL_CERT_FILE").filter(|file| !file.is_empty())?;
+        let is_told = ["GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_SSL_NO_VERIFY"]
+            .iter()
+            .any(|name| self.var(name).is_some())
+            || config
+                .iter()
+                .any(|(key, _)| key.starts_with("http.") && key.contains("sslca"));
+        if is_told {
+            return None;
+        }
+        let found = "Go trusts the authorities in this file; git does not read it, and refuses servers that only they vouch for";
+        Some(
+            Row::new(
+                Grade::Note,
+                "git",
+                found,
+                format!("SSL_CERT_FILE={}", safe(&file)),
+            )
+            .mend(remedy::run([
+                "git",
+                "config",
+                "--global",
+                "http.sslCAInfo",
+                &file,
             ])),
         )
     }
@@ -535,7 +566,7 @@ fn git_config() -> Vec<(String, String)> {
         "config",
         "--null",
         "--get-regexp",
-        r"^(url\..*\.insteadof|http\.proxy|credential\..*)$",
+        r"^(url\..*\.insteadof|http\.proxy|http\.(.*\.)?sslca(info|path)|credential\..*)$",
     ]);
     let Ok(text) = output(command) else {
         return Vec::new();

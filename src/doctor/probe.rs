@@ -3,7 +3,7 @@
 //! Whatever hangs, the notes of the steps before it stay: a [`Probe`] is read
 //! by whoever started it, at any time.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use crate::net::proxy_env::{Proxy, ProxyRules, ProxyScheme};
 use crate::net::redirect::{self, Reason};
 use crate::net::tls::{Tls, Witness};
 use crate::net::url::{Scheme, Url};
+use crate::sys::clock::within;
 
 use super::http::{Reply, Session, Wanted};
 use super::target::{Role, Sumdb, Target};
@@ -38,6 +39,10 @@ const SPEED_BYTES: usize = 2 << 20;
 const SPEED_TIME: Duration = Duration::from_millis(2500);
 /// Addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 8;
+/// What a path takes that loses packets of full size: the segments that every IPv4 network must carry.
+const SMALL_SEGMENTS: u32 = 536;
+/// Limit of a try with small packets.
+const SECOND_TRY: Duration = Duration::from_secs(3);
 pub(super) const NO_ROOTS: &str = "this machine has no trusted certificate authorities";
 
 /// What every probe needs.
@@ -125,6 +130,10 @@ pub(super) struct Measured {
     pub(super) is_http_proxy: bool,
     /// The host that the zip came from, where it was another one.
     pub(super) redirected: Option<String>,
+    /// The interface that the connection goes out by.
+    pub(super) interface: Option<String>,
+    /// Set where packets of full size are lost on the way, with the interface they should have come in by.
+    pub(super) loses_large_packets: Option<String>,
     /// What is being done.
     pub(super) doing: String,
     pub(super) done: bool,
@@ -144,6 +153,16 @@ impl Measured {
             .any(|step| matches!(step, Some(Ok(_))));
         let refused = self.certificate_refused.is_some() || matches!(self.connect, Some(Err(_)));
         !answered && !refused
+    }
+
+    /// True where a connection was made to the server itself and an answer did not come, or not whole.
+    fn broke_after_connecting(&self) -> bool {
+        let direct = self.via.is_none() && matches!(self.connect, Some(Ok(_)));
+        let refused = self.certificate_refused.is_some();
+        let steps = [&self.info, &self.go_mod, &self.sumdb, &self.zip];
+        let broke =
+            steps.iter().any(|step| matches!(step, Some(Err(_)))) || matches!(self.handshake, Some(Err(_)));
+        direct && !refused && broke
     }
 
     /// From nothing to the first answer, where there was one.
@@ -195,20 +214,65 @@ impl Probe {
     }
 
     async fn steps(&self, tools: &Tools, dialled: &mpsc::UnboundedSender<Dialled>) {
-        let url = &self.target.url;
+        let start = Instant::now();
         let visit = Visit {
+            first: true,
+            ..self.visit(tools, dialled)
+        };
+        if let Some(mut session) = visit.open(&self.target.url, tools.http2).await {
+            match self.target.role {
+                Role::Host => {}
+                Role::Sumdb => self.ask_database(&mut session, tools).await,
+                Role::Proxy => self.ask_proxy(session, tools, dialled).await,
+            }
+        }
+        if start.elapsed() >= IDLE && self.measured().broke_after_connecting() {
+            self.look_for_lost_packets(tools, dialled).await;
+        }
+    }
+
+    /// A later visit: it leaves the notes of the first one alone.
+    fn visit<'a>(&'a self, tools: &'a Tools, dialled: &'a mpsc::UnboundedSender<Dialled>) -> Visit<'a> {
+        Visit {
             probe: self,
             tools,
             dialled,
-            first: true,
+            first: false,
+            segments: None,
+        }
+    }
+
+    /// Fetches the largest file that is known twice at the same time, once with small packets only. Where just that one
+    /// comes through, the path loses packets of full size, and nobody tells the sender (an MTU black hole).
+    async fn look_for_lost_packets(&self, tools: &Tools, dialled: &mpsc::UnboundedSender<Dialled>) {
+        self.doing("trying again with small packets");
+        let before = self.measured();
+        let (module, version) = &tools.module;
+        let url = match self.target.role {
+            Role::Proxy => self
+                .target
+                .url
+                .below(&format!("{}/@v/{}.zip", escape(module), escape(version))),
+            Role::Sumdb | Role::Host => self.target.url.below("latest"),
         };
-        let Some(mut session) = visit.open(url, tools.http2).await else {
-            return;
+        let fetch = async |segments| {
+            let visit = Visit {
+                segments,
+                ..self.visit(tools, dialled)
+            };
+            let whole = async {
+                let mut session = visit.open(&self.target.url, tools.http2).await?;
+                session.get(&url, tools, small()).await.ok()
+            };
+            matches!(within(SECOND_TRY, whole).await, Some(Some(_)))
         };
-        match self.target.role {
-            Role::Host => {}
-            Role::Sumdb => self.ask_database(&mut session, tools).await,
-            Role::Proxy => self.ask_proxy(session, tools, dialled).await,
+        let (any_size, small_only) = tokio::join!(fetch(None), fetch(Some(SMALL_SEGMENTS)));
+        let mut notes = self.notes();
+        notes.zip = before.zip;
+        notes.certificate = before.certificate;
+        notes.certificate_refused = before.certificate_refused;
+        if small_only && !any_size {
+            notes.loses_large_packets = Some(before.interface.unwrap_or_default());
         }
     }
 
@@ -239,12 +303,7 @@ impl Probe {
         {
             self.doing("trying again with HTTP/1.1");
             let words = words.clone();
-            let again = Visit {
-                probe: self,
-                tools,
-                dialled,
-                first: false,
-            };
+            let again = self.visit(tools, dialled);
             let Some(plain) = again.open(&self.target.url, false).await else {
                 return;
             };
@@ -333,12 +392,7 @@ impl Probe {
             }
             if !url.same_host(&session.url) {
                 self.notes().redirected = Some(crate::text::safe(&url.host));
-                let visit = Visit {
-                    probe: self,
-                    tools,
-                    dialled,
-                    first: false,
-                };
+                let visit = self.visit(tools, dialled);
                 let Some(other) = visit.open(&url, tools.http2).await else {
                     let words = format!("it redirects to {}, which cannot be reached", url.host);
                     self.notes()
@@ -361,12 +415,7 @@ impl Probe {
         wanted: Wanted,
     ) -> Result<Reply, String> {
         if !session.session.is_open().await {
-            let visit = Visit {
-                probe: self,
-                tools,
-                dialled,
-                first: false,
-            };
+            let visit = self.visit(tools, dialled);
             let http2 = session.http2;
             match visit.open(url, http2).await {
                 Some(new) => *session = new,
@@ -428,6 +477,8 @@ struct Visit<'a> {
     dialled: &'a mpsc::UnboundedSender<Dialled>,
     /// Only the first visit writes the steps into the notes.
     first: bool,
+    /// The largest segments that the server may send; `None` for those of the network.
+    segments: Option<u32>,
 }
 
 impl Visit<'_> {
@@ -483,8 +534,14 @@ impl Visit<'_> {
         }
         self.probe.doing(&format!("connecting to {host}:{port}"));
         let start = Instant::now();
-        let connected = Connected::of(self.first_of(&addresses?).await?).ok()?;
+        let stream = self.first_of(&addresses?).await?;
+        let interface = stream
+            .local_addr()
+            .ok()
+            .and_then(|local| interface_of(local.ip()));
+        let connected = Connected::of(stream).ok()?;
         if self.first {
+            self.probe.notes().interface = interface;
             self.probe.notes().connect = Some(Ok(start.elapsed()));
         }
         let Some(proxy) = proxy else {
@@ -509,11 +566,11 @@ impl Visit<'_> {
     async fn first_of(&self, addresses: &[SocketAddr]) -> Option<TcpStream> {
         let (winner, mut winners) = mpsc::channel(addresses.len().max(1));
         for &address in addresses.iter().take(MAX_ADDRESSES) {
-            let limit = self.tools.connect;
+            let (limit, segments) = (self.tools.connect, self.segments);
             let (winner, dialled) = (winner.clone(), self.dialled.clone());
             let is_told = self.first;
             tokio::spawn(async move {
-                let outcome = dial::connect(address, limit).await;
+                let outcome = dial::connect(address, segments, limit).await;
                 let refusal = outcome.as_ref().err().map(|e| (Refusal::of(e), words::io(e)));
                 // Nobody listens any more once the probe is over.
                 if is_told {
@@ -599,6 +656,20 @@ impl Visit<'_> {
             notes.zip = Some(Err(format!("{host}: {words}")));
         }
     }
+}
+
+/// The interface that has this address.
+fn interface_of(ip: IpAddr) -> Option<String> {
+    let interfaces = nix::ifaddrs::getifaddrs().ok()?;
+    let has = |address: &nix::sys::socket::SockaddrStorage| {
+        let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+        let v6 = address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip()));
+        v4.or(v6) == Some(ip)
+    };
+    interfaces
+        .filter(|interface| interface.address.as_ref().is_some_and(has))
+        .map(|interface| interface.interface_name)
+        .next()
 }
 
 fn net_name(proxy: &Proxy) -> String {

@@ -6,11 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::socket::{setsockopt, sockopt};
 use rustls::ClientConfig;
 use rustls::ProtocolVersion;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
 use super::proxy_env::{Proxy, ProxyScheme};
@@ -259,7 +260,7 @@ async fn race(
 async fn serial(host: &str, addresses: &[SocketAddr], limit: Duration) -> Result<TcpStream, DialError> {
     let mut first = None;
     for address in addresses {
-        match connect(*address, limit).await {
+        match connect(*address, None, limit).await {
             Ok(stream) => return Ok(stream),
             Err(error) => first.get_or_insert(DialError::Connect {
                 address: *address,
@@ -273,9 +274,22 @@ async fn serial(host: &str, addresses: &[SocketAddr], limit: Duration) -> Result
     }))
 }
 
-/// Connects to one address; `TimedOut` without a number where the clock struck.
-pub(crate) async fn connect(address: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
-    match within(limit, TcpStream::connect(address)).await {
+/// Connects to one address; `TimedOut` without a number where the clock struck. `segments` is the largest TCP segment
+/// that the other side may send, in bytes, where the system lets one say so.
+pub(crate) async fn connect(
+    address: SocketAddr,
+    segments: Option<u32>,
+    limit: Duration,
+) -> io::Result<TcpStream> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    if let Some(segments) = segments {
+        setsockopt(&socket, sockopt::TcpMaxSeg, &segments)?;
+    }
+    match within(limit, socket.connect(address)).await {
         Some(done) => done,
         None => Err(io::ErrorKind::TimedOut.into()),
     }

@@ -342,3 +342,92 @@ fn commands_in_the_documents_are_understood() {
     }
     assert!(tried > 10, "{tried}");
 }
+
+/// The starts of lines of `sh` blocks that other tests run, or that would leave the sandbox.
+const RUN_ELSEWHERE: &[(&str, &str)] = &[
+    ("make ", "targets_and_paths_in_the_documents_are_there"),
+    ("sh install.sh", "install::"),
+    ("dpkg -i", "make test-dropin"),
+    (
+        "gofix shim install --system",
+        "shim::the_whole_machine_gets_files_of_its_own",
+    ),
+    ("gofix rehearse", "rehearse::"),
+    ("gofix wait", "wait_for_release::"),
+    (
+        "__GOFIX_TEST_UPDATE=1",
+        "generated_parts_of_documents_are_up_to_date",
+    ),
+    ("for try in", "the loop that gofix replaces"),
+];
+
+/// The `sh` blocks of a document, each with the number of its first line.
+fn shell_blocks(text: &str) -> Vec<(usize, Vec<&str>)> {
+    let mut blocks = Vec::new();
+    let mut lines = text.lines().enumerate();
+    while let Some((number, line)) = lines.next() {
+        if line == "```sh" {
+            let block = lines.by_ref().map(|(_, line)| line);
+            blocks.push((number + 2, block.take_while(|line| *line != "```").collect()));
+        }
+    }
+    blocks
+}
+
+/// A reader pastes these blocks. Each runs as it stands, on a machine without a network: the shell, go and gofix
+/// understand every line, whatever they then say about the network.
+#[test]
+fn shell_blocks_of_the_documents_can_be_pasted() {
+    let namespace: &[&str] = if nix::unistd::geteuid().is_root() {
+        &["-n"]
+    } else {
+        &["-rn"]
+    };
+    let may = std::process::Command::new("unshare")
+        .args(namespace)
+        .arg("true")
+        .output();
+    if !may.is_ok_and(|output| output.status.success()) {
+        return crate::startup::skip("no network namespace may be made here");
+    }
+    let mut pasted = 0;
+    for path in documents() {
+        let text = fs::read_to_string(&path).unwrap();
+        for (number, block) in shell_blocks(&text) {
+            let sandbox = Sandbox::new().env("GOFIX_BUDGET", "1s");
+            let goenv = sandbox.path("goenv");
+            let sandbox = sandbox
+                .env("GOENV", goenv)
+                .env("GOPROXY", "https://proxy.golang.org,direct")
+                .env("GOSUMDB", "sum.golang.org");
+            sandbox.write(
+                "build.log",
+                "go: github.com/a/b@v1.0.0: connection reset by peer\n",
+            );
+            let lines = block.iter().filter(|line| {
+                !RUN_ELSEWHERE
+                    .iter()
+                    .any(|(start, _)| line.trim_start().starts_with(start))
+            });
+            let mut script = String::new();
+            for line in lines.filter(|line| !line.trim().is_empty()) {
+                pasted += 1;
+                // 2: not understood. 126 and 127: no program. Everything else is about this machine.
+                script.push_str(&format!("{line}\ncase $? in 2|126|127) exit 99;; esac\n"));
+            }
+            let path_variable = format!(
+                "{}:{}",
+                gofix_exe().parent().unwrap().display(),
+                std::env::var("PATH").unwrap()
+            );
+            let outcome = sandbox
+                .run("unshare")
+                .args(namespace)
+                .args(["sh", "-xc", &script])
+                .env("PATH", &path_variable)
+                .output();
+            assert_ne!(outcome.code(), Some(99), "{}:{number}\n{outcome}", path.display());
+        }
+    }
+    assert!(pasted > 20, "{pasted}");
+}

@@ -312,6 +312,34 @@ fn tls_that_verifies_tells_version_and_http2() {
     }
 }
 
+/// What the finding says is what the git of this machine does.
+#[test]
+fn authorities_that_go_trusts_and_git_does_not_are_told() {
+    let authority = Authority::new("Example Trust");
+    let proxy = proxy().tls(authority.server(false)).start().unwrap();
+    let sandbox = trusting(&format!("{},direct", proxy.url()), &authority);
+    let words = "git does not read it";
+    let found = doctor(&sandbox);
+    let row = found.row("git", words);
+    assert_eq!(row["grade"], "note");
+    let ask = || {
+        let url = format!("{}/any", proxy.url());
+        let asked = sandbox.run("git").args(["ls-remote", &url]);
+        asked.env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0").output()
+    };
+    let before = ask().stderr;
+    assert!(before.contains("certificate"), "{before}");
+    let mended = sandbox
+        .run("sh")
+        .args(["-c", row["mend"].as_str().unwrap()])
+        .output();
+    assert_eq!(mended.code(), Some(0), "{mended}");
+    let after = ask().stderr;
+    assert!(!after.contains("certificate"), "{after}");
+    let found = doctor(&sandbox);
+    assert!(!found.outcome.stdout.contains(words), "{}", found.outcome);
+}
+
 #[test]
 fn interception_by_an_untrusted_authority_is_named() {
     let (ours, theirs) = (Authority::new("Example Trust"), Authority::new("Zscaler Inc."));
@@ -1088,4 +1116,74 @@ fn a_module_cache_that_cannot_be_used_is_told() {
         with("relative/place").row("module cache", "the path is relative")["grade"],
         "broken"
     );
+}
+
+/// Client and server in network namespaces of their own; the client's side takes no packets above 700 bytes and does
+/// not say so, which is what a tunnel on the way does.
+const BLACK_HOLE: &str = r#"
+set -e
+ip link set lo up
+unshare -n sh -c 'echo $$ > "$DIR/server.pid"; read _ < "$DIR/go"; exec python3 -m http.server --bind 10.9.0.2 --directory "$DIR/files" 8080' >"$DIR/server.log" 2>&1 &
+while [ ! -s "$DIR/server.pid" ]; do :; done
+server=$(cat "$DIR/server.pid")
+ip link add near type veth peer name far netns "$server"
+ip link set near mtu 700
+ip address add 10.9.0.1/24 dev near
+ip link set near up
+ip route replace 10.9.0.0/24 dev near advmss 1460
+nsenter -t "$server" -n sh -ec '
+    ip link set far gso_max_segs 1
+    ip address add 10.9.0.2/24 dev far
+    ip link set far up'
+echo > "$DIR/go"
+until python3 -c 'import socket; socket.create_connection(("10.9.0.2", 8080), 1)' 2>/dev/null; do kill -0 "$server"; done
+status=0
+"$GOFIX" routes test --json || status=$?
+kill "$server"
+exit "$status"
+"#;
+
+#[test]
+fn a_path_that_loses_full_packets_is_named() {
+    let namespace: &[&str] = if nix::unistd::geteuid().is_root() {
+        &["-n"]
+    } else {
+        &["-rn"]
+    };
+    let sandbox = sandbox("http://10.9.0.2:8080");
+    let allowed = sandbox
+        .run("unshare")
+        .args(namespace)
+        .args([
+            "sh",
+            "-c",
+            "python3 --version && nsenter --version && ip link add near type veth peer name far",
+        ])
+        .output();
+    if allowed.code() != Some(0) {
+        return crate::startup::skip("no network namespace with a pair of interfaces, or no python3");
+    }
+    let dir = sandbox.path("black-hole");
+    let files = dir.join("files/golang.org/x/text/@v");
+    fs::create_dir_all(&files).unwrap();
+    let info = r#"{"Version":"v0.3.0","Time":"2017-12-14T13:08:43Z"}"#;
+    fs::write(files.join("v0.3.0.info"), info).unwrap();
+    fs::write(files.join("v0.3.0.mod"), "module golang.org/x/text\n").unwrap();
+    fs::write(
+        files.join("v0.3.0.zip"),
+        [b"PK".as_slice(), &[0; 40_000]].concat(),
+    )
+    .unwrap();
+    nix::unistd::mkfifo(&dir.join("go"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let outcome = sandbox
+        .run("unshare")
+        .args(namespace)
+        .args(["sh", "-c", BLACK_HOLE])
+        .env("DIR", &dir)
+        .env("GOFIX", crate::support::gofix_exe())
+        .output();
+    let found = Found::of(outcome);
+    let row = found.row("10.9.0.2", "packets of full size are lost");
+    assert_eq!(row["grade"], "broken");
+    assert_eq!(row["mend"], "ip link set dev near mtu 1280");
 }
