@@ -85,6 +85,17 @@ variables! {
     GOFIX_LOG { values: "`quiet`, `normal`, `debug`", default: "`normal`", key: Some("log") }
 }
 
+macro_rules! names {
+    ($($name:ident)+) => { $( pub(crate) const $name: &str = stringify!($name); )+ };
+}
+
+names! {
+    OTEL_EXPORTER_OTLP_ENDPOINT OTEL_EXPORTER_OTLP_TRACES_ENDPOINT OTEL_EXPORTER_OTLP_METRICS_ENDPOINT
+    OTEL_EXPORTER_OTLP_PROTOCOL OTEL_EXPORTER_OTLP_HEADERS OTEL_EXPORTER_OTLP_TIMEOUT
+    OTEL_TRACES_EXPORTER OTEL_METRICS_EXPORTER OTEL_SERVICE_NAME OTEL_RESOURCE_ATTRIBUTES OTEL_SDK_DISABLED
+    TRACEPARENT
+}
+
 /// The variables of others that change what gofix itself shows, with what they do.
 pub const OTHERS: &[(&str, &str)] = &[
     ("NO_COLOR", "If set, no colour."),
@@ -97,6 +108,45 @@ pub const OTHERS: &[(&str, &str)] = &[
     (
         "GITLAB_CI",
         "After a fault: the attempts, in a collapsed section of the job's log.",
+    ),
+    (
+        OTEL_EXPORTER_OTLP_ENDPOINT,
+        "Where traces and metrics of each supervised command go: the URL of an OpenTelemetry collector, below which `/v1/traces` and `/v1/metrics` are posted to. If no endpoint is set, nothing is gathered.",
+    ),
+    (
+        OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
+        "The URL for traces, as it stands, instead of the common one.",
+    ),
+    (
+        OTEL_EXPORTER_OTLP_METRICS_ENDPOINT,
+        "The URL for metrics, as it stands, instead of the common one.",
+    ),
+    (
+        OTEL_EXPORTER_OTLP_PROTOCOL,
+        "`http/protobuf` (the default) or `http/json`. With anything else, `grpc` for one, nothing is exported.",
+    ),
+    (
+        OTEL_EXPORTER_OTLP_HEADERS,
+        "Headers of these requests, as `NAME=VALUE,NAME=VALUE` with percent-encoded values.",
+    ),
+    (
+        OTEL_EXPORTER_OTLP_TIMEOUT,
+        "The time limit of a delivery in milliseconds; never more than 1000.",
+    ),
+    (OTEL_TRACES_EXPORTER, "`none`: no traces."),
+    (OTEL_METRICS_EXPORTER, "`none`: no metrics."),
+    (
+        OTEL_SERVICE_NAME,
+        "The `service.name` of what is exported, instead of `gofix`.",
+    ),
+    (
+        OTEL_RESOURCE_ATTRIBUTES,
+        "Further attributes of what is exported, as `KEY=VALUE,KEY=VALUE`.",
+    ),
+    (OTEL_SDK_DISABLED, "`true`: nothing is gathered or exported."),
+    (
+        TRACEPARENT,
+        "The span of the caller, of which the command's trace becomes a part. Where the caller does not record its own, no trace is sent.",
     ),
 ];
 

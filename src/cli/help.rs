@@ -118,7 +118,8 @@ fn privacy() -> String {
 Without routes of your own gofix asks exactly the servers that go asks. A route that you add (`gofix routes add`) is asked \
 only after a fault of the one before it, and only if every proxy of your GOPROXY is public or stands in your routes: the \
 name of a private module does not go to a public proxy because your own was down. GOPRIVATE, GONOPROXY, GONOSUMDB and \
-GOSUMDB are never changed. gofix sends nothing to anybody else: no telemetry, no update check.
+GOSUMDB are never changed. Else gofix sends something only to an OpenTelemetry \
+collector that OTEL_EXPORTER_OTLP_ENDPOINT names: no telemetry of its own, no update check.
 
 `gofix routes` names everybody who may be asked.
 "

@@ -8,7 +8,7 @@ use hyper::{Request, Response, StatusCode, Uri};
 use tokio::time::timeout;
 
 use crate::net::dial::Stream;
-use crate::net::http::{Http1, Http2, NoBody};
+use crate::net::http::{Http1, Http2, Payload};
 use crate::net::limits::Allowance;
 use crate::net::redirect;
 use crate::net::url::Url;
@@ -107,7 +107,7 @@ impl Session {
         url: &Url,
         authorization: Option<&str>,
         absolute: Option<&str>,
-    ) -> Result<Request<NoBody>, String> {
+    ) -> Result<Request<Payload>, String> {
         let path = url.path_and_query();
         let full = format!("{}://{}{path}", url.scheme.as_str(), url.authority);
         let http2 = matches!(self, Self::Http2(_));
@@ -125,7 +125,7 @@ impl Session {
             request = request.header("proxy-authorization", login);
         }
         request
-            .body(NoBody::new())
+            .body(Payload::default())
             .map_err(|_| "the URL cannot be asked".to_owned())
     }
 }

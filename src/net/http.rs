@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper::{Request, Response};
@@ -12,13 +12,13 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use super::dial::Stream;
 use super::limits::{self, Allowance, Meter, Metered};
 
-/// The body of every request.
-pub(crate) type NoBody = Empty<Bytes>;
+/// The body of every request; empty by default.
+pub(crate) type Payload = Full<Bytes>;
 
 /// A connection for one request at a time.
 #[derive(Debug)]
 pub(crate) struct Http1 {
-    sender: http1::SendRequest<NoBody>,
+    sender: http1::SendRequest<Payload>,
     meter: Arc<Meter>,
 }
 
@@ -50,7 +50,7 @@ impl Http1 {
 
     pub(crate) async fn send(
         &mut self,
-        request: Request<NoBody>,
+        request: Request<Payload>,
     ) -> hyper::Result<(Response<Incoming>, Allowance)> {
         self.sender.ready().await?;
         let allowance = self.meter.request();
@@ -63,7 +63,7 @@ impl Http1 {
 /// A connection for many requests; clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Http2 {
-    sender: http2::SendRequest<NoBody>,
+    sender: http2::SendRequest<Payload>,
     meter: Arc<Meter>,
 }
 
@@ -91,7 +91,7 @@ impl Http2 {
 
     pub(crate) async fn send(
         &mut self,
-        request: Request<NoBody>,
+        request: Request<Payload>,
     ) -> hyper::Result<(Response<Incoming>, Allowance)> {
         self.sender.ready().await?;
         let allowance = self.meter.request();

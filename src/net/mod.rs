@@ -6,6 +6,7 @@ pub(crate) mod dial;
 pub(crate) mod environment;
 pub(crate) mod http;
 pub(crate) mod limits;
+pub(crate) mod post;
 pub(crate) mod proxy_env;
 pub(crate) mod redirect;
 pub(crate) mod roots;

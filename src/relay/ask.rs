@@ -61,6 +61,7 @@ pub(crate) struct Asker {
 pub(crate) struct Step {
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) sep: Sep,
+    route: usize,
     partial: Option<Partial>,
     /// The most that was ever held of the file: only what lies behind it is
     /// progress.
@@ -300,7 +301,7 @@ impl Asker {
 
     /// Tells what came of asking.
     pub(crate) fn tell_of(&self, step: &Step, tried: &Asking) {
-        self.tell(&tried.url, step.asked, tried.took, &tried.result, tried.moved);
+        self.tell(step, &tried.url, tried.took, &tried.result, tried.moved);
     }
 
     /// Lets the proxy's breaker know of an answer.
@@ -550,19 +551,20 @@ impl Asker {
                 silent.as_secs_f64()
             ),
         );
-        self.tell(url, step.asked, silent, &Err(trouble), moved);
+        self.tell(step, url, silent, &Err(trouble), moved);
         step.asked += 1;
     }
 
-    fn tell(&self, url: &Url, r#try: u32, took: Duration, result: &Result<Answer, Trouble>, moved: u64) {
+    fn tell(&self, step: &Step, url: &Url, took: Duration, result: &Result<Answer, Trouble>, moved: u64) {
         let Some(listener) = &self.listener else {
             return;
         };
-        let (status, bytes, error) = match result {
-            Ok(answer) => (Some(answer.status), answer.body.len(), None),
+        let (status, bytes, kind, error) = match result {
+            Ok(answer) => (Some(answer.status), answer.body.len(), None, None),
             Err(trouble) => (
                 trouble.answer.as_ref().map(|answer| answer.status),
                 moved,
+                Some(trouble.kind),
                 Some(match trouble.retry_after {
                     // Why it is not asked again.
                     Some(after) if after > schedule::RETRY_AFTER_LIMIT => format!(
@@ -584,17 +586,20 @@ impl Asker {
             status,
             bytes,
             took,
-            r#try,
+            route: step.route,
+            r#try: step.asked,
+            kind,
             error,
         });
     }
 }
 
 impl Step {
-    pub(crate) fn new(upstream: &Arc<Upstream>, sep: Sep, patience: Patience) -> Self {
+    pub(crate) fn new(upstream: &Arc<Upstream>, sep: Sep, route: usize, patience: Patience) -> Self {
         Self {
             upstream: Arc::clone(upstream),
             sep,
+            route,
             partial: None,
             best: 0,
             no_ranges: false,

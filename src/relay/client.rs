@@ -28,7 +28,7 @@ use super::trouble::{Again, Phase, Trouble};
 use super::words::{find, http_trouble};
 use crate::net::credentials::Credentials;
 use crate::net::dial::{self, Connected, DialError, Ends, Patience};
-use crate::net::http::{self, NoBody};
+use crate::net::http::{self, Payload};
 use crate::net::limits::{self, Allowance};
 use crate::net::proxy_env::{ProxyRules, ProxyScheme};
 use crate::net::tls::Tls;
@@ -598,7 +598,7 @@ struct Sent<'a> {
 }
 
 impl Sent<'_> {
-    fn request(&self, absolute: Option<&Option<String>>, http2: bool) -> Result<Request<NoBody>, Trouble> {
+    fn request(&self, absolute: Option<&Option<String>>, http2: bool) -> Result<Request<Payload>, Trouble> {
         let malformed = || Trouble::new(FaultKind::Config, "malformed URL").then(Again::Elsewhere);
         let mut clean = self.url.clone();
         clean.user = None;
@@ -610,7 +610,7 @@ impl Sent<'_> {
         let mut request = Request::builder()
             .method(Method::GET)
             .uri(uri)
-            .body(NoBody::new())
+            .body(Payload::default())
             .map_err(|_| malformed())?;
         let headers = request.headers_mut();
         headers.extend(

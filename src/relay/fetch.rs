@@ -261,7 +261,7 @@ impl Fetcher {
             return None;
         };
         let pass = upstream.breaker.enter_well()?;
-        let mut step = Step::new(upstream, *sep, self.rules.patience);
+        let mut step = Step::new(upstream, *sep, 1, self.rules.patience);
         step.ticket = Some(ticket);
         let tried = self.asker.ask(&mut step, wanted, agent, false).await;
         step.ticket = None;
@@ -392,6 +392,7 @@ impl Fetcher {
         };
         let own = match home {
             Some(upstream) => Lane {
+                route: element.route_of(&upstream),
                 steps: vec![(upstream, Sep::NotFound)],
             },
             None => element.own.clone(),
@@ -488,7 +489,7 @@ impl Tried {
             steps: lane
                 .steps
                 .iter()
-                .map(|(upstream, sep)| Step::new(upstream, *sep, patience))
+                .map(|(upstream, sep)| Step::new(upstream, *sep, lane.route, patience))
                 .collect(),
             tries: 0,
             content: 0,
@@ -595,7 +596,10 @@ mod tests {
 
     fn tried() -> Tried {
         Tried::new(
-            &Lane { steps: Vec::new() },
+            &Lane {
+                route: 1,
+                steps: Vec::new(),
+            },
             Patience {
                 lookup: Duration::ZERO,
                 connect: Duration::ZERO,

@@ -40,8 +40,9 @@ impl Plan {
         let later: Vec<Lane> = setup
             .lists
             .iter()
+            .zip(1..)
             .skip(1)
-            .map(|list| upstreams.later(list))
+            .map(|(list, route)| upstreams.later(list, route))
             .filter(|lane| !lane.steps.is_empty())
             .collect();
         let mut plan = if setup.in_front {
@@ -78,6 +79,7 @@ impl Plan {
                     plan.bases.push(shown(&upstream));
                     plan.elements.push(upstream::Element {
                         own: Lane {
+                            route: 1,
                             steps: vec![(upstream, *sep)],
                         },
                         behind,
@@ -109,7 +111,7 @@ impl Plan {
         let base = shown(&steps.first()?.0);
         Some(Self {
             elements: vec![upstream::Element {
-                own: Lane { steps },
+                own: Lane { route: 1, steps },
                 behind: Behind::Nothing,
                 later,
             }],
@@ -155,14 +157,14 @@ impl Upstreams<'_> {
     }
 
     /// A later list: what is left to go in it is stepped over, `off` ends it.
-    fn later(&mut self, list: &ProxyList) -> Lane {
+    fn later(&mut self, list: &ProxyList, route: usize) -> Lane {
         let steps = list
             .entries()
             .iter()
             .take_while(|(element, _)| *element != Element::Off)
             .filter_map(|(element, sep)| Some((self.relayed(element)?, *sep)))
             .collect();
-        Lane { steps }
+        Lane { route, steps }
     }
 }
 

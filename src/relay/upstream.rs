@@ -99,6 +99,8 @@ impl Upstream {
 /// Proxies in the order in which Go's rules ask them.
 #[derive(Debug, Clone)]
 pub(crate) struct Lane {
+    /// The route that names them, from 1.
+    pub(crate) route: usize,
     pub(crate) steps: Vec<(Arc<Upstream>, Sep)>,
 }
 
@@ -112,6 +114,14 @@ pub(crate) struct Element {
     pub(crate) behind: Behind,
     /// Later routes, asked where go would stop.
     pub(crate) later: Vec<Lane>,
+}
+
+impl Element {
+    /// The route that this proxy is asked for.
+    pub(crate) fn route_of(&self, upstream: &Arc<Upstream>) -> usize {
+        let names_it = |lane: &&Lane| lane.steps.iter().any(|(known, _)| Arc::ptr_eq(known, upstream));
+        self.later.iter().find(names_it).map_or(1, |lane| lane.route)
+    }
 }
 
 /// What go turns to by itself after any error of an element.

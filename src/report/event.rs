@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::diagnose::{Diagnosis, Fault};
+use crate::diagnose::{Diagnosis, Fault, FaultKind};
 use crate::policy::GaveUp;
 
 /// One thing that happened.
@@ -92,9 +92,13 @@ pub enum Event {
         bytes: u64,
         /// How long it took.
         took: Duration,
+        /// The route for which it was asked, from 1.
+        route: usize,
         /// Try number for this request, from 1.
         r#try: u32,
-        /// The fault, where the request ended in one.
+        /// What kind of fault the request ended in, where it ended in one.
+        kind: Option<FaultKind>,
+        /// That fault in words.
         error: Option<String>,
     },
     /// The relay waits before it makes a request again; go, which knows nothing
@@ -122,6 +126,11 @@ pub enum Event {
     Warning {
         /// One line.
         text: String,
+    },
+    /// What OpenTelemetry is to know could not be delivered.
+    ExportFailed {
+        /// Why, in one line.
+        why: String,
     },
     /// gofix stops trying.
     GaveUp {
@@ -174,6 +183,7 @@ impl Event {
             Self::RequestSilent { .. } => "request_silent",
             Self::AskedAhead(_) => "asked_ahead",
             Self::Warning { .. } => "warning",
+            Self::ExportFailed { .. } => "export_failed",
             Self::GaveUp { .. } => "gave_up",
             Self::Finished { .. } => "finished",
         }

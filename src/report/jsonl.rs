@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::diagnose::{Diagnosis, Fault};
+use crate::diagnose::{Diagnosis, Fault, FaultKind};
 use crate::report::event::Event;
 use crate::report::phrase;
 use crate::text::safe;
@@ -120,11 +120,13 @@ fn details(stamp: &Stamp<'_>, event: &Event) -> Value {
             status,
             bytes,
             took,
+            route,
             r#try,
+            kind,
             error,
         } => json!({
-            "url": safe(url), "redirected_to": redirected_to.as_ref().map(safe), "status": status, "bytes": bytes, "ms": ms(*took), "try": r#try,
-            "error": error.as_ref().map(safe),
+            "url": safe(url), "redirected_to": redirected_to.as_ref().map(safe), "status": status, "bytes": bytes, "ms": ms(*took), "route": route, "try": r#try,
+            "kind": kind.map(FaultKind::as_str), "error": error.as_ref().map(safe),
         }),
         Event::RequestBackoff {
             url,
@@ -137,6 +139,7 @@ fn details(stamp: &Stamp<'_>, event: &Event) -> Value {
             "requests": ahead.requests, "bytes": ahead.bytes, "used": ahead.used, "used_bytes": ahead.used_bytes,
         }),
         Event::Warning { text } => json!({ "text": safe(text) }),
+        Event::ExportFailed { why } => json!({ "why": safe(why) }),
         Event::GaveUp { why, diagnosis } => json!({
             "why": why.as_str(),
             "advice": diagnosis.as_ref().map(advice),

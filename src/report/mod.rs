@@ -16,6 +16,7 @@ mod event;
 pub mod files;
 mod html;
 mod jsonl;
+pub mod otel;
 pub mod out;
 mod phrase;
 mod progress;
@@ -40,7 +41,8 @@ pub use story::Routes;
 
 use crate::config::{Config, Log};
 use crate::go::env::Lookup;
-use crate::sys::panics::caught;
+use crate::net::environment::Environment;
+use crate::sys::panics::{caught, caught_async};
 use jsonl::{Jsonl, Stamp};
 use story::Story;
 use terminal::{Terminal, View};
@@ -58,6 +60,8 @@ pub struct Settings {
     pub ci: Ci,
     /// True where stderr is a terminal on which a live line may be shown.
     pub live: bool,
+    /// What the variables of OpenTelemetry ask for.
+    pub otel: Option<otel::Settings>,
 }
 
 impl Settings {
@@ -71,6 +75,7 @@ impl Settings {
             command: safe(command),
             ci,
             live,
+            otel: otel::Settings::detect(env),
         }
     }
 }
@@ -129,6 +134,9 @@ pub struct Reporter {
     story: Story,
     terminal: Terminal,
     report: Option<Jsonl>,
+    export: Option<otel::Export>,
+    /// When this process was started, by the clock on the wall.
+    began: jiff::Timestamp,
     attempt: Option<u32>,
     /// A view has failed by a fault of gofix's own: nothing more is shown.
     failed: bool,
@@ -178,6 +186,11 @@ impl Reporter {
         let terminal = Terminal::new(sink, settings.log, view, columns);
         let run = format!("{:016x}", fastrand::u64(..));
         let path = settings.report.clone();
+        let began = clock.wall() - clock.elapsed();
+        let export = settings
+            .otel
+            .clone()
+            .map(|asked| otel::Export::new(asked, &settings.command, &run, nanoseconds(began)));
         let mut reporter = Self {
             settings,
             clock,
@@ -185,6 +198,8 @@ impl Reporter {
             story: Story::default(),
             terminal,
             report: None,
+            export,
+            began,
             attempt: None,
             failed: false,
         };
@@ -211,7 +226,7 @@ impl Reporter {
 
     /// True where a view shows the requests of the relay that went well, too.
     pub fn wants_requests(&self) -> bool {
-        self.report.is_some() || self.settings.log == Log::Debug
+        self.report.is_some() || self.export.is_some() || self.settings.log == Log::Debug
     }
 
     /// Takes one event and shows it.
@@ -232,6 +247,9 @@ impl Reporter {
         }
         self.story.take(event);
         self.append(event);
+        if let Some(export) = &mut self.export {
+            export.take(event, nanoseconds(self.began + now));
+        }
         self.terminal
             .show(event, &self.story, &self.settings.command, now);
         if matches!(event, Event::Finished { .. }) {
@@ -272,6 +290,22 @@ impl Reporter {
     /// Ends the live line of a wait that is over.
     pub fn stop_waiting(&mut self) {
         self.unless_failed(|reporter| reporter.terminal.stop_waiting());
+    }
+
+    /// True where [`export`](Self::export) has something to do.
+    pub fn exports(&self) -> bool {
+        self.export.is_some()
+    }
+
+    /// Delivers to OpenTelemetry what it asks for. Takes a second at most; that it fails is an event.
+    pub async fn export(&mut self, environment: &Environment) {
+        self.stop_waiting();
+        let Some(export) = self.export.take() else { return };
+        let now = nanoseconds(self.began + self.clock.elapsed());
+        let delivered = caught_async("export", export.deliver(environment, now)).await;
+        if let Some(Err(why)) = delivered {
+            self.event(&Event::ExportFailed { why });
+        }
     }
 
     /// Ends every view.
@@ -324,6 +358,11 @@ impl Reporter {
             self.terminal.raw(&text);
         }
     }
+}
+
+/// Since 1970, as OpenTelemetry counts.
+fn nanoseconds(time: jiff::Timestamp) -> u64 {
+    u64::try_from(time.as_nanosecond()).unwrap_or_default()
 }
 
 impl Drop for Reporter {

@@ -171,6 +171,7 @@ impl Story {
             | Event::AskedAhead(_)
             | Event::LockWait { .. }
             | Event::RepairFailed { .. }
+            | Event::ExportFailed { .. }
             | Event::Warning { .. } => {}
         }
     }

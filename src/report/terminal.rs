@@ -126,6 +126,7 @@ impl Terminal {
             | Event::UpstreamRequest { .. }
             | Event::AskedAhead(_)
             | Event::Repair { .. }
+            | Event::ExportFailed { .. }
             | Event::GaveUp { .. } => {}
         }
     }
@@ -569,6 +570,7 @@ fn debug(event: &Event) -> String {
             took,
             r#try,
             error,
+            ..
         } => {
             let outcome = match (error, status) {
                 (Some(error), _) => safe(error),
@@ -593,6 +595,7 @@ fn debug(event: &Event) -> String {
         Event::RequestSilent { url, silent } => format!("{}: silent for {}", safe(url), duration(*silent)),
         Event::AskedAhead(ahead) => phrase::asked_ahead(ahead),
         Event::Warning { .. } => "warning".to_owned(),
+        Event::ExportFailed { why } => format!("not delivered to OpenTelemetry: {}", safe(why)),
         Event::GaveUp { why, .. } => format!("gave up: {}", phrase::why(*why)),
         Event::Finished {
             attempts,

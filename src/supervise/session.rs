@@ -18,6 +18,7 @@ use crate::{
     config::{Config, Relay, Warning},
     diagnose::{Fault, Mend},
     go::{env::GoEnv, module::ModuleVersion},
+    net::environment::Environment,
     policy::Policy,
     report::{Ci, Event, Reporter, Settings},
     sys::panics::caught,
@@ -141,6 +142,10 @@ impl<'a> Session<'a> {
             })
         });
         caught("restore", || self.restore_disputed());
+        if self.now.reporter.exports() {
+            let environment = Environment::from_go(&self.asked.env);
+            runtime.block_on(self.now.reporter.export(&environment));
+        }
         self.now.reporter.finish();
         // A repair that waits for a lock is left where it stands.
         runtime.shutdown_background();

@@ -11,6 +11,7 @@ mod house;
 mod install;
 mod machines;
 mod managers;
+mod otel;
 mod panics;
 mod people;
 mod rehearse;

@@ -89,8 +89,10 @@ fn what_is_not_needed_is_gone_without() {
         ("rewrite-end", "on"),
         ("relay-ahead", "on"),
         ("restore", "off"),
+        ("export", "on"),
     ] {
-        let sandbox = sandbox(&proxy, relay);
+        // Nobody listens there.
+        let sandbox = sandbox(&proxy, relay).env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
         cut_one(&proxy);
         let outcome = panicking(sandbox.go(&["mod", "download", "-x"]), room);
         let outcome = outcome.expect_code(0);

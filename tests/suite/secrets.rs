@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 
+use crate::support::otlp::{Manner, OtlpServer};
 use crate::support::{Outcome, Sandbox};
 
 /// Each holds three words that stand for the pieces of a password.
@@ -101,12 +102,13 @@ fn doctor_shows_no_password() {
     }
 }
 
-/// The lines of gofix, its report, its page, and what it writes for CI.
+/// The lines of gofix, its report, its page, what it writes for CI, and what a collector is told.
 #[test]
 fn a_supervised_run_shows_no_password() {
     for password in PASSWORDS.into_iter().chain(AMBIGUOUS) {
         for relay in ["on", "off"] {
             let url = url(password);
+            let server = OtlpServer::start(Manner::Answer(200));
             let sandbox = Sandbox::new();
             let words = log(&url);
             let file = sandbox.path("words");
@@ -123,7 +125,8 @@ fn a_supervised_run_shows_no_password() {
                 .env("GOFIX_LOG", "debug")
                 .env("GITHUB_ACTIONS", "true")
                 .env("GITHUB_STEP_SUMMARY", "summary.md")
-                .env("GOFIX_REPORT", "report.jsonl");
+                .env("GOFIX_REPORT", "report.jsonl")
+                .env("OTEL_EXPORTER_OTLP_ENDPOINT", server.url());
             sandbox.write("summary.md", "");
             let mut outcome = sandbox.go(&["mod", "download"]).output();
             // Go's own words are go's.
@@ -132,6 +135,12 @@ fn a_supervised_run_shows_no_password() {
             expect_nothing("stderr", password, &outcome);
             expect_hidden("summary", password, &sandbox.read("summary.md"));
             expect_hidden("report", password, &sandbox.read("report.jsonl"));
+            let told = server.posted();
+            assert_eq!(told.len(), 2, "traces and metrics");
+            for posted in told {
+                let text = String::from_utf8_lossy(&posted.body);
+                expect_hidden("OpenTelemetry", password, &text);
+            }
             for command in [
                 &["report", "report.jsonl"][..],
                 &["report", "--json", "report.jsonl"],

@@ -73,6 +73,7 @@ fn settings() -> Settings {
         command: "go mod tidy".into(),
         ci: Ci::None,
         live: false,
+        otel: None,
     }
 }
 
@@ -208,6 +209,8 @@ fn nothing_is_written_while_nothing_goes_wrong() {
     stage.started(1, (1, OWN));
     stage.reporter.event(&Event::UpstreamRequest {
         redirected_to: None,
+        route: 1,
+        kind: None,
         url: "https://proxy.golang.org/example.com/a/@v/list".into(),
         status: Some(200),
         bytes: 7,
@@ -484,6 +487,8 @@ fn giving_up_takes_eight_lines_on_every_width() {
             for r#try in 1..=times {
                 stage.reporter.event(&Event::UpstreamRequest {
                     redirected_to: None,
+                    route: 1,
+                    kind: None,
                     url: format!("https://{host}/example.com/a/@v/list"),
                     status: None,
                     bytes: 0,
@@ -613,6 +618,8 @@ fn healed_requests_of_the_relay_are_one_line() {
     for n in 1..=3 {
         stage.reporter.event(&Event::UpstreamRequest {
             redirected_to: None,
+            route: 1,
+            kind: None,
             url: "https://proxy.golang.org/example.com/a/@v/v1.0.0.zip".into(),
             status: None,
             bytes: 0,

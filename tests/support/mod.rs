@@ -7,6 +7,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod measured;
+pub(crate) mod otlp;
 pub(crate) mod pty;
 pub(crate) mod wait;
 

@@ -36,6 +36,8 @@ fn requests(stage: &mut Stage, host: &str, n: u64, bad: u64) {
         let failed = bad > 0 && i % bad == 0;
         stage.reporter.event(&Event::UpstreamRequest {
             redirected_to: None,
+            route: 1,
+            kind: None,
             url: format!("https://{host}/example.com/m{i}/@v/v1.0.0.zip"),
             status: (!failed).then_some(200),
             bytes: i * 1000,

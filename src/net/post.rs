@@ -1,0 +1,130 @@
+//! One body posted once, on a connection of its own.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Request, Uri};
+
+use super::credentials::basic;
+use super::dial::{self, DialError, LookupError, Patience};
+use super::environment::Environment;
+use super::http::{Http1, Payload};
+use super::proxy_env::{ProxyRules, ProxyScheme};
+use super::tls::Tls;
+use super::tunnel;
+use super::url::{Scheme, Url};
+use crate::text::{errno_text, safe};
+
+/// What is posted.
+#[derive(Debug)]
+pub(crate) struct Post<'a> {
+    pub(crate) url: &'a Url,
+    pub(crate) content_type: &'a str,
+    pub(crate) headers: &'a [(String, String)],
+    pub(crate) body: Vec<u8>,
+}
+
+impl Post<'_> {
+    /// Sends it and returns the status. No step waits for longer than `limit`.
+    ///
+    /// # Errors
+    /// What went wrong, in a few words and without secrets.
+    pub(crate) async fn send(self, environment: &Environment, limit: Duration) -> Result<u16, String> {
+        let url = self.url;
+        let patience = Patience {
+            lookup: limit,
+            connect: limit,
+            handshake: limit,
+            tunnel: limit,
+            first_byte: limit,
+            stall: limit,
+            quiet: limit,
+        };
+        let tls = Tls::new(environment.roots.clone());
+        let rules = ProxyRules::new(&environment.proxies);
+        let proxy = rules.proxy_for(url.scheme, &url.host, url.port)?;
+        // An HTTP proxy is asked for the whole URL, and for https for a tunnel.
+        let asked = proxy.filter(|proxy| url.scheme == Scheme::Http && proxy.scheme != ProxyScheme::Socks5);
+        let connected = match proxy {
+            None => dial::tcp(&url.host, url.port, patience, false).await,
+            Some(proxy) => match dial::to_proxy(proxy, patience, &tls).await {
+                Ok(connected) if asked.is_none() => {
+                    dial::tunnel(connected, proxy, &url.host, url.port, limit).await
+                }
+                connected => connected,
+            },
+        };
+        let mut connected = connected.map_err(words)?;
+        if url.scheme == Scheme::Https {
+            let config = tls.config(false).map_err(|error| error.to_string())?;
+            (connected, _) = dial::handshake(connected, &url.host, config, limit)
+                .await
+                .map_err(words)?;
+        }
+        let mut request = self.request(asked.is_some())?;
+        if let Some(login) = asked.and_then(tunnel::proxy_authorization) {
+            put(&mut request, header::PROXY_AUTHORIZATION, &login)?;
+        }
+        let mut connection = Http1::start(connected.stream)
+            .await
+            .map_err(|error| safe(&error.to_string()))?;
+        let (response, _) = connection
+            .send(request)
+            .await
+            .map_err(|error| safe(&error.to_string()))?;
+        Ok(response.status().as_u16())
+    }
+
+    fn request(self, absolute: bool) -> Result<Request<Payload>, String> {
+        let url = self.url;
+        let path = url.path_and_query();
+        let target = match absolute {
+            true => format!("{}://{}{path}", url.scheme.as_str(), url.authority),
+            false => path,
+        };
+        let uri: Uri = target.parse().map_err(|_| "the URL cannot be asked".to_owned())?;
+        let mut request = Request::post(uri)
+            .body(Payload::new(Bytes::from(self.body)))
+            .map_err(|error| error.to_string())?;
+        put(&mut request, header::HOST, &url.authority)?;
+        put(&mut request, header::CONTENT_TYPE, self.content_type)?;
+        put(
+            &mut request,
+            header::USER_AGENT,
+            concat!("gofix/", env!("CARGO_PKG_VERSION")),
+        )?;
+        if let Some(user) = &url.user {
+            put(&mut request, header::AUTHORIZATION, &basic(user))?;
+        }
+        for (name, value) in self.headers {
+            let name = HeaderName::from_bytes(name.as_bytes())
+                .map_err(|_| format!("no name of a header: {}", safe(name)))?;
+            put(&mut request, name, value)?;
+        }
+        Ok(request)
+    }
+}
+
+fn put(request: &mut Request<Payload>, name: HeaderName, value: &str) -> Result<(), String> {
+    let mut value =
+        HeaderValue::from_str(value).map_err(|_| format!("the value of header {name} cannot be sent"))?;
+    value.set_sensitive(true);
+    request.headers_mut().insert(name, value);
+    Ok(())
+}
+
+fn words(error: DialError) -> String {
+    match error {
+        DialError::Lookup {
+            host,
+            error: LookupError::NoSuchHost,
+        } => format!("lookup {}: no such host", safe(&host)),
+        DialError::Lookup { host, .. } => format!("lookup {} failed", safe(&host)),
+        DialError::Connect { address, error } => format!("dial {address}: {}", errno_text(&error)),
+        DialError::Handshake { error, .. } => format!("TLS: {}", safe(&error.to_string())),
+        DialError::ToProxy(error) => format!("proxy: {}", words(*error)),
+        DialError::Tunnel { error, .. } => format!("proxy: {}", safe(&error.to_string())),
+        _ => "no connection".to_owned(),
+    }
+}
