@@ -3,7 +3,7 @@
 CARGO ?= cargo
 WITH_GO := scripts/with-go
 
-.PHONY: build rehearse recording test lint deny bench bench-cache bench-relay bench-distance fault-proof soak test-real conformance conformance-quick check-others fuzz dist test-dropin
+.PHONY: build rehearse recording test lint deny bench bench-cache bench-relay bench-distance fault-proof soak test-real conformance conformance-quick check-others fuzz dist test-dropin test-fleet
 
 # Both executables, go and gofix, into target/debug.
 build:
@@ -87,3 +87,7 @@ dist:
 # The recipes of docs/ci.md, as they stand there: healthy, through a proxy that resets, stalls and cuts, and with an answer.
 test-dropin:
 	CARGO="$(CARGO)" scripts/test-dropin
+
+# The files of deploy/ with promtool and a real collector.
+test-fleet:
+	CARGO="$(CARGO)" scripts/test-fleet

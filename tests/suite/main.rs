@@ -5,6 +5,7 @@ mod dial;
 mod dropin;
 mod fault_proof;
 mod faultproxy;
+mod fleet;
 mod git_asked;
 mod go_strings;
 mod house;
