@@ -15,7 +15,10 @@ use std::time::{Duration, Instant};
 use nix::sys::statfs::{FsType, NFS_SUPER_MAGIC};
 
 use crate::go::env::{GoEnv, Layer};
+use crate::go::files;
+use crate::go::protocol::{Kind, Wanted};
 use crate::sys::proc::{self, Flock};
+use crate::sys::spool::Body;
 use crate::text::safe;
 use crate::text::{bytes, count};
 
@@ -181,11 +184,12 @@ impl Look {
     /// Zips that cannot be zips and go.mod files that cannot be such.
     fn damaged(&self) -> Option<Row> {
         let mut search = Search {
+            download: self.cache.join("cache/download"),
             deadline: Instant::now() + LOOK,
             left: MAX_FILES,
             found: Vec::new(),
         };
-        search.folder(&self.cache.join("cache/download"), 0);
+        search.folder(&search.download.clone(), 0);
         let first = search.found.first()?;
         let number = search.found.len() as u64;
         let shown = safe(
@@ -266,6 +270,7 @@ fn command_of(pid: i32) -> String {
 
 /// A walk that ends in time, however large the cache.
 struct Search {
+    download: PathBuf,
     deadline: Instant,
     left: usize,
     found: Vec<PathBuf>,
@@ -287,47 +292,23 @@ impl Search {
                 if path.file_name() != Some(OsStr::new("sumdb")) {
                     self.folder(&path, depth + 1);
                 }
-            } else if kind.is_file() && dir.ends_with("@v") && damaged(&path) {
+            } else if kind.is_file() && dir.ends_with("@v") && is_damaged(&self.download, &path) {
                 self.found.push(path);
             }
         }
     }
 }
 
-fn damaged(path: &Path) -> bool {
-    match path.extension().map(OsStr::as_bytes) {
-        Some(b"zip") => !has_zip_end(path),
-        Some(b"mod") => is_no_go_mod(path),
-        _ => false,
-    }
-}
-
-/// A zip begins with `PK` and ends with its directory's end record.
-fn has_zip_end(path: &Path) -> bool {
-    use std::os::unix::fs::FileExt as _;
-    const RECORD: usize = 22;
-    let Ok(file) = std::fs::File::open(path) else {
-        return true;
-    };
-    let Ok(len) = file.metadata().map(|m| m.len()) else {
-        return true;
-    };
-    let mut head = [0; 2];
-    if file.read_exact_at(&mut head, 0).is_err() || head != *b"PK" {
+/// True for a zip or a go.mod that go would trip over; it asks by itself for a list or an `.info` that it cannot read.
+/// The cache's folder `download` has the paths of the proxy protocol.
+fn is_damaged(download: &Path, path: &Path) -> bool {
+    let wanted = path.strip_prefix(download).ok().and_then(Path::to_str);
+    let Some(wanted) = wanted.and_then(Wanted::parse) else {
         return false;
-    }
-    let tail_len = usize::try_from(len.min(64 << 10)).unwrap_or(64 << 10);
-    let mut tail = vec![0; tail_len];
-    if file.read_exact_at(&mut tail, len - tail_len as u64).is_err() {
-        return true;
-    }
-    tail_len >= RECORD && memchr::memmem::rfind(&tail, b"PK\x05\x06").is_some()
-}
-
-fn is_no_go_mod(path: &Path) -> bool {
-    let toolchain = "golang.org/toolchain";
-    let module = path.to_string_lossy().contains(toolchain).then_some(toolchain);
-    std::fs::read(path).is_ok_and(|text| crate::go::files::go_mod_complaint(&text, module, false).is_some())
+    };
+    let body = std::fs::File::open(path).and_then(Body::from_file);
+    matches!(wanted.kind, Kind::Zip | Kind::Mod)
+        && body.is_ok_and(|body| files::complaint(&wanted, &body).is_some())
 }
 
 /// Counts of file systems are wider on some platforms than on others.
@@ -360,19 +341,49 @@ mod tests {
 
     #[test]
     fn damaged_files_are_told_from_good_ones() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = |name: &str, content: &[u8]| {
-            let path = dir.path().join(name);
+        let download = tempfile::tempdir().unwrap();
+        let file = |path: &str, content: &[u8]| {
+            let path = download.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(&path, content).unwrap();
-            damaged(&path)
+            is_damaged(download.path(), &path)
         };
-        assert!(file("a.zip", b""));
-        assert!(file("b.zip", b"<html>"));
-        assert!(file("c.zip", b"PK\x03\x04 cut"));
-        assert!(!file("d.zip", b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"));
-        assert!(file("a.mod", b""));
-        assert!(file("b.mod", b" <!DOCTYPE html>"));
-        assert!(!file("c.mod", b"module x\n"));
-        assert!(!file("c.info", b""));
+        let zip = |name: &str| {
+            let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+            zip.start_file(name, zip::write::SimpleFileOptions::default())
+                .unwrap();
+            zip.finish().unwrap().into_inner()
+        };
+        let good = zip("example.com/M@v1.0.0/go.mod");
+        assert!(!file("example.com/!m/@v/v1.0.0.zip", &good));
+        // go takes it with something in front, too.
+        let behind = [b"#!/bin/sh\n", &good[..]].concat();
+        assert!(!file("example.com/!m/@v/v1.0.0.zip", &behind));
+        assert!(!file(
+            "e.x/m/@v/v1.0.0.zip",
+            b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+        ));
+        for bad in [
+            &b""[..],
+            b"<html>",
+            b"PK\x03\x04 cut",
+            &zip("e.x/m@v1.0.1/go.mod"),
+        ] {
+            assert!(file("e.x/m/@v/v1.0.0.zip", bad), "{bad:?}");
+        }
+        for good in [&b"module x\n"[..], b"module x // caf\xe9\n"] {
+            assert!(!file("e.x/m/@v/v1.0.0.mod", good), "{good:?}");
+        }
+        for bad in [&b""[..], b" <!DOCTYPE html>", b"module x\nrequire (\n"] {
+            assert!(file("e.x/m/@v/v1.0.0.mod", bad), "{bad:?}");
+        }
+        // A toolchain's is never read, and no other module is one.
+        assert!(!file(
+            "golang.org/toolchain/@v/v0.0.1-go1.99.0.linux-amd64.mod",
+            b""
+        ));
+        assert!(file("golang.org/toolchain/v2/@v/v2.0.0.mod", b""));
+        assert!(!file("e.x/m/@v/v1.0.0.info", b""));
+        assert!(!file("e.x/m/@v/list", b"<html>"));
     }
 }

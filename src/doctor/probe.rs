@@ -725,10 +725,7 @@ fn first_words(body: &[u8]) -> String {
 }
 
 fn plausible_info(body: &[u8], version: &str) -> Result<(), String> {
-    match files::info_complaint(body, version) {
-        None => Ok(()),
-        Some(_) => Err(first_words(body)),
-    }
+    files::info(body, Some(version)).map_err(|_| first_words(body))
 }
 
 fn plausible_mod(body: &[u8]) -> Result<(), String> {

@@ -168,7 +168,10 @@ mod tests {
     use io::{Seek, Write};
 
     use super::*;
+    use crate::go::files;
+    use crate::go::protocol::Wanted;
     use crate::go::sums::is_h1;
+    use crate::sys::spool::Body;
 
     fn zip_of(files: &[(&str, &str)]) -> File {
         let mut file = tempfile::tempfile().unwrap();
@@ -207,6 +210,36 @@ mod tests {
             zip.h1,
             format!("h1:{}", STANDARD.encode(sha256(lines.as_bytes())))
         );
+    }
+
+    #[test]
+    fn odd_zips_are_read_as_go_reads_them() {
+        let name = "p@v/go.mod";
+        let mut good = Vec::new();
+        zip_of(&[(name, "module p\n"), ("p@v/a.go", "package p\n")])
+            .read_to_end(&mut good)
+            .unwrap();
+        let end = good.len() - 22;
+        let mut commented = [&good[..], b"abc"].concat();
+        commented[end + 20] = 3;
+        let mut renamed = good.clone();
+        renamed[30..30 + name.len()].copy_from_slice(b"q@v/go.sum");
+        for odd in [
+            &good,
+            &commented,
+            &[b"#!/bin/sh\n", &good[..]].concat(),
+            &[&good[..end], b"stray", &good[end..]].concat(),
+            // The directory's names count, not those in front of each file.
+            &renamed,
+        ] {
+            let wanted = Wanted::parse("p/@v/v.zip").unwrap();
+            assert_eq!(files::complaint(&wanted, &Body::from_bytes(odd.clone())), None);
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(odd).unwrap();
+            file.rewind().unwrap();
+            let sum = read_zip(file, "p@v/").unwrap_or_else(|why| panic!("{why:?}"));
+            assert_eq!(sum.go_mod.as_deref(), Some(&b"module p\n"[..]));
+        }
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! itself. A `.mod` is held to having a `module` directive and closed blocks,
 //! a `.zip` to a central directory in which every name has the right prefix.
 
+use std::fmt;
 use std::io;
 
-use serde::Deserialize;
+use serde_json::Value;
 
+use super::mod_file;
 use super::protocol::{Kind, Wanted, is_canonical};
 use crate::sys::spool::Body;
 
@@ -41,13 +43,13 @@ pub(crate) fn complaint(wanted: &Wanted, body: &Body) -> Option<String> {
         ))),
         kind => match body.head(TEXT_LIMIT) {
             Ok(text) => match kind {
-                Kind::Info => info(&text, wanted.version.as_deref()),
-                Kind::Latest => info(&text, None),
+                Kind::Info => info(&text, wanted.version.as_deref()).or_else(|fault| bad(fault.to_string())),
+                Kind::Latest => info(&text, None).or_else(|fault| bad(fault.to_string())),
                 Kind::Mod => {
                     let is_cut = body.len() > text.len() as u64;
                     go_mod_complaint(&text, wanted.module.as_deref(), is_cut).map_or(Ok(()), bad)
                 }
-                Kind::List => list(&text, body.len() > text.len() as u64),
+                Kind::List => list(&text),
                 Kind::SumdbLookup => lookup(&text),
                 Kind::SumdbLatest => note(&text),
                 Kind::SumdbSupported => supported(&text),
@@ -84,60 +86,70 @@ fn is_page(text: &[u8]) -> bool {
     text.trim_ascii_start().starts_with(b"<")
 }
 
-/// Says why a body is not the `.info` of this version; `None` where it may be.
-pub(crate) fn info_complaint(text: &[u8], version: &str) -> Option<String> {
-    match info(text, Some(version)) {
-        Ok(()) => None,
-        Err(Bad::Text(text)) => Some(text),
-        Err(Bad::Io(error)) => Some(error.to_string()),
-    }
+/// Why a body is not the `.info` of a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum InfoFault {
+    /// Go cannot read it, and asks again for one that is in its cache.
+    NoJson(&'static str),
+    /// Go believes it.
+    OtherVersion(String),
 }
 
-fn info(text: &[u8], version: Option<&str>) -> Result<(), Bad> {
-    #[derive(Deserialize)]
-    struct Info {
-        #[serde(rename = "Version", alias = "version")]
-        version: String,
-    }
-    if is_page(text) {
-        return bad("invalid character '<' looking for beginning of value");
-    }
-    match serde_json::from_slice::<Info>(text) {
-        Ok(info) => match version {
-            Some(version) if is_canonical(version) && info.version != version => bad(format!(
-                "info for version {} instead of requested version",
-                crate::text::safe(&info.version)
-            )),
-            _ => Ok(()),
-        },
-        Err(err) if err.is_eof() => bad("unexpected end of JSON input"),
-        Err(err) => bad(format!("not a version's JSON: {}", err.classify_text())),
-    }
-}
-
-trait ClassifyText {
-    fn classify_text(&self) -> &'static str;
-}
-
-impl ClassifyText for serde_json::Error {
-    /// The kind alone: the whole text may quote the body.
-    fn classify_text(&self) -> &'static str {
-        match self.classify() {
-            serde_json::error::Category::Data => "no Version in it",
-            _ => "syntax error",
+impl fmt::Display for InfoFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoJson(why) => f.write_str(why),
+            Self::OtherVersion(version) => {
+                let version = crate::text::safe(version);
+                write!(f, "info for version {version} instead of requested version")
+            }
         }
     }
 }
 
+/// Reads an `.info` as go does: a key in any case, any bytes inside a string. What is asked for by another name than
+/// a canonical version may have any version.
+pub(crate) fn info(text: &[u8], version: Option<&str>) -> Result<(), InfoFault> {
+    if is_page(text) {
+        return Err(InfoFault::NoJson(
+            "invalid character '<' looking for beginning of value",
+        ));
+    }
+    let text = String::from_utf8_lossy(text);
+    let found: Value = serde_json::from_str(&text).map_err(|err| {
+        InfoFault::NoJson(if err.is_eof() {
+            "unexpected end of JSON input"
+        } else {
+            "not a version's JSON: syntax error"
+        })
+    })?;
+    let no_version = InfoFault::NoJson("not a version's JSON: no Version in it");
+    let field = match &found {
+        Value::Object(fields) => fields
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case("version")),
+        Value::Null => None,
+        _ => return Err(no_version),
+    };
+    let found = match field {
+        Some((_, Value::String(version))) => version.as_str(),
+        None | Some((_, Value::Null)) => "",
+        Some(_) => return Err(no_version),
+    };
+    match version {
+        Some(version) if is_canonical(version) && found != version => {
+            Err(InfoFault::OtherVersion(found.to_owned()))
+        }
+        _ if found.is_empty() => Err(no_version),
+        _ => Ok(()),
+    }
+}
+
 /// Says why a file cannot be the go.mod of a dependency; `None` where it may be one. `is_cut`: there is more of it.
-///
-/// Much less than go's parser, which reads a dependency with unknown directives ignored: only what is no go.mod by any
-/// reading is called bad.
 pub(crate) fn go_mod_complaint(text: &[u8], module: Option<&str>, is_cut: bool) -> Option<&'static str> {
     if is_page(text) {
         return Some("a web page instead of a go.mod");
     }
-    // Go does not mind what encoding a comment is in.
     if text.contains(&0) {
         return Some("bytes that are no text instead of a go.mod");
     }
@@ -145,39 +157,13 @@ pub(crate) fn go_mod_complaint(text: &[u8], module: Option<&str>, is_cut: bool) 
     if module == Some("golang.org/toolchain") {
         return None;
     }
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    let mut depth = 0_i32;
-    let mut found = false;
-    for line in text.split(|b| *b == b'\n') {
-        let comment = memchr::memmem::find(line, b"//").unwrap_or(line.len());
-        let line = line[..comment].trim_ascii();
-        found |= depth == 0
-            && line
-                .strip_prefix(b"module")
-                .and_then(|rest| rest.first())
-                .is_some_and(|next| b" \t\"`(".contains(next));
-        if line.ends_with(b"(") {
-            depth += 1;
-        } else if line == b")" {
-            depth -= 1;
-        }
-    }
-    if !found {
-        Some("no module line in the go.mod")
-    } else if depth > 0 && !is_cut {
-        Some("the go.mod ends inside a block")
-    } else {
-        None
-    }
+    mod_file::complaint(text, is_cut)
 }
 
 /// Go ignores lines that are no versions, so only a body without any is bad.
-fn list(text: &[u8], cut: bool) -> Result<(), Bad> {
+fn list(text: &[u8]) -> Result<(), Bad> {
     if is_page(text) {
         return bad("a web page instead of a list of versions");
-    }
-    if std::str::from_utf8(text).is_err_and(|err| !cut || err.error_len().is_some()) || text.contains(&0) {
-        return bad("bytes that are no text instead of a list of versions");
     }
     let mut lines = text
         .split(|b| *b == b'\n')
@@ -389,6 +375,73 @@ mod tests {
             br#"{"Version":7}"#,
         ] {
             assert!(ask("m/@v/v1.0.0.info", bad).is_some(), "{bad:?}");
+        }
+        assert_eq!(
+            ask("m/@latest", b"{}").as_deref(),
+            Some("not a version's JSON: no Version in it")
+        );
+    }
+
+    #[test]
+    fn info_is_read_as_go_reads_it() {
+        for odd in [
+            &br#"{"version":"v1.0.0"}"#[..],
+            br#"{"VERSION":"v1.0.0"}"#,
+            br#"{"Version":"v0.9.0","Version":"v1.0.0"}"#,
+            b"{\"Version\":\"v1.0.0\",\"Origin\":{\"Ref\":\"refs/tags/caf\xe9\"}}",
+        ] {
+            assert_eq!(
+                info(odd, Some("v1.0.0")),
+                Ok(()),
+                "{}",
+                String::from_utf8_lossy(odd)
+            );
+        }
+        // What go believes and what it asks for again.
+        for (text, is_believed) in [
+            (&b"{}"[..], true),
+            (b"null", true),
+            (br#"{"Version":"v1.0.1"}"#, true),
+            (br#"{"Version":7}"#, false),
+            (b"[]", false),
+            (b"", false),
+            (b"\0\0\0", false),
+        ] {
+            let fault = info(text, Some("v1.0.0")).unwrap_err();
+            assert_eq!(
+                matches!(fault, InfoFault::OtherVersion(_)),
+                is_believed,
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_list_is_what_go_finds_versions_in() {
+        for good in [
+            &b""[..],
+            b"v1.0.0\n",
+            b"v1.0.0 2019-01-01T00:00:00Z\r\n",
+            b"# caf\xe9\nv1.0.0\n",
+            b"v1.0.0\nnightly\n\n",
+            b"v1.0.0\n\0\0\0",
+        ] {
+            assert_eq!(ask("m/@v/list", good), None, "{}", String::from_utf8_lossy(good));
+        }
+        for bad in [&b"caf\xe9\n"[..], b"Please log in", b"\0\0\0\0", b"very\n"] {
+            assert!(
+                ask("m/@v/list", bad).is_some(),
+                "{}",
+                String::from_utf8_lossy(bad)
+            );
+        }
+    }
+
+    #[test]
+    fn a_go_mod_may_have_comments_in_any_encoding() {
+        for comment in [&b"caf\xe9"[..], b"\xc4\xe3\xba\xc3", b"\x82\xa0\x5c", b"\xff\xfe"] {
+            let text = [b"module m // ", comment, b"\n// ", comment, b"\nrequire(\n)\n"].concat();
+            assert_eq!(ask("m/@v/v1.0.0.mod", &text), None, "{comment:?}");
         }
     }
 

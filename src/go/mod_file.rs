@@ -4,7 +4,7 @@
 
 /// As go: a larger one it does not read.
 pub(crate) const LIMIT: usize = 16 << 20;
-/// More requirements than this nobody has.
+/// More lines than this no go.mod has.
 const MOST: usize = 20_000;
 
 /// One go.mod.
@@ -44,37 +44,15 @@ impl ModFile {
         if text.len() > LIMIT {
             return None;
         }
-        let text = String::from_utf8_lossy(text);
         let mut file = Self::default();
-        let mut block = None;
-        for line in text.trim_start_matches('\u{feff}').lines() {
-            let (words, comment) = words(line);
-            let mut words = words.as_slice();
-            let verb = match block {
-                Some(_) if words == [")"] => {
-                    block = None;
-                    continue;
-                }
-                Some(verb) => verb,
-                None => {
-                    let Some((first, rest)) = words.split_first() else {
-                        continue;
-                    };
-                    words = rest;
-                    let verb = Verb::of(first);
-                    if words == ["("] {
-                        block = Some(verb);
-                        continue;
-                    }
-                    verb
-                }
-            };
-            file.read(verb, words, comment);
-            if file.requires.len() + file.replaces.len() + file.excludes.len() > MOST {
-                return None;
+        let mut count = 0;
+        statements(text, |verb, words, comment| {
+            count += 1;
+            if count <= MOST {
+                file.read(verb, words, comment);
             }
-        }
-        Some(file)
+        });
+        (count <= MOST).then_some(file)
     }
 
     fn read(&mut self, verb: Verb, words: &[&str], comment: &str) {
@@ -114,6 +92,42 @@ impl ModFile {
     }
 }
 
+/// Says why a file cannot be the go.mod of a dependency; `None` where it may be one. `is_cut`: there is more of it.
+///
+/// Much less than go's parser: only what go refuses in every version of itself is called bad.
+pub(crate) fn complaint(text: &[u8], is_cut: bool) -> Option<&'static str> {
+    let mut has_module = false;
+    let is_closed = statements(text, |verb, words, _| {
+        has_module |= matches!((verb, words), (Verb::Module, [_, ..]));
+    });
+    if !has_module {
+        Some("no module line in the go.mod")
+    } else if !is_closed && !is_cut {
+        Some("the go.mod ends inside a block")
+    } else {
+        None
+    }
+}
+
+/// Calls `each` for every statement, those of a block one by one, with its words and the comment behind them. False
+/// where the text ends inside a block. Go does not mind what encoding a comment is in.
+fn statements(text: &[u8], mut each: impl FnMut(Verb, &[&str], &str)) -> bool {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let mut block = None;
+    for line in text.split(|byte| *byte == b'\n') {
+        let line = String::from_utf8_lossy(line);
+        let (words, comment) = words(&line);
+        match (block, words.as_slice()) {
+            (_, []) => {}
+            (Some(_), [")"]) => block = None,
+            (Some(verb), words) => each(verb, words, comment),
+            (None, [first, "("]) => block = Some(Verb::of(first)),
+            (None, [first, rest @ ..]) => each(Verb::of(first), rest, comment),
+        }
+    }
+    block.is_none()
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Verb {
     Module,
@@ -148,15 +162,15 @@ fn words(line: &str) -> (Vec<&str>, &str) {
         let Some(first) = rest.chars().next() else {
             return (words, "");
         };
+        let is_mark = |c: char| "()[]{},".contains(c);
         let (word, behind) = if matches!(first, '"' | '`') {
             rest[1..].split_once(first).unwrap_or_else(|| (&rest[1..], ""))
+        } else if is_mark(first) {
+            rest.split_at(1)
         } else {
-            let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
-            let end = rest[..end]
-                .find("//")
-                .filter(|at| *at > 0 && !rest[..*at].ends_with(':'))
-                .unwrap_or(end);
-            rest.split_at(end)
+            let end = rest.find(|c: char| c.is_whitespace() || is_mark(c));
+            let end = end.unwrap_or(rest.len());
+            rest.split_at(rest[..end].find("//").unwrap_or(end))
         };
         words.push(word);
         rest = behind.trim_start();
@@ -232,5 +246,14 @@ mod tests {
         assert_eq!(ModFile::parse(&vec![b'\n'; LIMIT + 1]), None);
         let many = "require a.example/a v1.0.0\n".repeat(MOST + 1);
         assert_eq!(ModFile::parse(many.as_bytes()), None);
+    }
+
+    #[test]
+    fn marks_need_no_blanks_around_them() {
+        let file =
+            ModFile::parse(b"module m\nrequire(// these\n\ta.example/a v1.0.0//indirect\n)\n").unwrap();
+        assert_eq!(file.requires.len(), 1);
+        assert_eq!(file.requires[0].version, "v1.0.0");
+        assert!(file.requires[0].indirect);
     }
 }

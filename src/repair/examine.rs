@@ -24,7 +24,7 @@ use super::dir::{Dir, Kind, Meta};
 use super::index::ModuleIndex;
 use super::tree::{TreeSum, read_tree};
 use crate::go::dirhash::{self, Entry, ZipSum, ZipTrouble};
-use crate::go::files::go_mod_complaint;
+use crate::go::files::{InfoFault, go_mod_complaint, info};
 use crate::go::module::ModuleVersion;
 use crate::go::sums::{Sums, is_h1};
 
@@ -440,7 +440,6 @@ impl Examination<'_> {
         Ok(())
     }
 
-    /// go asks again for what is no JSON, but believes the version in what is.
     fn info(&mut self) -> Result<(), RepairError> {
         let content = match self.content(Part::Info)? {
             State::Absent => return Ok(()),
@@ -450,12 +449,12 @@ impl Examination<'_> {
             }
             State::Good(content) => content,
         };
-        match serde_json::from_slice::<serde_json::Value>(&content) {
-            Ok(value) => match value.get("Version").and_then(|v| v.as_str()) {
-                Some(version) if version == self.module.version() => {}
-                _ => self.add(Part::Info, Cure::Fetch, "it is about another version"),
-            },
-            Err(_) => self.add(Part::Info, Cure::Itself, "it is no JSON"),
+        match info(&content, Some(self.module.version())) {
+            Ok(()) => {}
+            Err(InfoFault::OtherVersion(_)) => {
+                self.add(Part::Info, Cure::Fetch, "it is about another version");
+            }
+            Err(InfoFault::NoJson(_)) => self.add(Part::Info, Cure::Itself, "go cannot read it"),
         }
         Ok(())
     }

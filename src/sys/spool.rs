@@ -174,6 +174,17 @@ impl Body {
         }
     }
 
+    /// A file that stands on the disk, of the length that it has now.
+    ///
+    /// # Errors
+    /// Where nobody tells its length.
+    pub(crate) fn from_file(file: File) -> io::Result<Self> {
+        Ok(Self {
+            len: file.metadata()?.len(),
+            held: Held::File(Arc::new(file)),
+        })
+    }
+
     /// Bytes.
     pub(crate) fn len(&self) -> u64 {
         self.len
