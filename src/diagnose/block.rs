@@ -925,7 +925,9 @@ fn hint(fault: &Fault) -> Option<Hint> {
         _ if fault.status.is_some() && fault.origin == Origin::Proxy && gotext::is_proxy_port(host) => {
             Some(Hint::HttpProxy)
         }
-        _ if refused && fault.status.is_some() && gotext::is_public(host) => Some(Hint::PublicRefusal),
+        _ if refused && fault.status.is_some() && crate::go::public::is_public(host) => {
+            Some(Hint::PublicRefusal)
+        }
         FaultKind::NotFound | FaultKind::ServerError
             if fault.origin == Origin::Sumdb && matches!(fault.status, Some(404 | 410)) =>
         {

@@ -485,27 +485,6 @@ pub fn quoted_url(line: &str) -> Option<&str> {
     Some(&line[at..at + end])
 }
 
-/// Hosts that everybody may ask, those included that a public proxy keeps its files on.
-const PUBLIC: &[&str] = &[
-    "proxy.golang.org",
-    "sum.golang.org",
-    "storage.googleapis.com",
-    "goproxy.cn",
-    "goproxy.io",
-    "proxy.golang.com.cn",
-    "mirrors.aliyun.com",
-    "repo.huaweicloud.com",
-    "mirrors.cloud.tencent.com",
-    "mirrors.huaweicloud.com",
-    "sum.golang.google.cn",
-];
-
-/// True for a server that asks nobody for credentials.
-#[must_use]
-pub fn is_public(host: &str) -> bool {
-    PUBLIC.contains(&host.strip_suffix(":443").unwrap_or(host))
-}
-
 /// True for the ports that HTTP and SOCKS proxies have by custom (Squid, Privoxy, Clash, V2Ray), and module proxies
 /// have not.
 #[must_use]

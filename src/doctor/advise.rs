@@ -9,7 +9,8 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::go::env::Layer;
 use crate::go::proxy_list::{Element, ProxyList, Sep};
-use crate::policy::presets::{self, PUBLIC_PROXIES};
+use crate::go::public;
+use crate::policy::presets;
 use crate::policy::widen::{Widen, may_widen};
 
 use super::judge;
@@ -120,7 +121,7 @@ fn nothing_works(
         return (Some(text.to_owned()), Vec::new());
     }
     let public =
-        ProxyList::parse(value).is_ok_and(|list| may_widen(&list, Widen::Auto, PUBLIC_PROXIES, &[]).is_ok());
+        ProxyList::parse(value).is_ok_and(|list| may_widen(&list, Widen::Auto, public::PROXIES, &[]).is_ok());
     let Some(preset) = presets::find("cn").filter(|_| public && first.unreachable) else {
         return (Some("None of your allowed proxies works.".to_owned()), Vec::new());
     };

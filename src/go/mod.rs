@@ -10,6 +10,7 @@ pub(crate) mod patterns;
 pub(crate) mod progress;
 pub(crate) mod protocol;
 pub mod proxy_list;
+pub mod public;
 pub(crate) mod sumdb;
 pub(crate) mod sums;
 pub(crate) mod tlog;

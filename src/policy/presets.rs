@@ -7,7 +7,7 @@
 //! A row's evidence says where and when the proxy was last seen to work; what was only seen broken or not at all in the last
 //! two years is in no preset. Known limitations: evidence ages. `gofix routes test` measures.
 
-use super::widen::PublicProxy;
+use crate::go::public::{self, PublicProxy};
 
 /// A public module proxy and what is known of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,87 +27,55 @@ pub struct Mirror {
 /// Every public proxy that gofix knows.
 pub const MIRRORS: &[Mirror] = &[
     Mirror {
-        proxy: PublicProxy {
-            host: "proxy.golang.org",
-            path: "",
-        },
+        proxy: public::GOLANG,
         operator: "Google, for the Go project",
         checksum_database: Some(false),
         evidence: "Go's own default; module zips are redirected to storage.googleapis.com, a second host",
         seen: "2026-08",
     },
     Mirror {
-        proxy: PublicProxy {
-            host: "goproxy.cn",
-            path: "",
-        },
+        proxy: public::GOPROXY_CN,
         operator: "the goproxy.cn project, at Qiniu Cloud",
         checksum_database: Some(true),
         evidence: "first choice of the mirror switcher chsrc; was down or slow for days in 2022, 2023, 2024 and 2025",
         seen: "2026-07",
     },
     Mirror {
-        proxy: PublicProxy {
-            host: "mirrors.aliyun.com",
-            path: "/goproxy",
-        },
+        proxy: public::ALIYUN,
         operator: "Alibaba Cloud",
         checksum_database: None,
         evidence: "listed by chsrc",
         seen: "2026-07",
     },
     Mirror {
-        proxy: PublicProxy {
-            host: "goproxy.io",
-            path: "",
-        },
+        proxy: public::GOPROXY_IO,
         operator: "the goproxy.io project",
         checksum_database: Some(true),
         evidence: "listed by chsrc; HTTP/2 GOAWAY reported in 2025, its program has not changed since 2024",
         seen: "2026-07",
     },
     Mirror {
-        proxy: PublicProxy {
-            host: "proxy.golang.com.cn",
-            path: "",
-        },
+        proxy: public::GOLANG_COM_CN,
         operator: "the goproxy.io project",
         checksum_database: None,
         evidence: "alive, with 502 answers reported",
         seen: "2026-08",
     },
     Mirror {
-        proxy: PublicProxy {
-            host: "mirrors.huaweicloud.com",
-            path: "/repository/goproxy",
-        },
+        proxy: public::HUAWEI,
         operator: "Huawei Cloud",
         checksum_database: Some(false),
         evidence: "serves modules; the checksum database is not served",
         seen: "2025-07",
     },
     Mirror {
-        proxy: PublicProxy {
-            host: "mirrors.huaweicloud.com",
-            path: "/goproxy",
-        },
+        proxy: public::HUAWEI_OLD,
         operator: "Huawei Cloud",
         checksum_database: Some(false),
         evidence: "the old path; answers 418",
         seen: "2025-07",
     },
 ];
-
-/// The proxies of [`MIRRORS`], as the rule about widening wants them.
-pub const PUBLIC_PROXIES: &[PublicProxy] = &{
-    let mut proxies = [PublicProxy { host: "", path: "" }; MIRRORS.len()];
-    let mut row = 0;
-    while row < MIRRORS.len() {
-        proxies[row] = MIRRORS[row].proxy;
-        row += 1;
-    }
-    proxies
-};
 
 /// Routes that go under one name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,7 +146,7 @@ mod tests {
                 row.seen
             );
         }
-        assert_eq!(PUBLIC_PROXIES.len(), MIRRORS.len());
-        assert!(PUBLIC_PROXIES.iter().all(|proxy| !proxy.host.is_empty()));
+        let of_the_table: Vec<PublicProxy> = MIRRORS.iter().map(|row| row.proxy).collect();
+        assert_eq!(of_the_table, public::PROXIES);
     }
 }

@@ -1,9 +1,9 @@
 //! Which routes are in force: the user's own list, and the configured ones behind it where the user's list allows it.
 //! Everybody who counts routes counts them here.
 
-use super::presets::PUBLIC_PROXIES;
 use super::widen::{Narrow, Widen, may_widen};
 use crate::go::proxy_list::ProxyList;
+use crate::go::public;
 
 /// The configured routes, counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Routes {
         let has_more = counted.iter().any(|route| !route.is_repeated);
         let narrow = own
             .filter(|_| has_more)
-            .and_then(|own| may_widen(own, widen, PUBLIC_PROXIES, configured).err());
+            .and_then(|own| may_widen(own, widen, public::PROXIES, configured).err());
         Self {
             configured: counted,
             narrow,

@@ -3,36 +3,8 @@
 use std::fmt;
 
 use crate::go::proxy_list::{Element, ProxyList};
+use crate::go::public::PublicProxy;
 use crate::text::redact_url;
-
-/// A public module proxy: everybody may ask it, and everybody's module names
-/// may be known to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PublicProxy {
-    /// Host name; scheme is https and the port the default one.
-    pub host: &'static str,
-    /// Path prefix without a slash at the end; empty for none.
-    pub path: &'static str,
-}
-
-impl PublicProxy {
-    /// True where `url` is this proxy: https, this host, default port, this path.
-    #[must_use]
-    pub fn is(&self, url: &str) -> bool {
-        let Some(rest) = strip_prefix_ignore_case(url, "https://") else {
-            return false;
-        };
-        let authority_end = rest.find('/').unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(authority_end);
-        let host = authority.strip_suffix(":443").unwrap_or(authority);
-        host.eq_ignore_ascii_case(self.host) && path.trim_end_matches('/') == self.path
-    }
-}
-
-fn strip_prefix_ignore_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
-    let head = text.get(..prefix.len())?;
-    head.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])
-}
 
 /// Whether routes behind the user's own may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -138,18 +138,6 @@ fn every_report_is_read_as_it_should_have_been() {
     assert!(100 * exact >= 95 * reports.len(), "{exact} of {}", reports.len());
 }
 
-/// Advice about credentials is no help with a server that asks nobody for them.
-#[test]
-fn every_proxy_of_the_presets_is_known_as_public() {
-    for mirror in gofix::policy::presets::MIRRORS {
-        assert!(
-            gofix::diagnose::gotext::is_public(mirror.proxy.host),
-            "{}",
-            mirror.proxy.host
-        );
-    }
-}
-
 #[test]
 fn every_rule_decides_a_fixture() {
     let hit: BTreeSet<String> = fixtures()
