@@ -38,26 +38,6 @@ impl Http1 {
         tokio::spawn(async move { drop(driver.await) });
         Ok(Self { sender, meter })
     }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
-    }
-
-    /// True once another request can be made, false where none can.
-    pub(crate) async fn is_ready(&mut self) -> bool {
-        self.sender.ready().await.is_ok()
-    }
-
-    pub(crate) async fn send(
-        &mut self,
-        request: Request<Payload>,
-    ) -> hyper::Result<(Response<Incoming>, Allowance)> {
-        self.sender.ready().await?;
-        let allowance = self.meter.request();
-        let response = self.sender.send_request(request).await?;
-        allowance.header_is_there();
-        Ok((response, allowance))
-    }
 }
 
 /// A connection for many requests; clones share it.
@@ -79,23 +59,35 @@ impl Http2 {
         tokio::spawn(async move { drop(driver.await) });
         Ok(Self { sender, meter })
     }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
-    }
-
-    /// True once another request can be made, false where none can.
-    pub(crate) async fn is_ready(&mut self) -> bool {
-        self.sender.ready().await.is_ok()
-    }
-
-    pub(crate) async fn send(
-        &mut self,
-        request: Request<Payload>,
-    ) -> hyper::Result<(Response<Incoming>, Allowance)> {
-        self.sender.ready().await?;
-        let allowance = self.meter.request();
-        let response = self.sender.send_request(request).await?;
-        Ok((response, allowance))
-    }
 }
+
+/// What both kinds do with a request; `$on_header` is told once the header of its answer is there.
+macro_rules! requests {
+    ($connection:ty, $on_header:expr) => {
+        impl $connection {
+            pub(crate) fn is_closed(&self) -> bool {
+                self.sender.is_closed()
+            }
+
+            /// True once another request can be made, false where none can.
+            pub(crate) async fn is_ready(&mut self) -> bool {
+                self.sender.ready().await.is_ok()
+            }
+
+            pub(crate) async fn send(
+                &mut self,
+                request: Request<Payload>,
+            ) -> hyper::Result<(Response<Incoming>, Allowance)> {
+                self.sender.ready().await?;
+                let allowance = self.meter.request();
+                let response = self.sender.send_request(request).await?;
+                let on_header: fn(&Allowance) = $on_header;
+                on_header(&allowance);
+                Ok((response, allowance))
+            }
+        }
+    };
+}
+
+requests!(Http1, Allowance::header_is_there);
+requests!(Http2, |_| {});

@@ -39,7 +39,7 @@ impl RootSource {
     pub(crate) fn bundle(&self) -> Vec<CertificateDer<'static>> {
         let files = match set(&self.file) {
             Some(file) => vec![file.into()],
-            None => unix::paths(unix::FILES),
+            None => unix::paths(unix::PLACES.files),
         };
         let bundle = files.iter().find_map(|file| unix::read(file));
         bundle.map_or_else(Vec::new, |pem| unix::certificates(&pem))
@@ -49,7 +49,7 @@ impl RootSource {
     pub(crate) fn folders(&self) -> Vec<CertificateDer<'static>> {
         let folders = match set(&self.dirs) {
             Some(dirs) => std::env::split_paths(&dirs).collect(),
-            None => unix::paths(unix::FOLDERS),
+            None => unix::paths(unix::PLACES.folders),
         };
         folders
             .iter()
@@ -74,44 +74,43 @@ mod unix {
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject;
 
+    /// Where a system keeps its certificates.
+    pub(super) struct Places {
+        pub(super) files: &'static [&'static str],
+        pub(super) folders: &'static [&'static str],
+    }
+
     /// `crypto/x509/root_bsd.go`.
-    #[cfg(any(
-        target_os = "freebsd",
-        target_os = "dragonfly",
-        target_os = "netbsd",
-        target_os = "openbsd"
-    ))]
-    mod places {
-        pub(in super::super) const FILES: &[&str] = &[
+    const BSD: Places = Places {
+        files: &[
             "/usr/local/etc/ssl/cert.pem",
             "/etc/ssl/cert.pem",
             "/usr/local/share/certs/ca-root-nss.crt",
             "/etc/openssl/certs/ca-certificates.crt",
-        ];
-        pub(in super::super) const FOLDERS: &[&str] =
-            &["/etc/ssl/certs", "/usr/local/share/certs", "/etc/openssl/certs"];
-    }
+        ],
+        folders: &["/etc/ssl/certs", "/usr/local/share/certs", "/etc/openssl/certs"],
+    };
 
     /// `crypto/x509/root_linux.go`.
-    #[cfg(not(any(
-        target_os = "freebsd",
-        target_os = "dragonfly",
-        target_os = "netbsd",
-        target_os = "openbsd"
-    )))]
-    mod places {
-        pub(in super::super) const FILES: &[&str] = &[
+    const LINUX: Places = Places {
+        files: &[
             "/etc/ssl/certs/ca-certificates.crt",
             "/etc/pki/tls/certs/ca-bundle.crt",
             "/etc/ssl/ca-bundle.pem",
             "/etc/pki/tls/cacert.pem",
             "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
             "/etc/ssl/cert.pem",
-        ];
-        pub(in super::super) const FOLDERS: &[&str] = &["/etc/ssl/certs", "/etc/pki/tls/certs"];
-    }
+        ],
+        folders: &["/etc/ssl/certs", "/etc/pki/tls/certs"],
+    };
 
-    pub(super) use places::{FILES, FOLDERS};
+    const IS_BSD: bool = cfg!(any(
+        target_os = "freebsd",
+        target_os = "dragonfly",
+        target_os = "netbsd",
+        target_os = "openbsd"
+    ));
+    pub(super) const PLACES: Places = if IS_BSD { BSD } else { LINUX };
 
     /// A bundle larger than this is none.
     const LIMIT: u64 = 16 << 20;

@@ -42,12 +42,7 @@ fn damaged_pieces_of_a_checksum_database_are_fetched_again() {
             }
         }
     }
-    assert!(
-        failures.is_empty(),
-        "{} failed:\n{}",
-        failures.len(),
-        failures.join("\n\n")
-    );
+    expect_none(&failures);
 }
 
 #[test]

@@ -21,6 +21,17 @@ use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Kind, Module, Rule, SumDb}
 
 use crate::support::{Outcome, Sandbox, tree};
 
+/// Panics with all that went wrong in the cases of one test.
+#[track_caller]
+fn expect_none(failures: &[String]) {
+    assert!(
+        failures.is_empty(),
+        "{} failed:\n{}",
+        failures.len(),
+        failures.join("\n\n")
+    );
+}
+
 const MODULE: &str = "example.com/Upper/a";
 const VERSION: &str = "v1.2.0";
 

@@ -38,12 +38,7 @@ fn a_supervised_go_mends_by_itself() {
             }
         }
     }
-    assert!(
-        failures.is_empty(),
-        "{} failed:\n{}",
-        failures.len(),
-        failures.join("\n\n")
-    );
+    expect_none(&failures);
 }
 
 /// Go does not mind what encoding a comment is in, and nothing verifies a private module.

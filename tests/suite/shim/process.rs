@@ -92,18 +92,24 @@ fn the_process_starts_as_it_would_without_gofix() {
     probe.same(STATE, |command| on_start(command, be_nice));
 }
 
+impl Probe {
+    /// The same for go WORD, where no proxy answers, started after this change to the process.
+    #[track_caller]
+    fn same_after(&self, change: fn(), word: &str) -> Outcome {
+        self.same_line(&[word], |command| {
+            command.env("GOPROXY", "http://127.0.0.1:9");
+            on_start(command, change);
+        })
+    }
+}
+
 /// A carried command goes through gofix, which has looked around by then, and through its exec.
 #[test]
 fn a_carried_command_starts_as_it_would_without_gofix() {
     let probe = Probe::new();
     // sh takes the word for a script; where there is no module nothing can be missing.
     probe.sandbox.write("generate", STATE);
-    let same = |change: fn()| {
-        probe.same_line(&["generate"], |command| {
-            command.env("GOPROXY", "http://127.0.0.1:9");
-            on_start(command, change);
-        })
-    };
+    let same = |change: fn()| probe.same_after(change, "generate");
     same(|| {});
     same(|| set_signal(libc::SIGPIPE, libc::SIG_IGN));
     same(|| set_signal(libc::SIGPIPE, libc::SIG_DFL));
@@ -124,12 +130,7 @@ fn a_supervised_command_starts_with_the_users_signals() {
     let script = "while read -r line; do case $line in Umask*|SigBlk*|SigIgn*|NoNewPrivs*) echo \"$line\";; esac; \
         done </proc/$$/status; ulimit -a; nice; pwd -P; readlink /proc/$$/fd/0";
     probe.sandbox.write("build", script);
-    let same = |change: fn()| {
-        probe.same_line(&["build"], |command| {
-            command.env("GOPROXY", "http://127.0.0.1:9");
-            on_start(command, change);
-        })
-    };
+    let same = |change: fn()| probe.same_after(change, "build");
     same(|| {});
     same(|| set_signal(libc::SIGPIPE, libc::SIG_IGN));
     same(|| set_signal(libc::SIGPIPE, libc::SIG_DFL));
