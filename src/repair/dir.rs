@@ -56,7 +56,7 @@ impl Kind {
             Self::File => "a file",
             Self::Dir => "a directory",
             Self::Link => "a link",
-            Self::Other => "no regular file",
+            Self::Other => "not a regular file",
         }
     }
 }

@@ -221,7 +221,7 @@ impl Examination<'_> {
         if let (Some(tree), Some(index)) = (&tree, index) {
             let names: Vec<&[u8]> = tree.entries.iter().map(|e| e.name.as_slice()).collect();
             if index.is_stale(&self.cache.path().join(self.module.extracted()), &names) {
-                let why = "it lacks files that the extracted directory has";
+                let why = "files of the extracted directory are missing from it";
                 self.add(Part::Index, Cure::Recompute, why);
             }
         }
@@ -294,7 +294,7 @@ impl Examination<'_> {
                 self.found.bytes += sum.entries.iter().map(|e| e.size).sum::<u64>();
                 Ok(State::Good(sum))
             }
-            Err(ZipTrouble::Bad(why)) => Ok(State::Bad(format!("it is no module zip: {why}"))),
+            Err(ZipTrouble::Bad(why)) => Ok(State::Bad(format!("not a module zip: {why}"))),
             Err(ZipTrouble::Io(e)) => {
                 let path = self.cache.path().join(Part::Zip.path(self.module));
                 Err(RepairError::io(&path, e))
@@ -319,7 +319,7 @@ impl Examination<'_> {
         // go takes 47 bytes without a NUL for a hash, and fails over it.
         let fails = content.len() == 47 && !content.contains(&0);
         let cure = if fails { Cure::Recompute } else { Cure::Itself };
-        self.add(Part::ZipHash, cure, "it is no h1 hash");
+        self.add(Part::ZipHash, cure, "not an h1 hash");
         Ok(None)
     }
 
@@ -380,7 +380,7 @@ impl Examination<'_> {
         match zip {
             State::Bad(why) => self.add(Part::Zip, Cure::Fetch, why.clone()),
             State::Good(_) if !zip_is_good => {
-                let why = format!("its hash is not the one in {witness}");
+                let why = format!("its hash differs from {witness}");
                 self.add_if(is_agreed(zip_h1), Part::Zip, Cure::Fetch, why);
             }
             _ => {}
@@ -401,7 +401,7 @@ impl Examination<'_> {
         } else if !is_good(tree_h1.as_deref()) {
             let why = match tree.odd.first() {
                 Some((name, why)) => format!("{}: {why}", crate::text::safe(name)),
-                None => format!("its hash is not the one in {witness}"),
+                None => format!("its hash differs from {witness}"),
             };
             self.add_if(is_agreed(tree_h1.as_deref()), Part::Extracted, Cure::Fetch, why);
         }
@@ -434,7 +434,7 @@ impl Examination<'_> {
                 self.add(Part::GoMod, Cure::Fetch, why);
             }
         } else if !expected.contains(&dirhash::go_mod_h1(&content)) {
-            let why = format!("its hash is not the one in {}", self.known.by());
+            let why = format!("its hash differs from {}", self.known.by());
             self.add_if(form.is_none() && !differs, Part::GoMod, Cure::Fetch, why);
         }
         Ok(())
@@ -452,7 +452,7 @@ impl Examination<'_> {
         match info(&content, Some(self.module.version())) {
             Ok(()) => {}
             Err(InfoFault::OtherVersion(_)) => {
-                self.add(Part::Info, Cure::Fetch, "it is about another version");
+                self.add(Part::Info, Cure::Fetch, "it describes another version");
             }
             Err(InfoFault::NoJson(_)) => self.add(Part::Info, Cure::Itself, "go cannot read it"),
         }
@@ -461,7 +461,7 @@ impl Examination<'_> {
 }
 
 fn unreadable(meta: &Meta) -> String {
-    format!("its mode {:04o} lets nobody read it", meta.mode)
+    format!("unreadable: its mode is {:04o}", meta.mode)
 }
 
 /// The hash that two of the pieces that are there have, or the only one.
@@ -508,19 +508,15 @@ fn differs(module: &ModuleVersion, tree: &TreeSum, zip: &[Entry], extra_files: b
     let changed: Vec<&Entry> = files.into_iter().filter(|e| is_changed(e)).collect();
     let is_extra = |e: &&Entry| extra_files && find(zip, e).is_none();
     let extra: Vec<&Entry> = tree.iter().filter(is_extra).collect();
-    [
-        (lost, "lost"),
-        (changed, "changed"),
-        (extra, "that the zip does not have"),
-    ]
-    .into_iter()
-    .find_map(|(entries, verb)| {
-        let first = crate::text::safe(&entries.first()?.name);
-        Some(match entries.len() {
-            1 => format!("1 file {verb}: {first}"),
-            n => format!("{n} files {verb}, first: {first}"),
+    [(lost, "lost"), (changed, "changed"), (extra, "not in the zip")]
+        .into_iter()
+        .find_map(|(entries, verb)| {
+            let first = crate::text::safe(&entries.first()?.name);
+            Some(match entries.len() {
+                1 => format!("1 file {verb}: {first}"),
+                n => format!("{n} files {verb}, first: {first}"),
+            })
         })
-    })
 }
 
 #[cfg(test)]

@@ -87,13 +87,13 @@ pub enum RepairError {
         pid: Option<i32>,
     },
     /// Nothing could be fetched again, so nothing is taken away.
-    #[error("{what} is bad, but nothing can be fetched again with GOPROXY=off; it is left where it is")]
+    #[error("{what} is damaged, but with GOPROXY=off nothing can be fetched again; it stays where it is")]
     CannotFetch {
         /// What is bad.
         what: String,
     },
     /// go.sum and the cache say different things, and neither is proven.
-    #[error("{module} in the cache is not what go.sum says; {}", by_name(.module))]
+    #[error("{module} in the cache does not match go.sum; {}", by_name(.module))]
     Disputed {
         /// The module version.
         module: String,
@@ -105,7 +105,7 @@ pub enum RepairError {
         path: PathBuf,
     },
     /// A name that climbs or is no name.
-    #[error("`{}` is no name inside the cache", crate::text::safe(.name))]
+    #[error("`{}` is not a name inside the cache", crate::text::safe(.name))]
     BadName {
         /// The name.
         name: String,
@@ -123,7 +123,7 @@ pub enum RepairError {
     #[error("neither GOMODCACHE nor GOPATH is set")]
     NoCache,
     /// GOMODCACHE is relative; go refuses that as well.
-    #[error("GOMODCACHE is no absolute path: {}", shown(.path))]
+    #[error("GOMODCACHE is not an absolute path: {}", shown(.path))]
     Relative {
         /// Its value.
         path: PathBuf,
@@ -141,11 +141,11 @@ pub enum RepairError {
 fn io_words(path: &Path, error: &io::Error) -> String {
     let path = shown(path);
     match error.kind() {
-        io::ErrorKind::NotFound => format!("{path} is not there"),
-        io::ErrorKind::AlreadyExists => format!("{path} is there already"),
+        io::ErrorKind::NotFound => format!("{path} does not exist"),
+        io::ErrorKind::AlreadyExists => format!("{path} already exists"),
         io::ErrorKind::ReadOnlyFilesystem => format!("{path} is on a read-only file system"),
         io::ErrorKind::PermissionDenied => format!("permission denied: {path}"),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => format!("no space is left for {path}"),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => format!("no space left for {path}"),
         _ => format!("{path}: {}", crate::text::errno_text(error)),
     }
 }

@@ -159,13 +159,13 @@ impl Database {
 
     fn lookup_trouble(&self, name: &str, content: &[u8]) -> Option<&'static str> {
         let Some(lookup) = Lookup::parse(content) else {
-            return Some("it is no record of a checksum database");
+            return Some("not a record of a checksum database");
         };
         if let Err(why) = tree_head(lookup.note, self.key.as_ref()) {
             return Some(why);
         }
         if !lookup.is_of(name) {
-            return Some("its record is about another module");
+            return Some("its record describes another module");
         }
         (self.is_in_the_tree(&lookup) == Some(false))
             .then_some("its record does not hash to its place in the tree")
@@ -182,7 +182,7 @@ impl Database {
         }
         let above = self.entry(tile.level + 1, tile.n);
         (tile.width == WIDTH && above.is_some_and(|above| above != root_of(content)))
-            .then_some("its hash is not the one in the tile above")
+            .then_some("its hash differs from the tile above")
     }
 
     /// Whether the record's hash stands at its place; `None` where that is not cached.

@@ -91,7 +91,7 @@ impl Repository<'_> {
 fn git_trouble(dir: &Dir) -> Result<Option<String>, RepairError> {
     let bad = |why: &str| Ok(Some(why.to_owned()));
     if !dir.read("HEAD", MAX_TEXT).is_ok_and(|head| is_reference(&head)) {
-        return bad("HEAD is no reference");
+        return bad("HEAD is not a reference");
     }
     let config = dir.read("config", MAX_TEXT).ok();
     let Some(config) = config.and_then(|config| String::from_utf8(config).ok()) else {
@@ -112,7 +112,7 @@ fn git_trouble(dir: &Dir) -> Result<Option<String>, RepairError> {
         return bad("packed-refs has a bad line");
     }
     if let Some(name) = bad_loose_ref(&refs, &mut wanted)? {
-        return Ok(Some(format!("refs/{name} is no reference")));
+        return Ok(Some(format!("refs/{name} is not a reference")));
     }
     let mut indexes = Vec::new();
     let damaged = match sums.damaged_pack(&objects, &mut indexes)? {

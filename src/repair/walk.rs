@@ -131,7 +131,7 @@ pub(crate) fn wrong_kind(kind: Kind) -> String {
         Kind::Dir => "file",
         _ => "directory",
     };
-    format!("it is {} where go wants a {wanted}", kind.words())
+    format!("it is {} where go expects a {wanted}", kind.words())
 }
 
 /// The first thing on the way to a path that is of the wrong kind. Only names that go

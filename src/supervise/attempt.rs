@@ -21,11 +21,11 @@ use crate::{
 
 use super::{
     child::{Child, Plan, Sinks, reap_orphans},
-    look::{Look, Waits},
     pipe::{pipe, read_now},
+    sample::{BlockedOn, Sample},
     signals::{Arrived, Signals},
     stall::{SAMPLE, StallClock},
-    streams::{Gate, Kept, Mode, Spool, write_all},
+    streams::{Gate, KeptText, Mode, Spool, write_all},
     watch::Watch,
 };
 
@@ -139,7 +139,7 @@ fn start<'a>(plan: &Plan, setting: Setting<'a>, began: Instant) -> io::Result<Ru
         stdout: Some(stdout),
         stderr,
         gate: Gate::new(setting.mode),
-        kept: Kept::default(),
+        kept: KeptText::default(),
         spool: Spool::default(),
         committed: false,
         clock: setting.stall.map(StallClock::new),
@@ -172,7 +172,7 @@ struct Running<'a> {
     stdout: Option<Receiver>,
     stderr: Option<Receiver>,
     gate: Gate,
-    kept: Kept,
+    kept: KeptText,
     spool: Spool,
     committed: bool,
     clock: Option<StallClock>,
@@ -457,28 +457,28 @@ impl Running<'_> {
         let now = Instant::now();
         let took = now - self.sampled;
         self.sampled = now;
-        let Some(Look {
+        let Some(Sample {
             bytes,
-            waits,
+            blocked_on,
             other_child,
             busy,
-        }) = caught("watch", || self.watch.look()).flatten()
+        }) = caught("watch", || self.watch.sample()).flatten()
         else {
             return;
         };
         self.other_child |= other_child;
-        self.has_child = other_child || matches!(waits, Waits::Child);
+        self.has_child = other_child || matches!(blocked_on, BlockedOn::Child);
         // The relay has clocks of its own for what go waits for there.
         let relayed = self
             .setting
             .relay
             .as_ref()
             .is_some_and(|(relay, _)| relay.is_busy());
-        match waits {
-            Waits::No if relayed => self.rest_clock(),
+        match blocked_on {
+            BlockedOn::Nothing if relayed => self.rest_clock(),
             // A machine that is short of processors is no server that is silent.
-            Waits::No if busy => {}
-            Waits::No => {
+            BlockedOn::Nothing if busy => {}
+            BlockedOn::Nothing => {
                 self.lock_wait = Duration::ZERO;
                 let struck = self.clock.as_mut().and_then(|clock| clock.sample(took, bytes));
                 if struck.is_some() && self.stalled.is_none() {
@@ -486,8 +486,8 @@ impl Running<'_> {
                     self.watch.end();
                 }
             }
-            Waits::Child => self.rest_clock(),
-            Waits::Lock { path, holder } => {
+            BlockedOn::Child => self.rest_clock(),
+            BlockedOn::Lock { path, holder } => {
                 self.rest_clock();
                 self.lock_wait += took;
                 let path = path.map_or_else(|| "a file".into(), |path| path.to_string_lossy().into_owned());

@@ -11,7 +11,7 @@ use super::{
     attempt::{self, Failure, Outcome, Setting},
     child::{self, Plan},
     doubt::Accepted,
-    mending::Mended,
+    mending::RepairOutcome,
     signals,
 };
 use crate::{
@@ -195,7 +195,7 @@ impl Session<'_> {
     pub(super) async fn seen(&mut self, outcome: &Outcome, diagnosis: &Diagnosis) -> Seen {
         let mended = match diagnosis.verdict {
             Verdict::Repair => self.mend(diagnosis).await,
-            _ => Mended::default(),
+            _ => RepairOutcome::default(),
         };
         Seen {
             stalled: outcome.stalled.is_some(),
@@ -347,7 +347,7 @@ impl Session<'_> {
 
 /// The diagnosis of an attempt that the stall clock ended.
 fn stall_diagnosis(quiet: Duration, list: &str) -> Diagnosis {
-    let line = format!("nothing came from {list} for {} s", quiet.as_secs());
+    let line = format!("no data from {list} for {} s", quiet.as_secs());
     own_diagnosis(FaultKind::Timeout, true, &line)
 }
 
@@ -366,7 +366,7 @@ fn doubt() -> Diagnosis {
     own_diagnosis(
         FaultKind::Unknown,
         false,
-        "a lookup of go mod tidy came to nothing",
+        "go mod tidy could not complete a lookup",
     )
 }
 

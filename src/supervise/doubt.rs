@@ -120,11 +120,10 @@ impl Session<'_> {
     fn refuse(&mut self, outcome: &mut Outcome, faults: Vec<Fault>, taken_back: io::Result<()>) -> End {
         let advice = match taken_back {
             Ok(()) => {
-                "go.mod and go.sum are as they were; `GOFIX_RELAY=off gofix tidy` takes the result as it is"
-                    .to_owned()
+                "go.mod and go.sum are unchanged; `GOFIX_RELAY=off gofix tidy` accepts the result".to_owned()
             }
             Err(error) => format!(
-                "go.mod and go.sum could not be put back ({}) and hold what go made of it: run it again",
+                "go.mod and go.sum could not be restored ({}) and contain the result of this run; run it again",
                 errno_text(&error)
             ),
         };

@@ -65,7 +65,7 @@ const GIVE_BACK_TIME: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// What a look at the disk has come to.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Mended {
+pub(super) struct RepairOutcome {
     /// Something was mended, so that running go again makes sense.
     pub(super) something: bool,
     /// A file of it had come in this very invocation.
@@ -74,10 +74,10 @@ pub(super) struct Mended {
 
 impl Session<'_> {
     /// Mends what the diagnosis suspects.
-    pub(super) async fn mend(&mut self, diagnosis: &Diagnosis) -> Mended {
+    pub(super) async fn mend(&mut self, diagnosis: &Diagnosis) -> RepairOutcome {
         // Who asks whether the cache is whole gets go's answer, and a cache as it was.
         if self.asked.invocation.is(&["mod", "verify"]) {
-            return Mended::default();
+            return RepairOutcome::default();
         }
         let mut suspects: Vec<Mend> = diagnosis
             .faults
@@ -87,20 +87,20 @@ impl Session<'_> {
         suspects.retain(|suspect| !self.touched.mended.contains(suspect));
         suspects.dedup();
         if suspects.is_empty() {
-            return Mended::default();
+            return RepairOutcome::default();
         }
         self.touched.mended.extend(suspects.iter().cloned());
         match *self.asked.config.repair {
-            Repair::Off => Mended::default(),
+            Repair::Off => RepairOutcome::default(),
             Repair::Module => self.mend_modules(suspects).await,
-            Repair::All => Mended {
+            Repair::All => RepairOutcome {
                 something: self.clean_all(),
                 came_bad: false,
             },
         }
     }
 
-    async fn mend_modules(&mut self, suspects: Vec<Mend>) -> Mended {
+    async fn mend_modules(&mut self, suspects: Vec<Mend>) -> RepairOutcome {
         let judged = suspects.clone();
         let job = Job {
             env: CacheEnv::from(&self.asked.env),
@@ -124,7 +124,7 @@ impl Session<'_> {
                         if let Ok(Ok(outcome)) = tokio::time::timeout(GIVE_BACK_TIME / 2, &mut look).await {
                             self.note_disputed(&outcome);
                         }
-                        return Mended::default();
+                        return RepairOutcome::default();
                     }
                     child::reap_orphans();
                 }
@@ -154,7 +154,7 @@ impl Session<'_> {
             // What the next route brings may have to go as well; the policy counts the runs.
             self.touched.mended.retain(|suspect| !judged.contains(suspect));
         }
-        Mended {
+        RepairOutcome {
             something: outcome.any(),
             came_bad,
         }
@@ -192,13 +192,13 @@ impl Session<'_> {
                     went_back = true;
                     Event::Repair {
                         attempt: self.now.attempts,
-                        what: format!("{module}: put back, since go fetched nothing better"),
+                        what: format!("{module}: restored, because go could not fetch another copy"),
                     }
                 }
                 Err(error) => Event::RepairFailed {
                     attempt: self.now.attempts,
                     why: format!(
-                        "{module} is kept in {}: {error}",
+                        "{module} could not be restored and stays in {}: {error}",
                         crate::text::safe(set.as_os_str().as_encoded_bytes())
                     ),
                 },
@@ -210,7 +210,7 @@ impl Session<'_> {
 
     /// `go clean -modcache`, as the user asked for.
     fn clean_all(&mut self) -> bool {
-        let what = "ran go clean -modcache, as GOFIX_REPAIR=all asks; every module is fetched again";
+        let what = "ran go clean -modcache because of GOFIX_REPAIR=all; every module will be fetched again";
         let status = self.asked.go.command(&[]).and_then(|mut command| {
             command
                 .args(["clean", "-modcache"])

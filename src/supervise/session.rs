@@ -153,7 +153,7 @@ impl<'a> Session<'a> {
             if self.now.attempts == 0 {
                 return End::Exec;
             }
-            crate::report::out::message(&format!("cannot go on: {error}"));
+            crate::report::out::message(&format!("cannot continue: {error}"));
             End::Code(1)
         });
         if ended != End::Exec {

@@ -146,7 +146,7 @@ impl Gate {
 
 /// What is kept of a text for diagnosis: its beginning and its end.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(super) struct KeptText {
     head: Vec<u8>,
     tail: Vec<u8>,
     dropped: bool,
@@ -155,7 +155,7 @@ pub(super) struct Kept {
 const KEPT_HEAD: usize = 128 << 10;
 const KEPT_TAIL: usize = 384 << 10;
 
-impl Kept {
+impl KeptText {
     pub(super) fn push(&mut self, bytes: &[u8]) {
         let room = KEPT_HEAD.saturating_sub(self.head.len()).min(bytes.len());
         let (head, rest) = bytes.split_at(room);
@@ -411,7 +411,7 @@ mod tests {
 
     #[test]
     fn kept_text_is_bounded_and_has_both_ends() {
-        let mut kept = Kept::default();
+        let mut kept = KeptText::default();
         kept.push(b"first\n");
         for _ in 0..3000 {
             kept.push(&[b'x'; 1000]);

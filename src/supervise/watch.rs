@@ -16,7 +16,7 @@ use nix::{
     unistd::{Pid, getsid},
 };
 
-use super::look::{Look, Waits};
+use super::sample::{BlockedOn, Sample};
 use crate::sys::proc;
 
 /// The processes of one attempt.
@@ -38,8 +38,8 @@ impl Watch {
         }
     }
 
-    /// Takes a look. `None` where the system shows nothing.
-    pub(super) fn look(&mut self) -> Option<Look> {
+    /// Takes a sample. `None` where the system shows nothing.
+    pub(super) fn sample(&mut self) -> Option<Sample> {
         self.session?;
         let processes = self.processes();
         let mut bytes = 0;
@@ -57,15 +57,15 @@ impl Watch {
             .iter()
             .any(|process| process.pid != self.go && !process.is_vcs() && !process.is_go());
         let at_terminal = processes.iter().any(|process| reads_terminal(process.pid));
-        let waits = if other_child || at_terminal || is_stopped(self.go) {
-            Waits::Child
+        let blocked_on = if other_child || at_terminal || is_stopped(self.go) {
+            BlockedOn::Child
         } else {
-            lock_wait(&processes).unwrap_or(Waits::No)
+            lock_wait(&processes).unwrap_or(BlockedOn::Nothing)
         };
         let busy = processes.iter().any(|process| is_busy(process.pid));
-        Some(Look {
+        Some(Sample {
             bytes,
-            waits,
+            blocked_on,
             other_child,
             busy,
         })
@@ -231,12 +231,12 @@ fn blocked_read(pid: i32) -> Option<u64> {
 }
 
 /// The lock that one of the processes waits for.
-fn lock_wait(processes: &[Process]) -> Option<Waits> {
+fn lock_wait(processes: &[Process]) -> Option<BlockedOn> {
     let flocks = proc::flocks();
     let is_ours = |pid| processes.iter().any(|process| process.pid == pid);
     let waiting = flocks.iter().find(|flock| flock.waits && is_ours(flock.pid))?;
     let holder = flocks.iter().find(|flock| !flock.waits && flock.id == waiting.id);
-    Some(Waits::Lock {
+    Some(BlockedOn::Lock {
         path: waiting.path(),
         holder: holder.map(|flock| flock.pid),
     })
@@ -333,10 +333,10 @@ mod tests {
             .unwrap();
         let pid = Pid::from_raw(child.id().cast_signed());
         waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap();
-        let look = Watch::new(pid.as_raw()).look().unwrap();
+        let sample = Watch::new(pid.as_raw()).sample().unwrap();
         kill(pid, Signal::SIGCONT).unwrap();
         child.wait().unwrap();
-        assert_eq!(look.waits, Waits::Child);
+        assert_eq!(sample.blocked_on, BlockedOn::Child);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::look::Look;
+use super::sample::Sample;
 
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -18,7 +18,7 @@ impl Watch {
     pub(super) fn new(go: i32) -> Self {
         Self { go }
     }
-    pub(super) fn look(&mut self) -> Option<Look> {
+    pub(super) fn sample(&mut self) -> Option<Sample> {
         None
     }
     pub(super) fn end(&self) {
@@ -47,7 +47,7 @@ mod tests {
             .spawn()
             .unwrap();
         let mut watch = Watch::new(child.id().cast_signed());
-        assert!(watch.look().is_none());
+        assert!(watch.sample().is_none());
         watch.end_leftovers(Signal::SIGTERM);
         assert!(!watch.has_leftovers() && !inside_supervised());
         watch.end();

@@ -8,9 +8,9 @@ use std::path::PathBuf;
     not(target_os = "linux"),
     expect(dead_code, reason = "only what can be seen is ever made")
 )]
-pub(super) enum Waits {
-    /// For nothing else: the stall clock runs.
-    No,
+pub(super) enum BlockedOn {
+    /// Nothing else: the stall clock runs.
+    Nothing,
     /// A child that is no VCS runs, one reads the terminal, or somebody has
     /// stopped go.
     Child,
@@ -21,12 +21,12 @@ pub(super) enum Waits {
     },
 }
 
-/// One look at a go and at what it started.
+/// What a go and its children did since the last sample.
 #[derive(Debug)]
-pub(super) struct Look {
-    /// Bytes read since the last look.
+pub(super) struct Sample {
+    /// Bytes read.
     pub(super) bytes: u64,
-    pub(super) waits: Waits,
+    pub(super) blocked_on: BlockedOn,
     /// Something that is no VCS was among its children.
     pub(super) other_child: bool,
     /// It computes, waits for a processor or for a disk: no server's doing.
