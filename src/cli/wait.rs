@@ -100,7 +100,7 @@ impl Module {
                 version: version.to_owned(),
             }),
             None => Err(format!(
-                "`{}`: wanted is a module with a whole version, such as golang.org/x/text@v0.3.0",
+                "`{}`: expected a module with a full version, such as golang.org/x/text@v0.3.0",
                 safe(text)
             )),
         }

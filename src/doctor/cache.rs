@@ -23,7 +23,7 @@ use crate::text::safe;
 use crate::text::{bytes, count};
 
 use super::remedy;
-use super::row::{Grade, Row};
+use super::row::{Grade, ROOM, Row};
 
 /// Less room than this is not enough for one larger module.
 const LITTLE_ROOM: u64 = 200 << 20;
@@ -42,7 +42,7 @@ pub(super) fn rows(goenv: &GoEnv) -> Vec<Row> {
         let found = "it has no location: none of GOMODCACHE, GOPATH and HOME is set";
         return vec![
             Row::new(Grade::Broken, "module cache", found, "environment")
-                .mend(remedy::below_home("GOPATH", "go")),
+                .fix(remedy::below_home("GOPATH", "go")),
         ];
     };
     let look = Look {
@@ -78,7 +78,7 @@ impl Look {
             let found = "the path is relative, which go refuses";
             return vec![
                 self.row(Grade::Broken, found)
-                    .mend(remedy::unset_go("GOMODCACHE", self.layer)),
+                    .fix(remedy::unset_go("GOMODCACHE", self.layer)),
             ];
         }
         let metadata = match std::fs::metadata(&self.cache) {
@@ -87,7 +87,7 @@ impl Look {
                 let found = "it is not a directory";
                 return vec![
                     self.row(Grade::Broken, found)
-                        .mend(remedy::run(["rm", &self.shown()])),
+                        .fix(remedy::run(["rm", &self.shown()])),
                 ];
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return vec![self.absent()],
@@ -103,7 +103,7 @@ impl Look {
             );
             rows.push(
                 self.row(Grade::Broken, found)
-                    .mend(remedy::below_home("GOMODCACHE", "go/pkg/mod")),
+                    .fix(remedy::below_home("GOMODCACHE", "go/pkg/mod")),
             );
         }
         rows.push(self.room(&self.cache));
@@ -127,7 +127,7 @@ impl Look {
                     errno(e)
                 );
                 self.row(Grade::Broken, found)
-                    .mend(remedy::below_home("GOMODCACHE", "go/pkg/mod"))
+                    .fix(remedy::below_home("GOMODCACHE", "go/pkg/mod"))
             }
         }
     }
@@ -141,7 +141,7 @@ impl Look {
             "it belongs to user {}, not to you ({me}): this often happens after `sudo go`",
             metadata.uid()
         );
-        Some(self.row(Grade::Warning, found).mend(remedy::run([
+        Some(self.row(Grade::Warning, found).fix(remedy::run([
             "sudo",
             "chown",
             "-R",
@@ -161,7 +161,8 @@ impl Look {
         // The build cache first: nothing of it has to be fetched again.
         let little = |grade, found| {
             self.row(grade, found)
-                .mend(remedy::run(["go", "clean", "-cache"]))
+                .id(ROOM)
+                .fix(remedy::run(["go", "clean", "-cache"]))
         };
         if no_inodes {
             return little(Grade::Broken, format!("{found}, but no inodes are left"));
@@ -202,7 +203,7 @@ impl Look {
         let found = format!("{} in it: {shown}", count(number, "damaged file"));
         Some(
             self.row(Grade::Broken, found)
-                .mend(remedy::run(["gofix", "cache", "repair"])),
+                .fix(remedy::run(["gofix", "cache", "repair"])),
         )
     }
 
@@ -239,7 +240,7 @@ impl Look {
             return self.row(Grade::Note, found);
         }
         self.row(Grade::Warning, format!("{found}; if that process hangs, end it"))
-            .mend(remedy::run(["kill", &pid.to_string()]))
+            .fix(remedy::run(["kill", &pid.to_string()]))
     }
 
     /// The lock's file, where it is one of this cache. What another user's process has open is not to be seen, but

@@ -1,5 +1,6 @@
 //! One request on one connection.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt as _;
@@ -13,11 +14,45 @@ use crate::net::limits::Allowance;
 use crate::net::redirect;
 use crate::net::url::Url;
 
+use super::row::TIMEOUT;
+
 /// Most of an error's body that is kept.
 const MAX_ERROR_BODY: usize = 4 << 10;
 
 /// What only a proxy says of itself where it was not asked as one: any, and Squid.
 const PROXY_HEADERS: &[&str] = &["proxy-authenticate", "proxy-agent", "x-squid-error"];
+
+/// Why a step came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum StepError {
+    /// Its time ran out.
+    TimedOut(&'static str),
+    /// This machine has no trusted certificate authorities.
+    NoRoots,
+    /// In words that are fit to be shown.
+    Other(String),
+}
+
+impl StepError {
+    fn unaskable() -> Self {
+        Self::Other("the URL cannot be asked".to_owned())
+    }
+
+    /// The `id` of a finding that it leads to.
+    pub(super) fn id(&self) -> Option<&'static str> {
+        matches!(self, Self::TimedOut(_)).then_some(TIMEOUT)
+    }
+}
+
+impl fmt::Display for StepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut(words) => f.write_str(words),
+            Self::NoRoots => f.write_str("this machine has no trusted certificate authorities"),
+            Self::Other(words) => f.write_str(words),
+        }
+    }
+}
 
 /// A connection on which requests can be made.
 pub(super) enum Session {
@@ -59,12 +94,12 @@ impl Session {
     ///
     /// # Errors
     /// Where not even the preface can be sent.
-    pub(super) async fn start(stream: Box<dyn Stream>, http2: bool) -> Result<Self, String> {
+    pub(super) async fn start(stream: Box<dyn Stream>, http2: bool) -> Result<Self, StepError> {
         let started = match http2 {
             true => Http2::start(stream).await.map(Self::Http2),
             false => Http1::start(stream).await.map(Self::Http1),
         };
-        started.map_err(|e| words(&e))
+        started.map_err(|e| StepError::Other(words(&e)))
     }
 
     /// True while another request can be made.
@@ -85,7 +120,7 @@ impl Session {
         authorization: Option<&str>,
         absolute: Option<&str>,
         wanted: Wanted,
-    ) -> Result<Reply, String> {
+    ) -> Result<Reply, StepError> {
         let start = Instant::now();
         let request = self.request(url, authorization, absolute)?;
         let sent = async {
@@ -96,8 +131,8 @@ impl Session {
         };
         let response = timeout(wanted.idle, sent)
             .await
-            .map_err(|_| "no answer to the request".to_owned())?
-            .map_err(|e| words(&e))?;
+            .map_err(|_| StepError::TimedOut("no answer to the request"))?
+            .map_err(|e| StepError::Other(words(&e)))?;
         let wait = start.elapsed();
         read(response, wait, wanted).await
     }
@@ -107,12 +142,12 @@ impl Session {
         url: &Url,
         authorization: Option<&str>,
         absolute: Option<&str>,
-    ) -> Result<Request<Payload>, String> {
+    ) -> Result<Request<Payload>, StepError> {
         let path = url.path_and_query();
         let full = format!("{}://{}{path}", url.scheme.as_str(), url.authority);
         let http2 = matches!(self, Self::Http2(_));
         let target = if http2 || absolute.is_some() { full } else { path };
-        let uri: Uri = target.parse().map_err(|_| "the URL cannot be asked".to_owned())?;
+        let uri: Uri = target.parse().map_err(|_| StepError::unaskable())?;
         let mut request =
             Request::get(uri).header("user-agent", concat!("gofix-doctor/", env!("CARGO_PKG_VERSION")));
         if !http2 {
@@ -126,7 +161,7 @@ impl Session {
         }
         request
             .body(Payload::default())
-            .map_err(|_| "the URL cannot be asked".to_owned())
+            .map_err(|_| StepError::unaskable())
     }
 }
 
@@ -134,7 +169,7 @@ async fn read(
     (response, allowance): (Response<Incoming>, Allowance),
     wait: Duration,
     wanted: Wanted,
-) -> Result<Reply, String> {
+) -> Result<Reply, StepError> {
     let header = |name: &str| {
         response
             .headers()
@@ -165,10 +200,10 @@ async fn read(
     while reply.received < limit as u64 && start.elapsed() < wanted.time {
         let frame = timeout(wanted.idle, body.frame())
             .await
-            .map_err(|_| "the body stalls".to_owned())?;
+            .map_err(|_| StepError::TimedOut("the body stalls"))?;
         let Some(frame) = frame else { break };
         let Ok(data) = frame
-            .map_err(|e| format!("in the body: {}", words(&e)))?
+            .map_err(|e| StepError::Other(format!("in the body: {}", words(&e))))?
             .into_data()
         else {
             continue;

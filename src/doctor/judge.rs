@@ -13,9 +13,10 @@ use crate::net::url::Scheme;
 use crate::text::safe;
 use crate::text::{bytes, duration};
 
-use super::probe::{Answer, Dialled, Measured, NO_ROOTS, Step};
+use super::http::StepError;
+use super::probe::{Answer, Dialled, Measured, Step};
 use super::remedy::{self, Remedy};
-use super::row::{Grade, Row};
+use super::row::{Grade, Row, SLOW, TIMEOUT};
 use super::target::{Role, Target};
 use super::words::{self, Refusal};
 
@@ -91,7 +92,7 @@ pub(super) fn not_needed(rows: &mut [Row], proxy: &str) {
             "{}; go does not need it while {proxy} serves the checksum database",
             row.found
         );
-        row.mend = None;
+        row.fix = None;
     }
 }
 
@@ -140,7 +141,7 @@ impl Judge<'_> {
         if let Some(words) = &m.via_error {
             return self
                 .row(Grade::Broken, words.clone())
-                .mend(without_proxy(self.target.url.scheme));
+                .fix(without_proxy(self.target.url.scheme));
         }
         if let Some(interface) = &m.loses_large_packets {
             let found = "packets of full size are lost on the way (an MTU black hole, often behind a VPN): \
@@ -170,7 +171,7 @@ impl Judge<'_> {
                     self.first_host(),
                     safe(&words)
                 );
-                Some(self.row(Grade::Broken, found).mend(match self.measured.via {
+                Some(self.row(Grade::Broken, found).fix(match self.measured.via {
                     Some(_) => without_proxy(self.target.url.scheme),
                     None => remedy::run(["getent", "hosts", &self.target.url.host]),
                 }))
@@ -190,7 +191,7 @@ impl Judge<'_> {
                     blocked.words
                 );
                 let row = self.row(Grade::Broken, found);
-                Some(row.mend(if blocked.wants_login {
+                Some(row.fix(if blocked.wants_login {
                     let (name, _) = proxy_variables(self.target.url.scheme);
                     remedy::export(name, "http://USER:PASSWORD@HOST:PORT")
                 } else {
@@ -226,10 +227,10 @@ impl Judge<'_> {
         };
         let row = self.row(Grade::Broken, found);
         match refusal {
-            Refusal::NoPorts => row.mend(more_ports()),
-            Refusal::NoDescriptors => row.mend(remedy::run(["ulimit", "-n", "4096"])),
-            Refusal::Unreachable => row.mend(remedy::run(["ip", "route"])),
-            _ if self.measured.via.is_some() => row.mend(without_proxy(self.target.url.scheme)),
+            Refusal::NoPorts => row.fix(more_ports()),
+            Refusal::NoDescriptors => row.fix(remedy::run(["ulimit", "-n", "4096"])),
+            Refusal::Unreachable => row.fix(remedy::run(["ip", "route"])),
+            _ if self.measured.via.is_some() => row.fix(without_proxy(self.target.url.scheme)),
             _ => row,
         }
     }
@@ -246,10 +247,9 @@ impl Judge<'_> {
                 Some(why) => self.bad_certificate(why),
                 None => {
                     let row = self.row(Grade::Broken, format!("the TLS handshake fails: {words}"));
-                    if words == NO_ROOTS {
-                        row.mend(self.certificates.clone())
-                    } else {
-                        row
+                    match words {
+                        StepError::NoRoots => row.fix(self.certificates.clone()),
+                        other => row.id(other.id()),
                     }
                 }
             }),
@@ -275,7 +275,7 @@ impl Judge<'_> {
                 day(certificate.not_after)
             );
             let found = format!("{found}; {span}, but this machine's date is {}", day(self.now));
-            return self.row(Grade::Broken, found).mend(set_clock());
+            return self.row(Grade::Broken, found).fix(set_clock());
         }
         if why == words::UNKNOWN_ISSUER {
             let found = format!(
@@ -283,7 +283,7 @@ impl Judge<'_> {
             );
             return self
                 .row(Grade::Broken, found)
-                .mend(remedy::export("SSL_CERT_FILE", "FILE"));
+                .fix(remedy::export("SSL_CERT_FILE", "FILE"));
         }
         self.row(Grade::Broken, found)
     }
@@ -300,14 +300,14 @@ impl Judge<'_> {
             let row = self.row(Grade::Broken, found);
             // A URL with credentials is not printed.
             let url = Some(&self.target.shown).filter(|url| !url.contains('@'));
-            return Some(row.mend(url.map(|url| remedy::export("HTTPS_PROXY", url))));
+            return Some(row.fix(url.map(|url| remedy::export("HTTPS_PROXY", url))));
         }
         match step {
             None => Some(self.hung("before it answered a request")),
-            Some(Err(words)) => Some(self.row(
-                Grade::Broken,
-                format!("it accepts the connection, then fails: {}", safe(words)),
-            )),
+            Some(Err(error)) => {
+                let found = format!("it accepts the connection, then fails: {error}");
+                Some(self.row(Grade::Broken, found).id(error.id()))
+            }
             Some(Ok((Answer::Garbage(what), _))) => Some(self.garbage(what)),
             Some(Ok((Answer::Status(status, words), _))) => Some(self.status(*status, words)),
             Some(Ok((Answer::Good, _))) => self.files(),
@@ -325,7 +325,7 @@ impl Judge<'_> {
             safe(what)
         );
         self.row(Grade::Broken, found)
-            .mend(remedy::run(["curl", "-sSi", &self.target.shown]))
+            .fix(remedy::run(["curl", "-sSi", &self.target.shown]))
     }
 
     fn status(&self, status: u16, words: &str) -> Row {
@@ -340,7 +340,7 @@ impl Judge<'_> {
                     "it refuses access with {status}{said}: credentials are missing, or a policy forbids it"
                 );
                 self.row(Grade::Broken, found)
-                    .mend(remedy::add_to_netrc(&self.target.url.host))
+                    .fix(remedy::add_to_netrc(&self.target.url.host))
             }
             404 | 410 => {
                 let found = format!("it answers, but does not have the requested module ({status})");
@@ -365,18 +365,16 @@ impl Judge<'_> {
         }
         let m = self.measured;
         for (step, name) in [(&m.go_mod, "go.mod"), (&m.zip, "zip")] {
-            let words = match step {
+            let (words, id) = match step {
                 Some(Ok((Answer::Good, _))) => continue,
-                Some(Ok((Answer::Status(status, _), _))) => format!("answered with {status}"),
-                Some(Ok((Answer::Garbage(what), _))) => format!("not a {name}: {}", safe(what)),
-                Some(Err(words)) => safe(words),
+                Some(Ok((Answer::Status(status, _), _))) => (format!("answered with {status}"), None),
+                Some(Ok((Answer::Garbage(what), _))) => (format!("not a {name}: {}", safe(what)), None),
+                Some(Err(error)) => (error.to_string(), error.id()),
                 None if m.done => continue,
-                None => format!("it hangs ({})", safe(&m.doing)),
+                None => (format!("it hangs ({})", safe(&m.doing)), Some(TIMEOUT)),
             };
-            return Some(self.row(
-                Grade::Broken,
-                format!("small answers arrive, but the {name} does not: {words}"),
-            ));
+            let found = format!("small answers arrive, but the {name} does not: {words}");
+            return Some(self.row(Grade::Broken, found).id(id));
         }
         None
     }
@@ -392,6 +390,7 @@ impl Judge<'_> {
             Grade::Broken,
             format!("it hangs {when}{doing}; go would wait forever or very long"),
         )
+        .id(TIMEOUT)
     }
 
     fn good(&self) -> Row {
@@ -418,16 +417,12 @@ impl Judge<'_> {
             parts.push(format!("zips come from {host}"));
         }
         if speed.is_some_and(|speed| speed < SLOW_BYTES_PER_SECOND) {
-            return self.row(
-                Grade::Warning,
-                format!("it works, but slowly: {}", parts.join(", ")),
-            );
+            let found = format!("it works, but slowly: {}", parts.join(", "));
+            return self.row(Grade::Warning, found).id(SLOW);
         }
         if m.latency().is_some_and(|took| took > SLOW_ANSWER) {
-            return self.row(
-                Grade::Warning,
-                format!("it works, but responds late: {}", parts.join(", ")),
-            );
+            let found = format!("it works, but responds late: {}", parts.join(", "));
+            return self.row(Grade::Warning, found).id(SLOW);
         }
         self.row(Grade::Fine, parts.join(", "))
     }
@@ -454,7 +449,7 @@ impl Judge<'_> {
                 "IPv6 is configured but does not work: {}",
                 first_refusal(family(true))
             );
-            return Some(self.row(Grade::Warning, found).mend(remedy::run([
+            return Some(self.row(Grade::Warning, found).fix(remedy::run([
                 "sysctl",
                 "-w",
                 "net.ipv6.conf.all.disable_ipv6=1",
@@ -493,7 +488,7 @@ impl Judge<'_> {
         );
         Some(
             self.row(Grade::Warning, found)
-                .mend(remedy::export("GODEBUG", "http2client=0")),
+                .fix(remedy::export("GODEBUG", "http2client=0")),
         )
     }
 
@@ -546,7 +541,7 @@ impl Judge<'_> {
             found,
             format!("Date header of {}", self.target.shown),
         );
-        Some(row.mend(set_clock()))
+        Some(row.fix(set_clock()))
     }
 
     /// Whether a proxy serves the checksum database too.
@@ -554,17 +549,17 @@ impl Judge<'_> {
         if self.target.role != Role::Proxy {
             return None;
         }
-        let found = match self.measured.sumdb.as_ref()? {
+        let (found, id) = match self.measured.sumdb.as_ref()? {
             Ok((Answer::Good, _)) => return None,
             Ok((Answer::Status(404 | 410, _), _)) => return None,
-            Ok((Answer::Status(status, _), _)) => format!("its checksum database answers {status}"),
-            Ok((Answer::Garbage(what), _)) => format!("its checksum database answers with {}", safe(what)),
-            Err(words) => format!("its checksum database fails: {}", safe(words)),
+            Ok((Answer::Status(status, _), _)) => (format!("its checksum database answers {status}"), None),
+            Ok((Answer::Garbage(what), _)) => {
+                (format!("its checksum database answers with {}", safe(what)), None)
+            }
+            Err(error) => (format!("its checksum database fails: {error}"), error.id()),
         };
-        Some(self.row(
-            Grade::Warning,
-            format!("{found}; go may stop there instead of asking another server"),
-        ))
+        let found = format!("{found}; go may stop there instead of asking another server");
+        Some(self.row(Grade::Warning, found).id(id))
     }
 }
 

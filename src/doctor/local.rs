@@ -22,6 +22,7 @@ use crate::net::url::Scheme;
 use crate::sys::run::{self, Ended};
 use crate::text::safe;
 
+use super::http::StepError;
 use super::remedy::{self, Package};
 use super::row::{Grade, Row};
 use super::target::{Role, Target};
@@ -115,9 +116,9 @@ impl Local<'_> {
         Some(match grade {
             Grade::Fine | Grade::Note => row,
             _ if is_pattern_list(name) && patterns::mended(&value) != value => {
-                row.mend(remedy::set_go(name, &patterns::mended(&value), layer))
+                row.fix(remedy::set_go(name, &patterns::mended(&value), layer))
             }
-            _ => row.mend(remedy::unset_go(name, layer)),
+            _ => row.fix(remedy::unset_go(name, layer)),
         })
     }
 
@@ -133,7 +134,7 @@ impl Local<'_> {
                 let found =
                     format!("it is {a}, but {lower} is {b}: Go uses {name}, curl and git use {lower}");
                 rows.push(
-                    Row::new(Grade::Warning, name, found, "environment").mend(remedy::copy(&lower, name)),
+                    Row::new(Grade::Warning, name, found, "environment").fix(remedy::copy(&lower, name)),
                 );
             } else if let Some(value) = upper_value.or(lower_value) {
                 rows.push(match name != "NO_PROXY" && names_no_host(&value) {
@@ -143,7 +144,7 @@ impl Local<'_> {
                             shown_proxy(&value)
                         );
                         Row::new(Grade::Warning, name, found, "environment")
-                            .mend(remedy::unset(&[name, &lower]))
+                            .fix(remedy::unset(&[name, &lower]))
                     }
                     false => Row::new(Grade::Fine, name, shown_proxy(&value), "environment"),
                 });
@@ -154,7 +155,7 @@ impl Local<'_> {
                 format!("it is not set, but {http} is: requests to https module proxies bypass the proxy");
             rows.push(
                 Row::new(Grade::Note, "HTTPS_PROXY", found, "environment")
-                    .mend(remedy::copy("HTTPS_PROXY", &http)),
+                    .fix(remedy::copy("HTTPS_PROXY", &http)),
             );
         }
         if let Some(all) = self.spelling("ALL_PROXY") {
@@ -162,7 +163,7 @@ impl Local<'_> {
             let found = format!("{}: curl and git use it, Go does not", shown_proxy(&value));
             rows.push(
                 Row::new(Grade::Note, "ALL_PROXY", found, "environment")
-                    .mend(remedy::copy("HTTPS_PROXY", &all)),
+                    .fix(remedy::copy("HTTPS_PROXY", &all)),
             );
         }
         rows
@@ -183,13 +184,13 @@ impl Local<'_> {
             .filter(|v| matches!(v.as_str(), "off" | "0" | "false"))
         {
             let found = format!("{value}: gofix is switched off and only runs go");
-            rows.push(Row::new(Grade::Note, "GOFIX", found, "environment").mend(remedy::unset(&["GOFIX"])));
+            rows.push(Row::new(Grade::Note, "GOFIX", found, "environment").fix(remedy::unset(&["GOFIX"])));
         }
         if Path::new("/etc/gofix/off").exists() {
             let found = "gofix is switched off on this machine and only runs go";
             rows.push(
                 Row::new(Grade::Note, "/etc/gofix/off", found, "the file exists")
-                    .mend(remedy::run(["rm", "/etc/gofix/off"])),
+                    .fix(remedy::run(["rm", "/etc/gofix/off"])),
             );
         }
         rows
@@ -199,7 +200,7 @@ impl Local<'_> {
         let Some(go) = self.real_go else {
             let found = "there is no go after gofix in PATH";
             return vec![
-                Row::new(Grade::Broken, "go", found, "PATH").mend(remedy::export("GOFIX_GO", "/path/to/go")),
+                Row::new(Grade::Broken, "go", found, "PATH").fix(remedy::export("GOFIX_GO", "/path/to/go")),
             ];
         };
         let path = safe(go.as_os_str().as_bytes());
@@ -220,13 +221,9 @@ impl Local<'_> {
                 grade: Grade::Broken,
                 ..goroot
             }],
-            (Err(words), None) => {
-                vec![Row::new(
-                    Grade::Broken,
-                    "go",
-                    format!("`go version` fails: {words}"),
-                    path,
-                )]
+            (Err(error), None) => {
+                let found = format!("`go version` fails: {error}");
+                vec![Row::new(Grade::Broken, "go", found, path).id(error.id())]
             }
         }
     }
@@ -245,7 +242,7 @@ impl Local<'_> {
             safe(goroot.as_os_str().as_bytes()),
             safe(own.as_os_str().as_bytes())
         );
-        Some(Row::new(Grade::Warning, "GOROOT", found, "environment").mend(remedy::unset(&["GOROOT"])))
+        Some(Row::new(Grade::Warning, "GOROOT", found, "environment").fix(remedy::unset(&["GOROOT"])))
     }
 
     /// Which `go` a shell would run, and whether that is gofix.
@@ -264,7 +261,7 @@ impl Local<'_> {
                                 "it is in {dir}, but {} comes first: plain `go` does not use gofix",
                                 safe(real.as_bytes())
                             );
-                            Row::new(Grade::Warning, "shim", found, "PATH").mend(remedy::first_in_path(&dir))
+                            Row::new(Grade::Warning, "shim", found, "PATH").fix(remedy::first_in_path(&dir))
                         }
                     });
                 }
@@ -273,7 +270,7 @@ impl Local<'_> {
             }
         }
         let found = "plain `go` does not use gofix; `gofix go ...` does";
-        Some(Row::new(Grade::Note, "shim", found, "PATH").mend(remedy::run(["gofix", "shim", "install"])))
+        Some(Row::new(Grade::Note, "shim", found, "PATH").fix(remedy::run(["gofix", "shim", "install"])))
     }
 
     fn version_manager(&self) -> Option<Row> {
@@ -313,15 +310,19 @@ impl Local<'_> {
         let mut rows = Vec::new();
         match output(version) {
             Ok(text) => rows.push(Row::new(Grade::Fine, "git", safe(text.trim()), from)),
-            Err(words) => {
+            Err(error) => {
                 let found =
-                    format!("it cannot be run ({words}), and modules that no proxy has are fetched with git");
+                    format!("it cannot be run ({error}), and modules that no proxy has are fetched with git");
                 let grade = if private.is_empty() {
                     Grade::Note
                 } else {
                     Grade::Broken
                 };
-                rows.push(Row::new(grade, "git", found, from).mend(remedy::install(Package::Git, self.env)));
+                rows.push(
+                    Row::new(grade, "git", found, from)
+                        .id(error.id())
+                        .fix(remedy::install(Package::Git, self.env)),
+                );
                 return rows;
             }
         }
@@ -345,7 +346,7 @@ impl Local<'_> {
         let go = own.map_or_else(|| "no proxy".to_owned(), |own| shown_proxy(&own));
         let found = format!("git uses {}, Go uses {go}", shown_proxy(value));
         Some(
-            Row::new(Grade::Note, key.clone(), found, "git config").mend(remedy::run([
+            Row::new(Grade::Note, key.clone(), found, "git config").fix(remedy::run([
                 "git",
                 "config",
                 "--global",
@@ -412,17 +413,16 @@ impl Local<'_> {
             format!("https://{host}/"),
         );
         let mend = remedy::run(["git", "config", "--global", &key, &value]);
-        Some(Row::new(Grade::Note, host, found, from).mend(mend))
+        Some(Row::new(Grade::Note, host, found, from).fix(mend))
     }
 
     fn ssh_access(&self, host: &str, from: &str) -> Option<Row> {
         let mut version = Command::new("ssh");
         version.arg("-V");
-        if output(version).is_err() {
-            let found = "git is configured to use ssh for it, but ssh is not installed";
-            return Some(
-                Row::new(Grade::Broken, host, found, from).mend(remedy::install(Package::Ssh, self.env)),
-            );
+        if let Err(error) = output(version) {
+            let found = format!("git is configured to use ssh for it, but ssh cannot be run ({error})");
+            let row = Row::new(Grade::Broken, host, found, from).id(error.id());
+            return Some(row.fix(remedy::install(Package::Ssh, self.env)));
         }
         let agent = self.var("SSH_AUTH_SOCK").is_some();
         let home = self.var("HOME").map(PathBuf::from)?;
@@ -435,7 +435,7 @@ impl Local<'_> {
             return None;
         }
         let found = "git is configured to use ssh for it, but there is neither an agent nor a key";
-        Some(Row::new(Grade::Warning, host, found, from).mend(remedy::run(["ssh-add"])))
+        Some(Row::new(Grade::Warning, host, found, from).fix(remedy::run(["ssh-add"])))
     }
 
     fn netrc_path(&self) -> Option<PathBuf> {
@@ -450,7 +450,7 @@ impl Local<'_> {
             let found = "other users on this machine can read it";
             return Some(
                 Row::new(Grade::Warning, shown.clone(), found, "netrc")
-                    .mend(remedy::run(["chmod", "600", &shown])),
+                    .fix(remedy::run(["chmod", "600", &shown])),
             );
         }
         None
@@ -578,17 +578,15 @@ fn git_config() -> Vec<(String, String)> {
 }
 
 /// Stdout of a helper program that has [`PROGRAM`] to end well.
-fn output(mut command: Command) -> Result<String, String> {
+fn output(mut command: Command) -> Result<String, StepError> {
     command.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
     match run::within(PROGRAM, command, None) {
         Ended::Said(text, Some(status)) if status.success() => {
             Ok(String::from_utf8_lossy(&text).into_owned())
         }
-        Ended::Said(_, Some(status)) => Err(status.to_string()),
-        Ended::NotStarted(error) => Err(super::words::io(&error)),
-        Ended::Said(_, None) | Ended::TooLate => {
-            Err(format!("it did not end within {} s", PROGRAM.as_secs()))
-        }
+        Ended::Said(_, Some(status)) => Err(StepError::Other(status.to_string())),
+        Ended::NotStarted(error) => Err(StepError::Other(super::words::io(&error))),
+        Ended::Said(_, None) | Ended::TooLate => Err(StepError::TimedOut("it did not end within 3 s")),
     }
 }
 
@@ -620,7 +618,7 @@ fn ports() -> Option<Row> {
         return None;
     }
     let found = format!("{used} sockets for {total} local ports: soon \"cannot assign requested address\"");
-    Some(Row::new(Grade::Warning, "ports", found, "/proc/net/sockstat").mend(super::judge::more_ports()))
+    Some(Row::new(Grade::Warning, "ports", found, "/proc/net/sockstat").fix(super::judge::more_ports()))
 }
 
 /// Sockets in use and in TIME_WAIT: `TCP: inuse 5 orphan 0 tw 3 alloc 7 mem 1`.
@@ -644,7 +642,7 @@ fn descriptors() -> Vec<Row> {
         let found = format!("a process may open {soft} files (at most {hard}): soon \"too many open files\"");
         rows.push(
             Row::new(Grade::Warning, "descriptors", found, "ulimit -n")
-                .mend(remedy::run(["ulimit", "-n", "4096"])),
+                .fix(remedy::run(["ulimit", "-n", "4096"])),
         );
     }
     if let Some((used, max)) = read_proc("/proc/sys/fs/file-nr").as_deref().and_then(file_nr)
@@ -652,7 +650,7 @@ fn descriptors() -> Vec<Row> {
     {
         let found = format!("{used} of {max} files of the whole machine are open");
         rows.push(
-            Row::new(Grade::Warning, "descriptors", found, "/proc/sys/fs/file-nr").mend(remedy::run([
+            Row::new(Grade::Warning, "descriptors", found, "/proc/sys/fs/file-nr").fix(remedy::run([
                 "sysctl",
                 "-w",
                 "fs.file-max=1000000",
@@ -708,10 +706,10 @@ mod tests {
     fn a_program_that_hangs_is_ended() {
         let mut command = Command::new("sh");
         command.args(["-c", "exec sleep 100"]);
-        assert!(output(command).unwrap_err().contains("did not end"));
+        assert!(output(command).unwrap_err().id().is_some());
         let mut command = Command::new("sh");
         command.args(["-c", "echo one; sleep 100 & exit 0"]);
-        assert!(output(command).unwrap_err().contains("did not end"));
+        assert!(output(command).unwrap_err().id().is_some());
         assert!(output(Command::new("/no/such/program")).is_err());
     }
 }

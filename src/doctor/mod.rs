@@ -337,7 +337,9 @@ fn collect_local(local: Option<LocalRows>, start: Instant) -> Vec<Row> {
             Err(_) => {
                 let found = "checking it takes too long: a file system hangs";
                 rows.push(
-                    Row::new(Grade::Broken, what, found, "local check").mend(remedy::run(["df", "-h"])),
+                    Row::new(Grade::Broken, what, found, "local check")
+                        .id(row::TIMEOUT)
+                        .fix(remedy::run(["df", "-h"])),
                 );
                 return rows;
             }
@@ -409,7 +411,7 @@ fn unused_routes(plan: &Plan) -> Option<Row> {
         },
         safe(&why.to_string())
     );
-    Some(Row::new(Grade::Note, "routes", found, "widen").mend(remedy::run(["gofix", "config", "show"])))
+    Some(Row::new(Grade::Note, "routes", found, "widen").fix(remedy::run(["gofix", "config", "show"])))
 }
 
 fn conclude(
@@ -434,10 +436,10 @@ fn conclude(
             .map(|s| s.shown.as_str())
             .collect();
         let blank = |row: &&mut Row| {
-            row.grade == Grade::Broken && row.mend.is_none() && own.contains(&row.subject.as_str())
+            row.grade == Grade::Broken && row.fix.is_none() && own.contains(&row.subject.as_str())
         };
         for row in rows.iter_mut().filter(blank) {
-            row.mend = Some(first.clone());
+            row.fix = Some(first.clone());
         }
     }
     // Stable: among equals the order of the checks stays.

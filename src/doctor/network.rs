@@ -22,7 +22,7 @@ pub(super) fn rows(servers: &[Measured]) -> Vec<Row> {
     if has_any_route() == Some(false) {
         let found = "there is none: this machine has routes only to itself";
         return vec![
-            Row::new(Grade::Broken, "network", found, "/proc/net/route").mend(remedy::run(["ip", "address"])),
+            Row::new(Grade::Broken, "network", found, "/proc/net/route").fix(remedy::run(["ip", "address"])),
         ];
     }
     let unreachable = |m: &Measured| {
@@ -34,7 +34,7 @@ pub(super) fn rows(servers: &[Measured]) -> Vec<Row> {
     if servers.iter().all(unreachable) {
         let found = "no server can be reached: this machine has no way out";
         return vec![
-            Row::new(Grade::Broken, "network", found, "every server").mend(remedy::run(["ip", "route"])),
+            Row::new(Grade::Broken, "network", found, "every server").fix(remedy::run(["ip", "route"])),
         ];
     }
     names(servers).into_iter().collect()
@@ -54,8 +54,7 @@ fn names(servers: &[Measured]) -> Option<Row> {
     };
     let found = "no name resolves: no resolver answers";
     Some(
-        Row::new(Grade::Broken, "name resolution", found, from)
-            .mend(remedy::run(["cat", "/etc/resolv.conf"])),
+        Row::new(Grade::Broken, "name resolution", found, from).fix(remedy::run(["cat", "/etc/resolv.conf"])),
     )
 }
 

@@ -19,10 +19,10 @@ use crate::net::dial::{self, Connected, DialError, LookupError};
 use crate::net::proxy_env::{Proxy, ProxyRules, ProxyScheme};
 use crate::net::redirect::{self, Reason};
 use crate::net::tls::{Tls, Witness};
-use crate::net::url::{Scheme, Url};
+use crate::net::url::{Scheme, Url, join_host_port};
 use crate::sys::clock::within;
 
-use super::http::{Reply, Session, Wanted};
+use super::http::{Reply, Session, StepError, Wanted};
 use super::target::{Role, Sumdb, Target};
 use super::words::{self, Refusal};
 
@@ -43,7 +43,6 @@ const MAX_ADDRESSES: usize = 8;
 const SMALL_SEGMENTS: u32 = 536;
 /// Limit of a try with small packets.
 const SECOND_TRY: Duration = Duration::from_secs(3);
-pub(super) const NO_ROOTS: &str = "this machine has no trusted certificate authorities";
 
 /// What every probe needs.
 #[derive(Debug)]
@@ -61,7 +60,7 @@ pub(super) struct Tools {
 }
 
 /// What a step led to, and how long it took.
-pub(super) type Step<T> = Result<(T, Duration), String>;
+pub(super) type Step<T> = Result<(T, Duration), StepError>;
 
 /// What became of one address.
 #[derive(Debug, Clone)]
@@ -310,7 +309,7 @@ impl Probe {
             session = plain;
             reply = session.get(&url(".info"), tools, small()).await;
             if reply.is_ok() {
-                self.notes().http2_broken = Some(words);
+                self.notes().http2_broken = Some(words.to_string());
             }
         }
         self.date(&reply);
@@ -337,7 +336,7 @@ impl Probe {
     }
 
     /// True for a server that is an HTTP proxy and was given for a module proxy.
-    fn is_http_proxy(&self, tools: &Tools, reply: &Result<Reply, String>) -> bool {
+    fn is_http_proxy(&self, tools: &Tools, reply: &Result<Reply, StepError>) -> bool {
         let url = &self.target.url;
         let is_named = [Scheme::Http, Scheme::Https].into_iter().any(|scheme| {
             let proxy = tools.rules.proxy_of(scheme);
@@ -386,7 +385,7 @@ impl Probe {
                         Reason::Insecure => "it redirects from https to http, which Go refuses".to_owned(),
                         _ => error.text,
                     };
-                    self.notes().zip = Some(Err(words));
+                    self.notes().zip = Some(Err(StepError::Other(words)));
                     return;
                 }
             }
@@ -397,7 +396,7 @@ impl Probe {
                     let words = format!("it redirects to {}, which cannot be reached", url.host);
                     self.notes()
                         .zip
-                        .get_or_insert_with(|| Err(crate::text::safe(&words)));
+                        .get_or_insert_with(|| Err(StepError::Other(crate::text::safe(&words))));
                     return;
                 };
                 *session = other;
@@ -413,13 +412,16 @@ impl Probe {
         tools: &Tools,
         dialled: &mpsc::UnboundedSender<Dialled>,
         wanted: Wanted,
-    ) -> Result<Reply, String> {
+    ) -> Result<Reply, StepError> {
         if !session.session.is_open().await {
             let visit = self.visit(tools, dialled);
             let http2 = session.http2;
             match visit.open(url, http2).await {
                 Some(new) => *session = new,
-                None => return Err("the server closed the connection and accepts no other".to_owned()),
+                None => {
+                    let words = "the server closed the connection and accepts no other";
+                    return Err(StepError::Other(words.to_owned()));
+                }
             }
         }
         session.get(url, tools, wanted).await
@@ -432,7 +434,7 @@ impl Probe {
         }
     }
 
-    fn date(&self, reply: &Result<Reply, String>) {
+    fn date(&self, reply: &Result<Reply, StepError>) {
         let date = reply
             .as_ref()
             .ok()
@@ -458,7 +460,7 @@ struct Open {
 }
 
 impl Open {
-    async fn get(&mut self, url: &Url, tools: &Tools, wanted: Wanted) -> Result<Reply, String> {
+    async fn get(&mut self, url: &Url, tools: &Tools, wanted: Wanted) -> Result<Reply, StepError> {
         let own = url.same_host(&self.url);
         let mut authorization = tools.credentials.header(url);
         if authorization.is_none() && own && url.scheme == Scheme::Https {
@@ -485,8 +487,8 @@ impl Visit<'_> {
     async fn open(&self, url: &Url, http2: bool) -> Option<Open> {
         let proxy = match self.tools.rules.proxy_for(url.scheme, &url.host, url.port) {
             Ok(proxy) => proxy,
-            Err(words) => {
-                self.probe.notes().via_error = Some(crate::text::safe(&words));
+            Err(why) => {
+                self.probe.notes().via_error = Some(why.to_string());
                 return None;
             }
         };
@@ -518,9 +520,10 @@ impl Visit<'_> {
             (proxy.host.as_str(), proxy.port)
         });
         if let Some(proxy) = proxy {
-            self.probe.notes().via = Some(crate::text::safe(&net_name(proxy)));
+            self.probe.notes().via = Some(proxy.shown.clone());
         }
-        self.probe.doing(&format!("looking up {host}"));
+        let shown = proxy.map_or_else(|| join_host_port(host, port), |proxy| proxy.shown.clone());
+        self.probe.doing(&format!("looking up {shown}"));
         let start = Instant::now();
         let resolved = dial::resolve(host, port, RESOLVE).await;
         let addresses = resolved.as_ref().ok().cloned();
@@ -532,7 +535,7 @@ impl Visit<'_> {
                 },
             ));
         }
-        self.probe.doing(&format!("connecting to {host}:{port}"));
+        self.probe.doing(&format!("connecting to {shown}"));
         let start = Instant::now();
         let stream = self.first_of(&addresses?).await?;
         let interface = stream
@@ -548,7 +551,7 @@ impl Visit<'_> {
             return Some(connected);
         };
         self.probe
-            .doing(&format!("asking the proxy {} for a connection", proxy.host));
+            .doing(&format!("asking the proxy {} for a connection", proxy.shown));
         match self.through(proxy, connected, url).await {
             Ok(connected) => Some(connected),
             Err(error) => {
@@ -606,7 +609,7 @@ impl Visit<'_> {
     async fn handshake(&self, url: &Url, connected: Connected, http2: bool) -> Option<(Connected, bool)> {
         self.probe.doing(&format!("TLS handshake with {}", url.host));
         if !self.tools.tls.has_roots() {
-            self.note_handshake(Err(NO_ROOTS.to_owned()), Seen::default());
+            self.note_handshake(Err(StepError::NoRoots), Seen::default());
             return None;
         }
         let seen = Arc::new(Mutex::new(Seen::default()));
@@ -636,7 +639,7 @@ impl Visit<'_> {
                 Some((connected, http2))
             }
             Err(error) => {
-                self.note_handshake(Err(crate::text::safe(&words::dial(&error))), seen);
+                self.note_handshake(Err(words::step(&error)), seen);
                 None
             }
         }
@@ -653,7 +656,7 @@ impl Visit<'_> {
             notes.handshake = Some(step);
         } else if let Err(words) = step {
             let host = notes.redirected.clone().unwrap_or_default();
-            notes.zip = Some(Err(format!("{host}: {words}")));
+            notes.zip = Some(Err(StepError::Other(format!("{host}: {words}"))));
         }
     }
 }
@@ -672,10 +675,6 @@ fn interface_of(ip: IpAddr) -> Option<String> {
         .next()
 }
 
-fn net_name(proxy: &Proxy) -> String {
-    crate::net::url::join_host_port(&proxy.host, proxy.port)
-}
-
 fn small() -> Wanted {
     Wanted {
         bytes: 64 << 10,
@@ -685,7 +684,7 @@ fn small() -> Wanted {
 }
 
 /// What a reply means; `check` looks at the body of a 200.
-fn step_of(reply: Result<Reply, String>, check: impl Fn(&Reply) -> Result<(), String>) -> Step<Answer> {
+fn step_of(reply: Result<Reply, StepError>, check: impl Fn(&Reply) -> Result<(), String>) -> Step<Answer> {
     let reply = reply?;
     let took = reply.wait;
     let html = reply.content_type.starts_with("text/html") || looks_like_html(&reply.body);

@@ -10,7 +10,7 @@ use super::remedy::Remedy;
 pub enum Grade {
     /// As it should be.
     Fine,
-    /// Worth knowing; nothing to mend.
+    /// Worth knowing; nothing to fix.
     Note,
     /// It works, and may fail tomorrow or is slow.
     Warning,
@@ -40,9 +40,18 @@ impl Grade {
     }
 }
 
+/// Findings that a busy or full machine may bring about, by the `id` that they have in the JSON: a step that ran out of
+/// time, a server that is slow, little room on a disk.
+pub(super) const TIMEOUT: &str = "timeout";
+pub(super) const SLOW: &str = "slow";
+pub(super) const ROOM: &str = "room";
+
 /// One row of the table. All text is fit to be shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Row {
+    /// What kind of finding it is, for those that depend on how busy or full the machine is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<&'static str>,
     /// How bad it is.
     pub grade: Grade,
     /// What it is about: a server, a variable, a folder.
@@ -51,8 +60,8 @@ pub struct Row {
     pub found: String,
     /// Where that comes from: which variable, file or measurement.
     pub from: String,
-    /// The one command that mends it.
-    pub mend: Option<Remedy>,
+    /// The one command that fixes it.
+    pub fix: Option<Remedy>,
 }
 
 impl Row {
@@ -64,18 +73,26 @@ impl Row {
         from: impl Into<String>,
     ) -> Self {
         Self {
+            id: None,
             grade,
             subject: subject.into(),
             found: found.into(),
             from: from.into(),
-            mend: None,
+            fix: None,
         }
     }
 
-    /// The same with the command that mends it.
+    /// The same with an `id`.
     #[must_use]
-    pub fn mend(mut self, command: impl Into<Option<Remedy>>) -> Self {
-        self.mend = command.into();
+    pub(super) fn id(mut self, id: impl Into<Option<&'static str>>) -> Self {
+        self.id = id.into();
+        self
+    }
+
+    /// The same with the command that fixes it.
+    #[must_use]
+    pub fn fix(mut self, command: impl Into<Option<Remedy>>) -> Self {
+        self.fix = command.into();
         self
     }
 }

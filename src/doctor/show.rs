@@ -59,9 +59,9 @@ fn one(row: &Row, columns: Option<usize>, out: &mut impl Write) -> std::io::Resu
     for line in wrap(&format!("from: {}", row.from), width) {
         writeln!(out, "{:8} {line}", "")?;
     }
-    if let Some(mend) = &row.mend {
+    if let Some(fix) = &row.fix {
         // Not wrapped: it is there to be copied.
-        writeln!(out, "{:8} mend: {mend}", "")?;
+        writeln!(out, "{:8} fix: {fix}", "")?;
     }
     Ok(())
 }

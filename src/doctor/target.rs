@@ -111,7 +111,7 @@ impl Plan {
             }),
             Err(e) => self.rows.push(
                 Row::new(Grade::Broken, "GOPROXY", safe(&e.to_string()), from)
-                    .mend(remedy::unset_go("GOPROXY", layer)),
+                    .fix(remedy::unset_go("GOPROXY", layer)),
             ),
         }
     }
@@ -160,6 +160,13 @@ impl Plan {
             return;
         };
         let shown = safe(&crate::text::redact_url(text));
+        if is_cut_short(text, &url) {
+            let found =
+                "go takes a part of the password for the host: escape / as %2F, ? as %3F and # as %23 in it";
+            self.rows
+                .push(Row::new(Grade::Broken, shown, found, route.from.clone()));
+            return;
+        }
         let known =
             |t: &&mut Target| t.role == Role::Proxy && t.url.same_host(&url) && same_path(&t.url, &url);
         if let Some(target) = self.targets.iter_mut().find(known) {
@@ -197,7 +204,7 @@ impl Plan {
             }),
             Err(_) => self.rows.push(
                 Row::new(Grade::Broken, "GOSUMDB", "its URL cannot be asked", sumdb.from)
-                    .mend(remedy::unset_go("GOSUMDB", sumdb.layer)),
+                    .fix(remedy::unset_go("GOSUMDB", sumdb.layer)),
             ),
         }
     }
@@ -268,6 +275,13 @@ fn parse_gosumdb(value: &str, layer: Layer) -> Option<Sumdb> {
         from: format!("GOSUMDB ({layer})"),
         layer,
     })
+}
+
+/// True where credentials end, for go, before they do for a person. Nobody is asked then, and the name that go would
+/// ask is not told: it may be a piece of a password.
+fn is_cut_short(text: &str, url: &Url) -> bool {
+    let meant = crate::text::host_of(text).unwrap_or_default();
+    url.user.is_some() && !meant.trim_end_matches(':').eq_ignore_ascii_case(&url.authority)
 }
 
 #[cfg(test)]

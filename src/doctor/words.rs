@@ -9,6 +9,8 @@ use crate::net::proxy_env::ProxyScheme;
 use crate::net::tunnel::TunnelError;
 use crate::text::errno_text;
 
+use super::http::StepError;
+
 /// What kept a connection from coming about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Refusal {
@@ -106,6 +108,14 @@ pub(super) fn dial(error: &DialError) -> String {
             other => other.to_string(),
         },
         DialError::TunnelTimeout => "it does not answer".to_owned(),
+    }
+}
+
+/// The same as the error of a step.
+pub(super) fn step(error: &DialError) -> StepError {
+    match error {
+        DialError::HandshakeTimeout => StepError::TimedOut("no answer to the TLS handshake"),
+        error => StepError::Other(crate::text::safe(&dial(error))),
     }
 }
 

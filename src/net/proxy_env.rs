@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::text::percent_decode;
 
-use super::url::{Scheme, UserInfo};
+use super::url::{Scheme, UserInfo, join_host_port};
 
 /// How a proxy is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,6 +25,8 @@ pub(crate) struct Proxy {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) user: Option<UserInfo>,
+    /// Host and port as they may be shown: go takes a part of a password for the host where the password holds a `/`.
+    pub(crate) shown: String,
 }
 
 /// The values of the variables, the first of each pair that is not empty.
@@ -48,11 +50,20 @@ impl ProxyVars {
     }
 }
 
+/// Why go uses none rather than the proxy that is set, in its words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum UnusableProxy {
+    #[error("proxy: unknown scheme: {}", crate::text::safe(.0))]
+    Scheme(String),
+    #[error("refusing to use HTTP_PROXY value in CGI environment; see golang.org/s/cgihttpproxy")]
+    Cgi,
+}
+
 /// The rules, read once.
 #[derive(Debug, Default)]
 pub(crate) struct ProxyRules {
-    http: Option<Result<Proxy, String>>,
-    https: Option<Result<Proxy, String>>,
+    http: Option<Result<Proxy, UnusableProxy>>,
+    https: Option<Result<Proxy, UnusableProxy>>,
     cgi: bool,
     matchers: Vec<Matcher>,
 }
@@ -83,8 +94,13 @@ impl ProxyRules {
     /// The proxy for a request to this host, `None` for a direct one.
     ///
     /// # Errors
-    /// Go's own words where a proxy is set that go would refuse to use.
-    pub(crate) fn proxy_for(&self, scheme: Scheme, host: &str, port: u16) -> Result<Option<&Proxy>, String> {
+    /// Where a proxy is set that go would refuse to use.
+    pub(crate) fn proxy_for(
+        &self,
+        scheme: Scheme,
+        host: &str,
+        port: u16,
+    ) -> Result<Option<&Proxy>, UnusableProxy> {
         let proxy = match scheme {
             Scheme::Http => &self.http,
             Scheme::Https => &self.https,
@@ -93,10 +109,7 @@ impl ProxyRules {
             return Ok(None);
         };
         if scheme == Scheme::Http && self.cgi {
-            return Err(
-                "refusing to use HTTP_PROXY value in CGI environment; see golang.org/s/cgihttpproxy"
-                    .to_owned(),
-            );
+            return Err(UnusableProxy::Cgi);
         }
         if !self.use_proxy(host, port) {
             return Ok(None);
@@ -235,7 +248,7 @@ fn unmapped(ip: IpAddr) -> IpAddr {
 
 /// A value without a scheme is one of http. What is no URL at all is as if it
 /// were not there; a scheme that go does not know is an error when it is used.
-fn parse_proxy(value: &str) -> Option<Result<Proxy, String>> {
+fn parse_proxy(value: &str) -> Option<Result<Proxy, UnusableProxy>> {
     if value.is_empty() {
         return None;
     }
@@ -248,14 +261,10 @@ fn parse_proxy(value: &str) -> Option<Result<Proxy, String>> {
         "http" => (ProxyScheme::Http, 80),
         "https" => (ProxyScheme::Https, 443),
         "socks5" | "socks5h" => (ProxyScheme::Socks5, 1080),
-        other => {
-            return Some(Err(format!(
-                "proxy: unknown scheme: {}",
-                crate::text::safe(other)
-            )));
-        }
+        other => return Some(Err(UnusableProxy::Scheme(other.to_owned()))),
     };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let authority = &rest[..authority_end];
     let (user, authority) = match authority.rsplit_once('@') {
         Some((user, authority)) => (Some(parse_user(user)?), authority),
         None => (None, authority),
@@ -271,11 +280,17 @@ fn parse_proxy(value: &str) -> Option<Result<Proxy, String>> {
     if !host.bytes().all(|b| b.is_ascii_graphic()) {
         return None;
     }
+    let is_cut_short = user.is_some() && rest[authority_end..].contains('@');
+    let shown = match is_cut_short {
+        true => "xxxxx".to_owned(),
+        false => crate::text::safe(&join_host_port(host, port)),
+    };
     Some(Ok(Proxy {
         scheme,
         host: host.to_owned(),
         port,
         user,
+        shown,
     }))
 }
 

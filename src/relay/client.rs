@@ -460,7 +460,7 @@ impl Client {
         let proxy = self
             .proxies
             .proxy_for(url.scheme, &url.host, url.port)
-            .map_err(|text| Trouble::new(FaultKind::Config, text).then(Again::Elsewhere))?;
+            .map_err(|why| Trouble::new(FaultKind::Config, why.to_string()).then(Again::Elsewhere))?;
         let mut absolute = None;
         let connected = match proxy {
             None => dial::tcp(&url.host, url.port, patience, redirected).await?,

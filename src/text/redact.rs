@@ -131,7 +131,9 @@ fn userinfo(rest: &str) -> Option<usize> {
     let authority = authority(rest);
     let own = authority.rfind('@');
     let has_colon = authority.contains(':') && !authority.starts_with('[');
-    if own.is_none() && !has_colon {
+    // `https://#half@host`: what is left of a password behind a character that cuts lists.
+    let is_half = rest.starts_with(['?', '#']);
+    if own.is_none() && !has_colon && !is_half {
         return None;
     }
     let mut signs = rest.rmatch_indices('@').map(|(at, _)| at);
@@ -222,6 +224,7 @@ mod tests {
         ] {
             assert_eq!(redact_url(odd), "https://xxxxx@h/x", "{odd}");
         }
+        assert_eq!(redact_url("https://#w@h/x"), "https://xxxxx@h/x");
         // What a comma in a password leaves of its URL.
         assert_eq!(redact_url("https://u:p"), "https://xxxxx");
         for plain in ["https://h:80/x@v", "https://[::1]/x@v", "https://h:80"] {

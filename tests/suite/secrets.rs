@@ -68,7 +68,7 @@ fn explain_shows_no_password() {
 #[test]
 fn what_lists_routes_and_settings_shows_no_password() {
     let sandbox = Sandbox::new();
-    for password in PASSWORDS {
+    for password in PASSWORDS.into_iter().chain([AMBIGUOUS[0]]) {
         let url = url(password);
         for command in [
             &["routes"][..],
@@ -90,12 +90,13 @@ fn what_lists_routes_and_settings_shows_no_password() {
 #[test]
 fn doctor_shows_no_password() {
     let sandbox = Sandbox::new().env("GOFIX_TIMEOUT_MS", "100");
-    for password in PASSWORDS {
+    for password in PASSWORDS.into_iter().chain([AMBIGUOUS[0]]) {
         let url = url(password);
         let outcome = sandbox
             .gofix(&["doctor"])
             .env("GOPROXY", format!("{url},direct"))
             .env("HTTPS_PROXY", &url)
+            .env("HTTP_PROXY", &url)
             .env("GOFIX_ROUTES", &url)
             .output();
         expect_nothing("doctor", password, &outcome);

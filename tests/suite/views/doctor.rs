@@ -207,7 +207,7 @@ fn a_captive_portal_is_no_module_proxy() {
         "a web page. A captive portal",
     );
     assert!(
-        found.row("http", "captive")["mend"]
+        found.row("http", "captive")["fix"]
             .as_str()
             .unwrap()
             .starts_with("curl -sSi http://127.0.0.1:")
@@ -238,7 +238,7 @@ fn statuses_are_told_apart() {
         "refuses access with 403",
     );
     assert!(
-        denied.row("http", "403")["mend"]
+        denied.row("http", "403")["fix"]
             .as_str()
             .unwrap()
             .contains(".netrc")
@@ -284,7 +284,7 @@ fn a_wrong_clock_shows_in_the_date_header() {
     let found = routes_test(&sandbox(proxy.url()));
     let row = found.row("clock", "ahead of the server's");
     assert_eq!(row["grade"], "warning");
-    assert_eq!(row["mend"], "timedatectl set-ntp true");
+    assert_eq!(row["fix"], "timedatectl set-ntp true");
 }
 
 /// A sandbox that trusts `authority` alone.
@@ -347,7 +347,7 @@ fn interception_by_an_untrusted_authority_is_named() {
     let found = routes_test(&trusting(proxy.url(), &ours));
     let row = found.row("https", "its issuer is not trusted here; issued by Zscaler Inc.");
     assert_eq!(row["grade"], "broken");
-    assert!(row["mend"].as_str().unwrap().starts_with("export SSL_CERT_FILE="));
+    assert!(row["fix"].as_str().unwrap().starts_with("export SSL_CERT_FILE="));
     assert_eq!(
         proxy.requests().len(),
         0,
@@ -394,7 +394,7 @@ fn broken_http2_is_told_where_http1_works() {
     let proxy = proxy().tls(authority.server(true)).rule(goaway).start().unwrap();
     let found = routes_test(&trusting(proxy.url(), &authority));
     let row = found.row("https", "HTTP/2 breaks");
-    assert_eq!(row["mend"], "export GODEBUG=http2client=0");
+    assert_eq!(row["fix"], "export GODEBUG=http2client=0");
     assert_eq!(found.json["servers"][0]["works"], true);
 }
 
@@ -408,7 +408,7 @@ fn without_any_root_the_doctor_says_so() {
     let found = routes_test(&sandbox);
     let row = found.row("https", "this machine has no trusted certificate authorities");
     assert!(
-        row["mend"]
+        row["fix"]
             .as_str()
             .is_none_or(|mend| mend.contains("ca-certificates"))
     );
@@ -600,7 +600,7 @@ fn damaged_files_in_the_cache_are_found_and_left_alone() {
         "module cache",
         "1 damaged file in it: cache/download/example.com/a/@v/v1.0.0.zip",
     );
-    assert_eq!(row["mend"], "gofix cache repair");
+    assert_eq!(row["fix"], "gofix cache repair");
     assert_eq!(crate::support::tree(&sandbox.modcache()), before);
 }
 
@@ -619,7 +619,7 @@ fn values_of_go_that_cannot_work_are_told() {
             .env("GOPRIVATE", "*"),
     );
     assert_eq!(
-        unsafe_values.row("GOSUMDB", "are not verified")["mend"],
+        unsafe_values.row("GOSUMDB", "are not verified")["fix"],
         "unset GOSUMDB"
     );
     assert_eq!(
@@ -751,7 +751,7 @@ fn behind_a_dead_https_proxy_no_other_module_proxy_is_the_cure() {
         found.outcome
     );
     let row = found.row("https://proxy.golang.org", "refuses connections");
-    assert_eq!(row["mend"], "unset HTTPS_PROXY https_proxy");
+    assert_eq!(row["fix"], "unset HTTPS_PROXY https_proxy");
     let after = in_sh(&sandbox, &found.json["commands"], "echo \"${HTTPS_PROXY-none}\"");
     assert_eq!(after.stdout, "none\n");
 }
@@ -797,7 +797,7 @@ fn patterns_that_match_no_module_are_told() {
         let found = doctor(&sandbox);
         let row = found.row("GOPRIVATE", pattern);
         assert_eq!(row["grade"], "warning", "{pattern}");
-        let commands = serde_json::json!([row["mend"]]);
+        let commands = serde_json::json!([row["fix"]]);
         let after = in_sh(&sandbox, &commands, "GOFIX=off go env GOPRIVATE");
         assert_eq!(after.stdout, format!("{meant}\n"));
         assert_eq!(found.row("GONOSUMDB", "b.example")["grade"], "fine");
@@ -834,10 +834,10 @@ fn every_command_of_a_sick_machine_can_be_pasted() {
             .env(name, value)
             .output();
         let found = Found::of(outcome);
-        let mends = found.rows().iter().filter_map(|row| row["mend"].as_str());
+        let fixes = found.rows().iter().filter_map(|row| row["fix"].as_str());
         let commands = found.json["commands"].as_array().unwrap();
         seen.extend(
-            mends
+            fixes
                 .chain(commands.iter().filter_map(Value::as_str))
                 .map(str::to_owned),
         );
@@ -878,7 +878,7 @@ fn an_http_proxy_in_goproxy_is_told_from_a_module_proxy() {
     let squid = proxy().always(answer).start().unwrap();
     let found = routes_test(&sandbox(squid.url()));
     let row = found.row("http", "this is an HTTP proxy, not a module proxy");
-    assert_eq!(row["mend"], format!("export HTTPS_PROXY={}", squid.url()));
+    assert_eq!(row["fix"], format!("export HTTPS_PROXY={}", squid.url()));
     // One that is named as such already gives itself away by its address.
     let plain = proxy().always(status(400, None)).start().unwrap();
     let named = sandbox(plain.url()).env("HTTPS_PROXY", plain.url());
@@ -887,29 +887,21 @@ fn an_http_proxy_in_goproxy_is_told_from_a_module_proxy() {
     routes_test(&unnamed).row("http", "it answers 400");
 }
 
-/// No row about what is as it should be; a proxy may look slow on a machine under load.
+/// No row about what is as it should be, but for those that a busy or full machine brings about.
 #[track_caller]
 fn no_alarm(name: &str, outcome: Outcome) {
     let found = Found::of(outcome);
     let is_alarm = |row: &&Value| {
-        let text = row["found"].as_str().unwrap();
-        // What the machine of the test itself is short of, time among it, is true.
-        let busy = [
-            "it works",
-            " free",
-            "did not end within",
-            "takes too long",
-            "hangs",
-            "no answer",
-        ];
-        let is_of_this_machine = busy.iter().any(|words| text.contains(words));
+        let is_of_this_machine = matches!(row["id"].as_str(), Some("timeout" | "slow" | "room"));
         matches!(row["grade"].as_str(), Some("broken" | "warning")) && !is_of_this_machine
     };
     let alarms: Vec<&Value> = found.rows().iter().filter(is_alarm).collect();
     assert!(alarms.is_empty(), "{name}: {alarms:#?}");
-    let advice = found.json["advice"].as_str().unwrap_or_default();
+    // Of two proxies either may be the faster one.
+    let measured = found.json["order"].as_array().unwrap().len();
+    let is_timed = found.rows().iter().any(|row| row["id"].is_string());
     assert!(
-        advice.is_empty() || advice.contains("is much faster"),
+        found.json["advice"].is_null() || measured > 1 || is_timed,
         "{name}: {}",
         found.outcome
     );
@@ -1046,7 +1038,7 @@ fn a_private_host_needs_git_and_a_netrc_that_others_cannot_read() {
         "broken"
     );
     let readable = found.row(".netrc", "other users on this machine can read it");
-    assert_eq!(readable["mend"], format!("chmod 600 {}", netrc.display()));
+    assert_eq!(readable["fix"], format!("chmod 600 {}", netrc.display()));
     // The pattern without a plain host is nobody who could be asked.
     let hosts: Vec<&Value> = found.json["servers"]
         .as_array()
@@ -1067,7 +1059,7 @@ fn a_hidden_shim_is_told_and_go_is_found_all_the_same() {
     let found = Found::of(sandbox.gofix(&["doctor", "--json"]).env("PATH", path).output());
     let hidden = found.row("shim", "comes first: plain `go` does not use gofix");
     assert_eq!(
-        hidden["mend"],
+        hidden["fix"],
         format!("export PATH={}:\"$PATH\"", sandbox.path("shims").display())
     );
     assert_eq!(found.row("go", "go1.")["grade"], "fine", "{}", found.outcome);
@@ -1082,7 +1074,7 @@ fn a_foreign_goroot_is_told() {
     let found = doctor(&sandbox.env("GOROOT", none));
     let row = found.row("GOROOT", "no-goroot is not the GOROOT of this go");
     assert_eq!(
-        (&row["grade"], &row["mend"]),
+        (&row["grade"], &row["fix"]),
         (&"broken".into(), &"unset GOROOT".into())
     );
 }
@@ -1091,7 +1083,7 @@ fn a_foreign_goroot_is_told() {
 fn a_kill_switch_is_told() {
     let proxy = proxy().start().unwrap();
     let found = doctor(&sandbox(proxy.url()).env("GOFIX", "off"));
-    assert_eq!(found.row("GOFIX", "gofix is switched off")["mend"], "unset GOFIX");
+    assert_eq!(found.row("GOFIX", "gofix is switched off")["fix"], "unset GOFIX");
 }
 
 #[test]
