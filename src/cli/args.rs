@@ -405,7 +405,7 @@ pub enum CacheAction {
 Examples:
   gofix shim install                   for this user; prints which files it edits
   gofix shim install --routes cn       and use the routes of the preset cn
-  eval \"$(gofix shim install --print)\" for this shell only; edits no file
+  eval \"$(gofix shim install --print)\"   for this shell only; edits no file
   gofix shim status                    which go runs where, and why
   gofix shim uninstall                 undo the installation")]
 pub struct Shim {
@@ -579,8 +579,8 @@ Examples:
   gofix completions bash > ~/.local/share/bash-completion/completions/gofix
   gofix completions zsh > ~/.zfunc/_gofix
   gofix completions fish > ~/.config/fish/completions/gofix.fish
-  gofix completions elvish > ~/.config/elvish/lib/gofix.elv     (and `use gofix` in rc.elv)
-  gofix completions powershell | Out-String | Invoke-Expression (in $PROFILE)")]
+  gofix completions elvish > ~/.config/elvish/lib/gofix.elv   and a line \"use gofix\" in rc.elv
+  gofix completions powershell | Out-String | Invoke-Expression   in $PROFILE")]
 pub struct Completions {
     /// The shell
     #[arg(value_name = "SHELL")]

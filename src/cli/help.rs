@@ -60,7 +60,7 @@ fn indented(text: &str) -> String {
 }
 
 fn topics() -> String {
-    let mut text = String::from("What go says, and the topic (gofix help TOPIC):\n");
+    let mut text = String::from("What go says, and the topic for `gofix help TOPIC`:\n");
     for topic in TOPICS {
         text.push_str(&format!("  {:<25} {}\n", topic.id, topic.words));
     }
@@ -115,7 +115,7 @@ serve), and everything that is about your code.
 
 fn privacy() -> String {
     "\
-Without routes of your own gofix asks exactly the servers that go asks. A route that you add (`gofix routes add`) is asked \
+Without routes of your own gofix asks exactly the servers that go asks. A route that you add (`gofix routes add LIST`) is asked \
 only after a fault of the one before it, and only if every proxy of your GOPROXY is public or stands in your routes: the \
 name of a private module does not go to a public proxy because your own was down. GOPRIVATE, GONOPROXY, GONOSUMDB and \
 GOSUMDB are never changed. Else gofix sends something only to an OpenTelemetry \
@@ -128,8 +128,8 @@ collector that OTEL_EXPORTER_OTLP_ENDPOINT names: no telemetry of its own, no up
 
 fn off() -> String {
     "\
-For one command: GOFIX=off go build. For one shell: export GOFIX=off. For one machine: the file /etc/gofix/off. For good: \
-gofix shim uninstall, which leaves everything as it was.
+For one command: `GOFIX=off go build`. For one shell: `export GOFIX=off`. For one machine: the file /etc/gofix/off. For good: \
+`gofix shim uninstall`, which leaves everything as it was.
 "
     .to_owned()
 }

@@ -166,7 +166,7 @@ fn not_go_fix(word: &OsStr) -> i32 {
         "gofix carries the go command through a bad network; it does not rewrite code as `go fix` does",
     );
     out::message(&format!("for Go's own fixer, type: go fix {word}"));
-    out::message("for what gofix does, type: gofix --help");
+    out::message("`gofix --help` says what gofix does");
     USAGE
 }
 
@@ -206,6 +206,6 @@ fn go_command_left_alone(word: &OsStr) -> Option<String> {
     const LEFT: &[&str] = &["bug", "clean", "doc", "env", "fix", "fmt", "telemetry", "version"];
     let word = LEFT.iter().find(|known| **known == word)?;
     Some(format!(
-        "gofix adds nothing to `go {word}`; type: go {word} (or gofix go {word})"
+        "gofix adds nothing to `go {word}`; type `go {word}` or `gofix go {word}`"
     ))
 }

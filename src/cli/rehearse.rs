@@ -60,7 +60,7 @@ fn choose(names: &[String]) -> Result<Vec<Scenario>, Failure> {
     {
         return Err(
             Failure::usage(format!("there is no scenario `{}`", safe(unknown)))
-                .hint("gofix rehearse --list names them all"),
+                .hint("`gofix rehearse --list` lists them"),
         );
     }
     all.retain(|scenario| names.is_empty() || names.contains(&scenario.name));

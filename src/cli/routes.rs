@@ -227,7 +227,7 @@ fn rules(overview: &Overview) -> Vec<String> {
     if overview.routes.is_empty() {
         return vec![
             "There is no other route. When its proxies fail, gofix can only try them again.".to_owned(),
-            "To allow others:   gofix routes use cn      gofix routes use global      gofix routes presets"
+            "To allow others: `gofix routes use cn` or `gofix routes use global`; `gofix routes presets` lists them."
                 .to_owned(),
         ];
     }
@@ -310,7 +310,7 @@ fn list_presets(json: bool) -> i32 {
     }
     let _ = writeln!(
         stdout,
-        "\ngofix routes use NAME takes a preset; gofix routes test asks each proxy now."
+        "\n`gofix routes use NAME` takes a preset; `gofix routes test` asks each proxy now."
     );
     OK
 }
@@ -663,13 +663,14 @@ fn entry_of(typed: &str, config: &Config) -> Result<String, Failure> {
     };
     if number == 1 {
         return Err(
-            Failure::new("route 1 is your own GOPROXY").hint("change it with: go env -w GOPROXY=LIST")
+            Failure::new("route 1 is your own GOPROXY").hint("change it with `go env -w GOPROXY=LIST`")
         );
     }
     let overview = Overview::of(config);
     let route = number.checked_sub(2).and_then(|index| overview.routes.get(index));
-    let route =
-        route.ok_or_else(|| Failure::new(format!("there is no route {number}")).hint("see: gofix routes"))?;
+    let route = route.ok_or_else(|| {
+        Failure::new(format!("there is no route {number}")).hint("`gofix routes` lists them")
+    })?;
     if !matches!(route.origin, Origin::UserFile(..)) {
         return Err(Failure::new(format!(
             "route {number} comes from {}, not from your file",
@@ -678,7 +679,7 @@ fn entry_of(typed: &str, config: &Config) -> Result<String, Failure> {
     }
     match route.preset {
         Some(preset) => Err(Failure::new(format!("route {number} is part of preset:{preset}"))
-            .hint(format!("remove it with: gofix routes remove preset:{preset}"))),
+            .hint(format!("remove it with `gofix routes remove preset:{preset}`"))),
         None => Ok(route.list.value()),
     }
 }

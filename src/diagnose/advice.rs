@@ -1,9 +1,9 @@
 //! The one next thing to do, for a person.
 
 use super::{Fault, FaultKind, Hint, Origin, Verdict};
-use crate::text::safe;
+use crate::text::{safe, shell};
 
-/// One sentence or two: what it is, and what to do about it.
+/// One sentence or two, commands in backticks, to be pasted as they stand: what it is, and what to do about it.
 #[must_use]
 pub(super) fn advice(verdict: Verdict, faults: &[Fault], program: bool) -> String {
     let Some(fault) = faults.iter().find(|f| f.verdict == verdict) else {
@@ -25,7 +25,7 @@ pub(super) fn advice(verdict: Verdict, faults: &[Fault], program: bool) -> Strin
         Verdict::Repair => repair(fault, module),
         Verdict::Final => answer(fault, host, module),
         Verdict::Unknown => {
-            "go's message is not one that gofix knows; it is treated as an answer and not run again."
+            "go's message is not one that gofix knows; it is treated as an answer, and go is not run again."
                 .to_owned()
         }
     }
@@ -55,6 +55,8 @@ fn redirected(fault: &Fault, host: &str, storage: &str, module: &str) -> String 
 }
 
 fn hinted(hint: Hint, fault: &Fault, host: &str, module: &str) -> String {
+    let typed_host = typed(fault.host.as_deref(), "HOST");
+    let typed_module = typed(fault.module.as_deref(), "MODULE");
     match hint {
         Hint::PublicRefusal => format!(
             "{host} is public and asks nobody for credentials: something on this network refuses (a company's filter, a proxy in HTTPS_PROXY, an egress rule), the country is blocked, or the storage host that it redirects to is. Ask who runs the network, or use another GOPROXY route."
@@ -69,7 +71,7 @@ fn hinted(hint: Hint, fault: &Fault, host: &str, module: &str) -> String {
             "GOPROXY (or HTTPS_PROXY) holds something that is not the URL of a server: look at `go env GOPROXY` for quotation marks, blanks, a missing host or a missing https://. An HTTP or SOCKS proxy belongs in HTTPS_PROXY, not in GOPROXY.".to_owned()
         }
         Hint::HttpProxy => format!(
-            "{host} looks like an HTTP proxy, not like a module proxy: put it into HTTPS_PROXY, and take it out of GOPROXY (go env -u GOPROXY)."
+            "{host} looks like an HTTP proxy, not like a module proxy: put it into HTTPS_PROXY, and take it out of GOPROXY: `go env -u GOPROXY`."
         ),
         Hint::Renamed => match fault.declares.as_deref().map(safe) {
             Some(declared) => format!(
@@ -78,7 +80,7 @@ fn hinted(hint: Hint, fault: &Fault, host: &str, module: &str) -> String {
             None => format!("{module} now has another path: see what its go.mod declares, and import that."),
         },
         Hint::PseudoVersion => format!(
-            "This pseudo-version does not fit the commit it names. Let go write it: go get {module}@COMMIT, with the hash of the commit."
+            "This pseudo-version does not fit the commit it names. Let go write it, from the hash of the commit: `go get {typed_module}@COMMIT`."
         ),
         Hint::NoModuleThere => format!(
             "At that revision there is no go.mod for {module}: ask for a version (or a replacement) whose commit has one in that directory."
@@ -102,16 +104,16 @@ fn hinted(hint: Hint, fault: &Fault, host: &str, module: &str) -> String {
             "go fetches this module directly and finds no version control system: install git (or hg, svn, …), or use a module proxy in GOPROXY.".to_owned()
         }
         Hint::GitConfig => {
-            "git's own configuration stops it: see `git config --list --show-origin`, ~/.gitconfig and the line above.".to_owned()
+            "git's own configuration stops it: see `git config --list --show-origin`, `~/.gitconfig` and the line above.".to_owned()
         }
         Hint::GitBroken => {
-            "The git of this machine does not work: run `git ls-remote` by hand, and install git again with its https helper.".to_owned()
+            "The git of this machine does not work: run `git ls-remote https://github.com/golang/mod` by hand, and install git again with its https helper.".to_owned()
         }
         Hint::Xcode => {
-            "git is not usable before macOS has its developer tools: run `xcode-select --install` (or `sudo xcodebuild -license accept`).".to_owned()
+            "git is not usable before macOS has its developer tools: run `xcode-select --install`, or `sudo xcodebuild -license accept`.".to_owned()
         }
         Hint::Ownership => {
-            "The module cache belongs to another user, and git refuses to use it: give it back (chown -R), set GOMODCACHE to a folder of your own, or allow it with git config --global --add safe.directory DIR.".to_owned()
+            "The module cache belongs to another user, and git refuses to use it: make it yours again (`sudo chown -R \"$(id -u)\" \"$(go env GOMODCACHE)\"`), set GOMODCACHE to a folder of your own, or allow it: `git config --global --add safe.directory '*'`.".to_owned()
         }
         Hint::Memory => {
             "The system had no memory (or no room for another process) and ended git: give the machine or the container more, or fetch through a module proxy, which needs no git.".to_owned()
@@ -123,22 +125,22 @@ fn hinted(hint: Hint, fault: &Fault, host: &str, module: &str) -> String {
             "The LFS quota of the repository at {host} is used up: its owner must buy more, or use a module proxy in GOPROXY."
         ),
         Hint::SshKey => format!(
-            "{host} takes none of the ssh keys offered: try `ssh -T git@{host}`, load the right key (ssh-add; ~/.ssh/config), and see that it may read {module}."
+            "{host} takes none of the ssh keys offered: try `ssh -T git@{typed_host}`, load the right key with `ssh-add` or name it in `~/.ssh/config`, and check that it may read {module}."
         ),
         Hint::SshHostKey => format!(
-            "The ssh key of {host} is not the one in ~/.ssh/known_hosts, or none is there: compare its fingerprint with the published one, then add it (ssh-keyscan {host} >> ~/.ssh/known_hosts)."
+            "The ssh key of {host} is not the one in `~/.ssh/known_hosts`, or none is there. Compare its fingerprint with the published one, then add it: `mkdir -p ~/.ssh && ssh-keyscan {typed_host} >> ~/.ssh/known_hosts`."
         ),
         Hint::RateLimit => format!(
             "{host} limits the rate of requests, and said so with 403: wait some minutes, send credentials (limits are higher for who signs in), or use a module proxy."
         ),
         Hint::PrivateSum => format!(
-            "{host} was asked about {module} and cannot see it. If the module is private: go env -w GOPRIVATE={module} (or GONOSUMDB), so that neither a public proxy nor the checksum database is asked."
+            "{host} was asked about {module} and cannot see it. If the module is private, keep it from public proxies and the checksum database: `go env -w GOPRIVATE={typed_module}`."
         ),
         Hint::NoSecureProtocol => {
-            let repository = fault.module.as_deref().map_or("REPOSITORY", repository_of);
+            let url = fault.module.as_deref().map_or("REPOSITORY", repository_of);
+            let url = typed(Some(&format!("https://{url}")), "");
             format!(
-                "git could not reach the repository by https, git+ssh or ssh, and go does not say why: `GIT_TERMINAL_PROMPT=0 git ls-remote https://{}` does. It may be a host that is down, credentials, an ssh key or an insteadOf in ~/.gitconfig.",
-                safe(repository)
+                "git could not reach the repository by https, git+ssh or ssh, and go does not say why; `GIT_TERMINAL_PROMPT=0 git ls-remote {url}` does. It may be a host that is down, credentials, an ssh key or an insteadOf in `~/.gitconfig`."
             )
         }
         Hint::Unavailable => format!(
@@ -148,6 +150,11 @@ fn hinted(hint: Hint, fault: &Fault, host: &str, module: &str) -> String {
             "The go command itself crashed: this is neither the network's nor your code's doing. Run it again, update Go, and report the trace at https://go.dev/issue/new.".to_owned()
         }
     }
+}
+
+/// A name as it is typed into a shell; where nobody knows it, a word for what only the reader knows.
+fn typed(name: Option<&str>, placeholder: &str) -> String {
+    shell::word(&safe(name.unwrap_or(placeholder)))
 }
 
 /// The repository of a path with a VCS in it: `host/repo.git/sub`.
@@ -168,7 +175,7 @@ fn retry(fault: &Fault, host: &str) -> String {
             "{host} limits the rate of requests (429). Wait at least ten seconds before the next run, or use another GOPROXY route."
         ),
         FaultKind::Http2 => format!(
-            "An HTTP/2 stream with {host} broke. Run the command again; if it keeps happening, GODEBUG=http2client=0 makes go speak HTTP/1.1."
+            "An HTTP/2 stream with {host} broke. Run the command again; if it keeps happening, make go speak HTTP/1.1: `export GODEBUG=http2client=0`."
         ),
         FaultKind::ServerError => format!(
             "{host} answered with a server error. It may heal: run the command again later, or use another GOPROXY route."
@@ -180,7 +187,7 @@ fn retry(fault: &Fault, host: &str) -> String {
             "A file system that is reached over the network (or FUSE) failed while go used it. Check the mount, then run the command again.".to_owned()
         }
         _ if fault.nobody => format!(
-            "Nobody answered at {host}. Run the command again, or add another GOPROXY route (gofix routes) so that the next try goes elsewhere."
+            "Nobody answered at {host}. Run the command again, or add another GOPROXY route (`gofix routes add LIST`) so that the next try goes elsewhere."
         ),
         _ if fault.origin == Origin::Direct => format!(
             "The connection to {host} broke while a version control system used it. Run the command again; a module proxy in GOPROXY avoids the direct route."
@@ -204,21 +211,22 @@ fn switch(fault: &Fault, host: &str) -> String {
 }
 
 fn repair(fault: &Fault, module: &str) -> String {
+    let typed_module = typed(fault.module.as_deref(), "MODULE");
     match fault.kind {
         FaultKind::Security => format!(
-            "The checksum of {module} does not match. Either a file in the module cache is damaged (gofix cache verify tells) or the module was changed: never edit go.sum to make this go away."
+            "The checksum of {module} does not match. Either a file in the module cache is damaged (`gofix cache verify` tells) or the module was changed. Never edit go.sum to make this go away."
         ),
         FaultKind::Sumdb => {
-            "Cached data of the checksum database may be damaged: gofix cache verify tells, gofix cache repair mends it.".to_owned()
+            "Cached data of the checksum database may be damaged: `gofix cache verify` tells, `gofix cache repair` repairs it.".to_owned()
         }
         FaultKind::User => format!(
-            "Either no module in go.mod provides the package (then: go get {module}), or its directory in the module cache lost files: gofix cache verify tells."
+            "Either no module in go.mod provides the package (then run `go get {typed_module}`), or its directory in the module cache lost files: `gofix cache verify` tells."
         ),
         FaultKind::NotFound => format!(
-            "Either the version of {module} does not exist, or what the module cache holds of it is damaged: gofix cache verify tells."
+            "Either the version of {module} does not exist, or what the module cache holds of it is damaged: `gofix cache verify` tells."
         ),
         _ => format!(
-            "A file of {module} in the module cache may be damaged: gofix cache verify tells, gofix cache repair mends it; there is no need to clear the whole cache."
+            "A file of {module} in the module cache may be damaged: `gofix cache verify` tells, `gofix cache repair` repairs it. There is no need to clear the whole cache."
         ),
     }
 }
@@ -229,7 +237,7 @@ fn answer(fault: &Fault, host: &str, module: &str) -> String {
             "This is an answer: {module} or the version asked for is not there. Check its spelling; a private module needs GOPRIVATE, a new tag some minutes."
         ),
         FaultKind::Auth | FaultKind::Refused if fault.origin == Origin::HttpsProxy => format!(
-            "This is an answer of the proxy in HTTPS_PROXY: it lets nobody through to {host}, or nobody without credentials (HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT). NO_PROXY goes past it."
+            "This is an answer of the proxy in HTTPS_PROXY: it lets nobody through to {host}, or nobody without credentials: `export HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT`. Hosts in NO_PROXY are reached without it."
         ),
         FaultKind::Auth => format!(
             "This is an answer: {host} refuses. Check credentials (netrc, GOAUTH, ssh keys) and, for private modules, GOPRIVATE."
@@ -239,9 +247,9 @@ fn answer(fault: &Fault, host: &str, module: &str) -> String {
             "SECURITY ERROR: what was delivered is not what was recorded. Do not route around it; find out which side is wrong.".to_owned()
         }
         FaultKind::Disk => "This machine's disk or its limits stopped go: free space, fix permissions, then run the command again.".to_owned(),
-        FaultKind::Config => "Go's own settings (or HTTPS_PROXY) forbid or break the request: see go env, and the line above.".to_owned(),
+        FaultKind::Config => "Go's own settings (or HTTPS_PROXY) forbid or break the request: see `go env` and the line above.".to_owned(),
         FaultKind::ProxyConnect => format!("The proxy of HTTPS_PROXY refuses the connection ({host}). Ask whoever runs it, or set NO_PROXY."),
-        FaultKind::Toolchain => "The toolchain asked for is not to be had as it is named: use a full version such as go1.22.0, or set GOTOOLCHAIN=local. If GOPROXY ends in direct, a dead network says the same.".to_owned(),
+        FaultKind::Toolchain => "The toolchain asked for is not to be had as it is named: use a full version such as go1.22.0, or the Go that is installed: `export GOTOOLCHAIN=local`. If GOPROXY ends in direct, a dead network says the same.".to_owned(),
         _ => "This is about the module or its go.mod, not about the network: follow go's own message.".to_owned(),
     }
 }

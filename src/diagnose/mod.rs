@@ -122,6 +122,34 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// Every kind.
+    pub const ALL: &[Self] = &[
+        Self::Dns,
+        Self::Connect,
+        Self::Timeout,
+        Self::TlsHandshake,
+        Self::Certificate,
+        Self::Reset,
+        Self::Eof,
+        Self::Http2,
+        Self::RateLimit,
+        Self::ServerError,
+        Self::Garbage,
+        Self::ProxyConnect,
+        Self::Vcs,
+        Self::Auth,
+        Self::NotFound,
+        Self::Refused,
+        Self::Security,
+        Self::Sumdb,
+        Self::Cache,
+        Self::Disk,
+        Self::Config,
+        Self::Toolchain,
+        Self::User,
+        Self::Unknown,
+    ];
+
     /// The word that stands in JSON output.
     #[must_use]
     pub fn as_str(self) -> &'static str {

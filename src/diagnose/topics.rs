@@ -141,7 +141,7 @@ pub static TOPICS: &[Topic] = &[
         cause: "This machine has no way out. With an IPv6 address in the text: it has none for IPv6, and IPv4 failed before.",
         cure: &[
             "Connect it; a container may have been started without a network.",
-            "To build without any network, fetch before: `go mod download`, then build with `GOFLAGS=-mod=mod GOPROXY=off`, or vendor: `go mod vendor`.",
+            "To build without a network, fetch first: `go mod download`, then `GOFLAGS=-mod=mod GOPROXY=off go build`, or vendor: `go mod vendor`.",
         ],
     },
     Topic {
@@ -383,7 +383,7 @@ pub static TOPICS: &[Topic] = &[
         cause: "ssh has no key that the server takes, or does not know the server.",
         cure: &[
             "Try it by itself: `ssh -T git@git.example.com`.",
-            "In CI, add a deploy key, and the server's key: `ssh-keyscan git.example.com >> ~/.ssh/known_hosts` (compare it with the one that the server's operator publishes).",
+            "In CI, add a deploy key, and the server's key: `mkdir -p ~/.ssh && ssh-keyscan git.example.com >> ~/.ssh/known_hosts` (compare it with the one that the server's operator publishes).",
         ],
     },
     Topic {
@@ -456,7 +456,7 @@ pub static TOPICS: &[Topic] = &[
         ],
         cause: "What came is not what go.sum or the checksum database recorded: a damaged module cache, a tag that was moved after its first release, or an attack.",
         cure: &[
-            "Look for damage in your cache: `gofix cache verify`, and mend it: `gofix cache repair`.",
+            "Look for damage in your cache: `gofix cache verify`, and repair it: `gofix cache repair`.",
             "If the cache is sound, ask the module's author whether the tag was moved. Do not delete the line in go.sum just to go on.",
         ],
     },
@@ -482,7 +482,7 @@ pub static TOPICS: &[Topic] = &[
             "dir-modified",
         ],
         cause: "A file in the module cache is damaged (a full disk, a killed container), or a page came in place of a zip.",
-        cure: &["Mend the one file: `gofix cache repair`. There is no need for `go clean -modcache`."],
+        cure: &["Repair the one file: `gofix cache repair`. There is no need for `go clean -modcache`."],
     },
     // ---- Toolchains, disk ----
     Topic {

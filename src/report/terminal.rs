@@ -11,7 +11,7 @@ use crate::report::event::Event;
 use crate::report::phrase;
 use crate::report::progress::{self, Progress, Speed};
 use crate::report::story::{LONG_SILENCE, Leading, Story, Try, host_of};
-use crate::text::{count, duration, fit, safe, wrap};
+use crate::text::{count, duration, fit, safe, shell, wrap};
 
 /// Lines of the give-up screen; what does not fit on a narrow terminal is in the report.
 const MAX_SCREEN: usize = 8;
@@ -628,7 +628,10 @@ fn next(why: GaveUp, leading: Option<&Leading>, command: &str) -> String {
     match (why, leading.map(|leading| leading.kind)) {
         (_, Some(FaultKind::NotFound)) if module.is_some() => {
             let module = safe(module.unwrap_or_default());
-            format!("go list -m -versions {module}   # lists the versions that exist")
+            format!(
+                "go list -m -versions {}   # lists the versions that exist",
+                shell::word(&module)
+            )
         }
         (GaveUp::BudgetSpent, _) => format!("GOFIX_BUDGET=30m {command}"),
         (GaveUp::Doubted, _) => format!("GOFIX=off {command}   # accepts the result as it is"),
@@ -637,7 +640,7 @@ fn next(why: GaveUp, leading: Option<&Leading>, command: &str) -> String {
         }
         (_, Some(FaultKind::Cache)) => "gofix cache repair".to_owned(),
         (_, Some(FaultKind::Disk)) => "df -h \"$(go env GOMODCACHE)\"".to_owned(),
-        (_, Some(FaultKind::Config)) => "go env -changed".to_owned(),
+        (_, Some(FaultKind::Config)) => "go env".to_owned(),
         _ => "gofix doctor".to_owned(),
     }
 }

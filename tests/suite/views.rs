@@ -3,6 +3,7 @@
 
 mod browser;
 mod doctor;
+mod pasted;
 mod report;
 mod whole;
 
@@ -90,6 +91,14 @@ fn stage(settings: Settings) -> Stage {
         screen,
         reporter,
     }
+}
+
+/// On a terminal.
+fn live_stage() -> Stage {
+    stage(Settings {
+        live: true,
+        ..settings()
+    })
 }
 
 fn fault(kind: FaultKind, host: &str, line: &str) -> Fault {
@@ -249,10 +258,7 @@ fn plain_lines_tell_of_each_wait_and_one_of_success() {
 
 #[test]
 fn on_a_terminal_success_leaves_one_line() {
-    let mut stage = stage(Settings {
-        live: true,
-        ..settings()
-    });
+    let mut stage = live_stage();
     stage.recover();
     let text = stage.screen.text();
     assert_eq!(render(text.as_bytes()).len(), 1, "{text:?}");
@@ -261,10 +267,7 @@ fn on_a_terminal_success_leaves_one_line() {
 
 #[test]
 fn the_live_line_counts_down_and_is_taken_away() {
-    let mut stage = stage(Settings {
-        live: true,
-        ..settings()
-    });
+    let mut stage = live_stage();
     stage.started(1, (1, OWN));
     stage.failed(1, &[refused("proxy.golang.org")]);
     stage.reporter.event(&Event::Backoff {
@@ -571,10 +574,7 @@ fn interrupted_in_trouble_shows_the_screen_and_without_trouble_nothing() {
     calm.finished(1, false);
     assert_eq!(calm.screen.text(), "");
 
-    let mut troubled = stage(Settings {
-        live: true,
-        ..settings()
-    });
+    let mut troubled = live_stage();
     troubled.started(1, (1, OWN));
     troubled.failed(1, &[refused("proxy.golang.org")]);
     troubled.reporter.event(&Event::Backoff {

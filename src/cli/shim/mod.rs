@@ -163,7 +163,7 @@ fn install(asked: &ShimInstall) -> Result<(), Failure> {
         made.add(saved.made);
         let path = files::shown(&saved.path);
         out::message(&format!(
-            "the routes of {path} are now those of the preset {name}; gofix routes says who is asked"
+            "the routes of {path} are now those of the preset {name}; `gofix routes` says who is asked"
         ));
     }
     match &asked.print {
@@ -405,7 +405,10 @@ fn write_lines(place: &Place, made: &mut Made) -> Result<(), Failure> {
         out::message(&format!("warning: {complaint}"));
     }
     if !failed.is_empty() {
-        out::message(&format!("the lines to put there: {}", place.print_command()));
+        out::message(&format!(
+            "`{}` prints the lines to put there",
+            place.print_command()
+        ));
     }
     let dir = files::shown(&place.dir);
     if place.system {
@@ -415,9 +418,11 @@ fn write_lines(place: &Place, made: &mut Made) -> Result<(), Failure> {
     }
     let print = place.print_command();
     out::message(&format!(
-        "shells that start from now on have it; for this one: eval \"$({print})\""
+        "shells that start from now on have it; for this one: `eval \"$({print})\"`"
     ));
-    out::message("which go wins where: gofix shim status        everything as it was: gofix shim uninstall");
+    out::message(
+        "`gofix shim status` shows which go runs where; `gofix shim uninstall` undoes the installation",
+    );
     Ok(())
 }
 

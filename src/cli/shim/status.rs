@@ -77,7 +77,7 @@ fn show(place: &Place, views: &[View], notes: &[String], stdout: &mut impl Write
     let state = if place.shim().exists() {
         "is there"
     } else {
-        "is not installed (gofix shim install)"
+        "is not installed (`gofix shim install`)"
     };
     let _ = writeln!(stdout, "The shim {} {state}.", files::shown(&place.shim()));
     for view in views {

@@ -91,7 +91,7 @@ fn it_says_that_it_is_not_go_fix() {
     let outcome = sandbox.gofix(&["fmt"]).output().expect_code(2);
     assert_eq!(
         outcome.stderr,
-        "gofix: gofix adds nothing to `go fmt`; type: go fmt (or gofix go fmt)\n"
+        "gofix: gofix adds nothing to `go fmt`; type `go fmt` or `gofix go fmt`\n"
     );
     let outcome = sandbox.gofix(&["tiddy"]).output().expect_code(2);
     assert!(outcome.stderr.contains("'tidy'"), "{outcome}");

@@ -352,7 +352,7 @@ fn status_names_every_go_and_says_which_wins() {
     let shims = sandbox.path("home/.local/share/gofix/shims");
     let none = status(&shims).output().expect_code(1);
     assert!(
-        none.stdout.contains("is not installed (gofix shim install)"),
+        none.stdout.contains("is not installed (`gofix shim install`)"),
         "{none}"
     );
 
