@@ -1,6 +1,5 @@
 //! One request on one connection.
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt as _;
@@ -14,45 +13,13 @@ use crate::net::limits::Allowance;
 use crate::net::redirect;
 use crate::net::url::Url;
 
-use super::row::TIMEOUT;
+use super::words::StepError;
 
 /// Most of an error's body that is kept.
 const MAX_ERROR_BODY: usize = 4 << 10;
 
 /// What only a proxy says of itself where it was not asked as one: any, and Squid.
 const PROXY_HEADERS: &[&str] = &["proxy-authenticate", "proxy-agent", "x-squid-error"];
-
-/// Why a step came to nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum StepError {
-    /// Its time ran out.
-    TimedOut(&'static str),
-    /// This machine has no trusted certificate authorities.
-    NoRoots,
-    /// In words that are fit to be shown.
-    Other(String),
-}
-
-impl StepError {
-    fn unaskable() -> Self {
-        Self::Other("the URL cannot be asked".to_owned())
-    }
-
-    /// The `id` of a finding that it leads to.
-    pub(super) fn id(&self) -> Option<&'static str> {
-        matches!(self, Self::TimedOut(_)).then_some(TIMEOUT)
-    }
-}
-
-impl fmt::Display for StepError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TimedOut(words) => f.write_str(words),
-            Self::NoRoots => f.write_str("this machine has no trusted certificate authorities"),
-            Self::Other(words) => f.write_str(words),
-        }
-    }
-}
 
 /// A connection on which requests can be made.
 pub(super) enum Session {

@@ -13,12 +13,11 @@ use crate::net::url::Scheme;
 use crate::text::safe;
 use crate::text::{bytes, duration};
 
-use super::http::StepError;
 use super::probe::{Answer, Dialled, Measured, Step};
 use super::remedy::{self, Remedy};
 use super::row::{Grade, Row, SLOW, TIMEOUT};
 use super::target::{Role, Target};
-use super::words::{self, Refusal};
+use super::words::{self, Refusal, StepError};
 
 /// A slower first answer is worth a warning.
 const SLOW_ANSWER: Duration = Duration::from_secs(2);

@@ -22,10 +22,10 @@ use crate::net::url::Scheme;
 use crate::sys::run::{self, Ended};
 use crate::text::safe;
 
-use super::http::StepError;
 use super::remedy::{self, Package};
 use super::row::{Grade, Row};
 use super::target::{Role, Target};
+use super::words::StepError;
 
 /// How long a helper program may take.
 const PROGRAM: Duration = Duration::from_secs(3);

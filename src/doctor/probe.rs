@@ -22,9 +22,9 @@ use crate::net::tls::{Tls, Witness};
 use crate::net::url::{Scheme, Url, join_host_port};
 use crate::sys::clock::within;
 
-use super::http::{Reply, Session, StepError, Wanted};
+use super::http::{Reply, Session, Wanted};
 use super::target::{Role, Sumdb, Target};
-use super::words::{self, Refusal};
+use super::words::{self, Refusal, StepError};
 
 /// Limit of a name lookup; go's own resolver gives up after 10 s.
 const RESOLVE: Duration = Duration::from_secs(4);

@@ -1,5 +1,6 @@
 //! What keeps a connection from coming about, in words for people.
 
+use std::fmt;
 use std::io;
 
 use rustls::{AlertDescription, CertificateError};
@@ -9,7 +10,7 @@ use crate::net::proxy_env::ProxyScheme;
 use crate::net::tunnel::TunnelError;
 use crate::text::errno_text;
 
-use super::http::StepError;
+use super::row::TIMEOUT;
 
 /// What kept a connection from coming about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -108,6 +109,38 @@ pub(super) fn dial(error: &DialError) -> String {
             other => other.to_string(),
         },
         DialError::TunnelTimeout => "it does not answer".to_owned(),
+    }
+}
+
+/// Why a step came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum StepError {
+    /// Its time ran out.
+    TimedOut(&'static str),
+    /// This machine has no trusted certificate authorities.
+    NoRoots,
+    /// In words that are fit to be shown.
+    Other(String),
+}
+
+impl StepError {
+    pub(super) fn unaskable() -> Self {
+        Self::Other("the URL cannot be asked".to_owned())
+    }
+
+    /// The `id` of a finding that it leads to.
+    pub(super) fn id(&self) -> Option<&'static str> {
+        matches!(self, Self::TimedOut(_)).then_some(TIMEOUT)
+    }
+}
+
+impl fmt::Display for StepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut(words) => f.write_str(words),
+            Self::NoRoots => f.write_str("this machine has no trusted certificate authorities"),
+            Self::Other(words) => f.write_str(words),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use gofix::report::GaveUp;
 use super::{OWN, fault, settings, stage};
 use crate::support::Sandbox;
 
-/// Programs that are not ours, and what a shell does itself.
+/// Programs that are not ours.
 const OTHERS: &[&str] = &[
     "apk",
     "apt-get",
@@ -30,7 +30,8 @@ const OTHERS: &[&str] = &[
     "xcode-select",
     "xcodebuild",
 ];
-const BUILTINS: &[&str] = &["echo", "eval", "export", "ulimit", "unset"];
+/// What is no program of a person's, and runs as it is.
+const PLAIN: &[&str] = &["echo", "eval", "export", "mkdir", "ulimit", "unset", "$EDITOR"];
 /// What stands in capitals for a word of the reader's.
 const PLACEHOLDERS: &[(&str, &str)] = &[
     ("MODULE@VERSION", "example.com/m@v1.0.0"),
@@ -73,7 +74,7 @@ fn program(command: &str) -> &str {
 fn is_command(text: &str) -> bool {
     let program = program(text);
     let is_known =
-        ["go", "gofix"].contains(&program) || OTHERS.contains(&program) || BUILTINS.contains(&program);
+        ["go", "gofix"].contains(&program) || OTHERS.contains(&program) || PLAIN.contains(&program);
     let is_line_of_go_mod = text.starts_with("go 1.");
     // A program's name alone is about the program.
     is_known && !is_line_of_go_mod && !NO_COMMANDS.contains(&text) && text != program
