@@ -376,7 +376,7 @@ impl Local<'_> {
                 found,
                 format!("SSL_CERT_FILE={}", safe(&file)),
             )
-            .mend(remedy::run([
+            .fix(remedy::run([
                 "git",
                 "config",
                 "--global",

@@ -331,7 +331,7 @@ fn authorities_that_go_trusts_and_git_does_not_are_told() {
     assert!(before.contains("certificate"), "{before}");
     let mended = sandbox
         .run("sh")
-        .args(["-c", row["mend"].as_str().unwrap()])
+        .args(["-c", row["fix"].as_str().unwrap()])
         .output();
     assert_eq!(mended.code(), Some(0), "{mended}");
     let after = ask().stderr;
@@ -1177,5 +1177,5 @@ fn a_path_that_loses_full_packets_is_named() {
     let found = Found::of(outcome);
     let row = found.row("10.9.0.2", "packets of full size are lost");
     assert_eq!(row["grade"], "broken");
-    assert_eq!(row["mend"], "ip link set dev near mtu 1280");
+    assert_eq!(row["fix"], "ip link set dev near mtu 1280");
 }
