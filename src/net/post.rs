@@ -43,7 +43,9 @@ impl Post<'_> {
         };
         let tls = Tls::new(environment.roots.clone());
         let rules = ProxyRules::new(&environment.proxies);
-        let proxy = rules.proxy_for(url.scheme, &url.host, url.port)?;
+        let proxy = rules
+            .proxy_for(url.scheme, &url.host, url.port)
+            .map_err(|why| why.to_string())?;
         // An HTTP proxy is asked for the whole URL, and for https for a tunnel.
         let asked = proxy.filter(|proxy| url.scheme == Scheme::Http && proxy.scheme != ProxyScheme::Socks5);
         let connected = match proxy {
