@@ -28,7 +28,7 @@ fn read(file: &str) -> String {
 fn tool(variable: &str) -> Option<PathBuf> {
     let found = std::env::var_os(variable).map(PathBuf::from);
     if found.is_none() {
-        skip(&format!("{variable} names no program; make test-fleet gets one"));
+        skip(&format!("{variable} names no program (see scripts/test-fleet)"));
     }
     found
 }

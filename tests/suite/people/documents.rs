@@ -354,6 +354,7 @@ const RUN_ELSEWHERE: &[(&str, &str)] = &[
     ),
     ("gofix rehearse", "rehearse::"),
     ("gofix wait", "wait_for_release::"),
+    ("GOFIX_REPORTS=", "fleet::the_reports_are_as_fluent_bit_is_told"),
     (
         "__GOFIX_TEST_UPDATE=1",
         "generated_parts_of_documents_are_up_to_date",
