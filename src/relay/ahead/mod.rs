@@ -23,8 +23,9 @@ mod ticket;
 mod tiles;
 mod world;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
@@ -89,11 +90,11 @@ struct Element<T> {
 struct Queue<T> {
     wanted: VecDeque<Name>,
     /// On their way, or here; go has come for none of them.
-    coming: BTreeMap<u64, (Name, Coming<T>)>,
-    places: HashMap<Name, u64>,
-    next: u64,
+    coming: HashMap<Name, Coming<T>>,
     /// Requests under way, go's or not.
     under_way: usize,
+    /// The bytes of `coming`.
+    unclaimed: Arc<AtomicU64>,
 }
 
 /// A file to ask for now.
@@ -218,9 +219,9 @@ impl<T> Room<T> {
             let queue = element.queue(name);
             queue.under_way -= 1;
             if went == Went::Nowhere
-                && let Some(place) = queue.places.remove(name)
+                && let Some(coming) = queue.coming.remove(name)
             {
-                queue.coming.remove(&place);
+                coming.claim();
             }
             match went {
                 Went::Well => element.faults = 0,
@@ -251,8 +252,7 @@ impl<T> State<T> {
         let element = self.elements.get_mut(element)?;
         element.asked.insert(name.clone());
         let queue = element.queue(name);
-        let place = queue.places.remove(name)?;
-        let (_, coming) = queue.coming.remove(&place)?;
+        let coming = queue.coming.remove(name)?;
         coming.claim();
         Some(coming)
     }
@@ -350,7 +350,7 @@ impl<T> Element<T> {
         ] {
             while self.small.under_way + self.zips.under_way < most {
                 let queue = if queue { &mut self.small } else { &mut self.zips };
-                if queue.under_way >= at_once || queue.bytes() >= bytes {
+                if queue.under_way >= at_once || queue.unclaimed.load(Ordering::Relaxed) >= bytes {
                     break;
                 }
                 let Some(name) = queue.wanted.pop_front() else {
@@ -363,10 +363,9 @@ impl<T> Element<T> {
                     continue;
                 };
                 let gate = name.is_zip().then(|| waited.subscribe());
-                let (taker, coming) = ticket::pair(gate);
-                queue.places.insert(name.clone(), queue.next);
-                queue.coming.insert(queue.next, (name.clone(), coming));
-                queue.next += 1;
+                let unknown = if name.is_zip() { UNKNOWN_ZIP } else { 0 };
+                let (taker, coming) = ticket::pair(&queue.unclaimed, unknown, gate);
+                queue.coming.insert(name.clone(), coming);
                 queue.under_way += 1;
                 due.push(Job {
                     element: number,
@@ -395,29 +394,16 @@ impl<T> Default for Queue<T> {
     fn default() -> Self {
         Self {
             wanted: VecDeque::new(),
-            coming: BTreeMap::new(),
-            places: HashMap::new(),
-            next: 0,
+            coming: HashMap::new(),
             under_way: 0,
+            unclaimed: Arc::default(),
         }
-    }
-}
-
-impl<T> Queue<T> {
-    /// What go has not come for.
-    fn bytes(&self) -> u64 {
-        let unknown = |(name, coming): &(Name, Coming<T>)| match coming.ticket.bytes() {
-            0 if name.is_zip() => UNKNOWN_ZIP,
-            bytes => bytes,
-        };
-        self.coming.values().map(unknown).sum()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
-    use std::sync::Arc;
     use std::task::{Context, Poll, Waker};
 
     use super::*;
@@ -811,7 +797,7 @@ mod tests {
     #[test]
     fn a_zip_that_go_does_not_wait_for_stands_still_while_it_waits_for_another() {
         let gate = watch::Sender::new(0);
-        let (taker, coming) = ticket::pair::<u32>(Some(gate.subscribe()));
+        let (taker, coming) = ticket::pair::<u32>(&Arc::default(), 0, Some(gate.subscribe()));
         assert!(!taker.ticket.stands_still());
         gate.send_modify(|count| *count += 1);
         assert!(taker.ticket.stands_still());

@@ -16,6 +16,8 @@ pub(crate) struct Ticket {
     claimed: AtomicBool,
     /// Its length, as soon as that is announced; what has come of it until then.
     bytes: AtomicU64,
+    /// The bytes of all that go has not come for, this file's among them.
+    unclaimed: Arc<AtomicU64>,
     gate: Option<watch::Receiver<usize>>,
 }
 
@@ -25,12 +27,13 @@ impl Ticket {
         self.claimed.load(Ordering::Relaxed)
     }
 
+    /// Says how long the file is, or how much of it has come.
     pub(crate) fn has_bytes(&self, bytes: u64) {
-        self.bytes.fetch_max(bytes, Ordering::Relaxed);
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+        if bytes > 0 && !self.is_claimed() {
+            let before = self.bytes.swap(bytes, Ordering::Relaxed);
+            self.unclaimed
+                .fetch_add(bytes.wrapping_sub(before), Ordering::Relaxed);
+        }
     }
 
     /// True where go waits for another zip, and not for this one: it takes
@@ -80,8 +83,11 @@ pub(crate) struct Coming<T> {
 }
 
 impl<T> Coming<T> {
+    /// Go has come for it, or nobody will: it is among those that wait no more.
     pub(super) fn claim(&self) {
         self.ticket.claimed.store(true, Ordering::Relaxed);
+        let bytes = self.ticket.bytes.swap(0, Ordering::Relaxed);
+        self.ticket.unclaimed.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// What came; `None` where that is nothing of use.
@@ -90,11 +96,19 @@ impl<T> Coming<T> {
     }
 }
 
-/// Both ends. `gate` counts the zips that go waits for, and is there for a zip.
-pub(super) fn pair<T>(gate: Option<watch::Receiver<usize>>) -> (Taker<T>, Coming<T>) {
+/// Both ends. `unclaimed` sums up the bytes that go has not come for, `bytes` of
+/// them for this one until more is known. `gate` counts the zips that go waits
+/// for, and is there for a zip.
+pub(super) fn pair<T>(
+    unclaimed: &Arc<AtomicU64>,
+    bytes: u64,
+    gate: Option<watch::Receiver<usize>>,
+) -> (Taker<T>, Coming<T>) {
+    unclaimed.fetch_add(bytes, Ordering::Relaxed);
     let ticket = Arc::new(Ticket {
         claimed: AtomicBool::new(false),
-        bytes: AtomicU64::new(0),
+        bytes: AtomicU64::new(bytes),
+        unclaimed: Arc::clone(unclaimed),
         gate,
     });
     let (give, take) = oneshot::channel();
