@@ -3,7 +3,7 @@
 CARGO ?= cargo
 WITH_GO := scripts/with-go
 
-.PHONY: build rehearse recording test lint deny bench bench-cache bench-relay bench-distance fault-proof soak test-real conformance conformance-quick check-others fuzz dist test-dropin test-fleet
+.PHONY: build rehearse recording test lint deny bench bench-cache bench-relay bench-distance fault-proof soak test-real conformance conformance-quick check-others fuzz dist dist-check install test-dropin test-fleet lint-workflows
 
 # Both executables, go and gofix, into target/debug.
 build:
@@ -80,13 +80,27 @@ soak: build
 fuzz:
 	scripts/fuzz
 
+# The workflows and the action: actionlint, zizmor, the schemas.
+lint-workflows:
+	scripts/lint-workflows
+
 # What a release consists of, in target/dist: static programs, packages, checksums. The same bytes in any folder.
 dist:
 	CARGO="$(CARGO)" scripts/dist
 
-# The recipes of docs/ci.md, as they stand there: healthy, through a proxy that resets, stalls and cuts, and with an answer.
+# That they are the same bytes: two full builds in two folders, compared.
+dist-check:
+	CARGO="$(CARGO)" scripts/dist-check
+
+# The static programs, built here and installed as a release is; INSTALL='--prefix /opt' and the like, see install.sh --help.
+install:
+	DIST_TARGETS=here CARGO="$(CARGO)" scripts/dist
+	sh install.sh --from target/dist $(INSTALL)
+
+# The recipes of docs/ci.md and the README, as they stand there: healthy, through a proxy that resets, stalls and cuts, and with
+# an answer. The release where it is to be used. DROPIN=quick is the part that CI has time for.
 test-dropin:
-	CARGO="$(CARGO)" scripts/test-dropin
+	DROPIN="$(DROPIN)" CARGO="$(CARGO)" scripts/test-dropin
 
 # The files of deploy/ with promtool and a real collector.
 test-fleet:

@@ -210,8 +210,13 @@ impl Catalogue {
 
     /// Adds one version of a module; the same path and version again replaces it.
     #[must_use]
-    pub fn with(mut self, module: Module) -> Self {
-        let packed = module.pack();
+    pub fn with(self, module: Module) -> Self {
+        self.with_packed(module.pack())
+    }
+
+    /// Adds one version as a proxy has served it.
+    #[must_use]
+    pub fn with_packed(mut self, packed: Packed) -> Self {
         let versions = self.modules.entry(packed.path.clone()).or_default();
         versions.retain(|known| known.version != packed.version);
         versions.push(Arc::new(packed));

@@ -1,5 +1,5 @@
-//! The recipes of docs/ci.md, as they stand there: in a healthy network, in one whose proxy resets, stalls and cuts (plain go
-//! beside), and with an answer that must stay red.
+//! The recipes of docs/ci.md and the README, as they stand there: in a healthy network, in one whose proxy resets, stalls and
+//! cuts (plain go beside), and with an answer that must stay red. What a release consists of, used where it is to be used.
 //!
 //! `make test-dropin` prepares a folder with a release, images and tools, and names it in `__GOFIX_TEST_DROPIN`; without it
 //! these tests have nothing to run with and say so. Of a recipe only OWNER and the place of the release are filled in.
@@ -8,7 +8,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Framing, Kind, Module, Rule, When};
+use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Framing, Kind, Module, Packed, Rule, When};
 
 use crate::support::{Outcome, Run, Sandbox, real_go, tree};
 
@@ -40,9 +40,14 @@ fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// A file of the repository.
+fn document(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
 /// A recipe of docs/ci.md.
 fn recipe(name: &str) -> String {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ci.md")).unwrap();
+    let text = document("docs/ci.md");
     let (_, rest) = text
         .split_once(&format!("<!-- recipe: {name} -->\n"))
         .unwrap_or_else(|| panic!("no recipe {name}"));
@@ -99,7 +104,8 @@ fn proxy(line: Line) -> FaultProxy {
 
 /// A project with a program and a test, as the recipes expect it, in the sandbox's project folder.
 fn project(line: Line) -> Sandbox {
-    let sandbox = Sandbox::new();
+    // What the standard library takes to compile is nobody's doing.
+    let sandbox = Sandbox::new().shared_build_cache();
     let modules: Vec<String> = (0..6).map(|nth| format!("example.com/m{nth}")).collect();
     let requires: String = modules
         .iter()
@@ -149,7 +155,7 @@ fn three_times(name: &str, run: &dyn Fn(&Sandbox, &FaultProxy, bool) -> Outcome)
             Line::Bad => {
                 assert!(outcome.status.success(), "{name}, {line:?}: {outcome}");
                 assert!(
-                    said.contains("gofix: go mod download went through"),
+                    said.contains("gofix: go mod download succeeded; "),
                     "{name}, {line:?}: {outcome}"
                 );
                 let (sandbox, proxy) = (project(line), self::proxy(line));
@@ -196,9 +202,21 @@ fn buildah(place: &Place, sandbox: &Sandbox) -> Run {
 
 /// Builds the project with this Dockerfile; the network of RUN is that of this process.
 fn build(place: &Place, sandbox: &Sandbox, proxy: &FaultProxy, dockerfile: &str) -> Outcome {
-    fs::write(sandbox.path("Dockerfile"), dockerfile).unwrap();
     fs::write(sandbox.path("netrc"), "machine example.com login a password b\n").unwrap();
     let secret = format!("id=netrc,src={}", sandbox.path("netrc").display());
+    let more = ["--secret", &secret].map(ToOwned::to_owned);
+    build_folder(place, sandbox, proxy, dockerfile, &sandbox.project(), &more)
+}
+
+fn build_folder(
+    place: &Place,
+    sandbox: &Sandbox,
+    proxy: &FaultProxy,
+    dockerfile: &str,
+    folder: &Path,
+    more: &[String],
+) -> Outcome {
+    fs::write(sandbox.path("Dockerfile"), dockerfile).unwrap();
     // Files that go and gofix read, so that the recipe need not be touched.
     fs::create_dir_all(sandbox.path("go-env")).unwrap();
     fs::create_dir_all(sandbox.path("gofix-etc")).unwrap();
@@ -209,31 +227,28 @@ fn build(place: &Place, sandbox: &Sandbox, proxy: &FaultProxy, dockerfile: &str)
     .unwrap();
     // Plain go would wait for ever for what has fallen silent; gofix's clock strikes after this.
     fs::write(sandbox.path("gofix-etc/config.toml"), "stall_ms = 1500\n").unwrap();
-    let volumes = [("go-env", "/root/.config/go"), ("gofix-etc", "/etc/gofix")];
-    let volumes = volumes.map(|(from, to)| format!("{}:{to}:ro", sandbox.path(from).display()));
+    let volumes = [
+        (sandbox.path("go-env"), "/root/.config/go:ro"),
+        (sandbox.path("gofix-etc"), "/etc/gofix:ro"),
+        (place.0.join("gocache"), "/root/.cache/go-build"),
+    ];
+    let volumes = volumes.map(|(from, to)| format!("{}:{to}", from.display()));
     buildah(place, sandbox)
-        .args([
-            "bud",
-            "--isolation",
-            "chroot",
-            "--network",
-            "host",
-            "--pull-never",
-            "--no-cache",
-            "--secret",
-            &secret,
-        ])
+        .args(["bud", "--isolation", "chroot", "--network", "host"])
+        .args(["--pull-never", "--no-cache"])
+        .args(more)
         .args(volumes.iter().flat_map(|pair| ["-v", pair]))
-        .args(["-f".into(), sandbox.path("Dockerfile"), sandbox.project()])
+        .args(["-f".into(), sandbox.path("Dockerfile"), folder.to_owned()])
         .output()
 }
 
-/// The Dockerfile without the line of gofix, and with a limit for what has no clock of its own.
+/// The Dockerfile without the line of gofix, and with a limit for what has no clock of its own. What it takes to run is a
+/// fraction of that.
 fn plain(dockerfile: &str) -> String {
     dockerfile
         .lines()
         .filter(|line| !line.contains("owner/gofix"))
-        .map(|line| line.replace("go mod download", "timeout 20 go mod download") + "\n")
+        .map(|line| line.replace("go mod download", "timeout 10 go mod download") + "\n")
         .collect()
 }
 
@@ -301,40 +316,34 @@ fn what_goes_together_with_the_line() {
 
 // --- GitHub -----------------------------------------------------------------------------------------------------------
 
-/// Runs a workflow on this machine, as act does it without containers.
+/// The workflow with gofix's step or without it.
 fn workflow(place: &Place, name: &str, sandbox: &Sandbox, proxy: &FaultProxy, with_gofix: bool) -> Outcome {
     let mut text = recipe(name);
     if !with_gofix {
         text = text.replace("      - uses: owner/gofix@v1\n", "");
-        text = text.replace("go mod download", "timeout 20 go mod download");
+        text = text.replace("go mod download", "timeout 10 go mod download");
     }
-    sandbox.write(".github/workflows/ci.yml", text);
+    act(place, sandbox, proxy, &text)
+}
+
+/// Runs a workflow on this machine, as act does it without containers.
+fn act(place: &Place, sandbox: &Sandbox, proxy: &FaultProxy, workflow: &str) -> Outcome {
+    fs::create_dir_all(sandbox.project().join(".github/workflows")).unwrap();
+    sandbox.write(".github/workflows/ci.yml", workflow);
     git(sandbox);
-    let stub = |action: &str| format!("{action}={}", place.0.join("stub").display());
+    let local = |action: &str, folder: &str| format!("{action}={}", place.0.join(folder).display());
     let go = real_go().parent().unwrap().display();
     sandbox
         .run(place.0.join("bin/act"))
-        .args([
-            "push",
-            "-P",
-            "ubuntu-latest=-self-hosted",
-            "-W",
-            ".github/workflows/ci.yml",
-        ])
+        .args(["push", "-P", "ubuntu-latest=-self-hosted"])
+        .args(["-W", ".github/workflows/ci.yml"])
         // Its servers for caches and artefacts are nobody's here, and there is no address but loopback to be found.
-        .args([
-            "--cache-server-addr",
-            "127.0.0.1",
-            "--artifact-server-addr",
-            "127.0.0.1",
-        ])
+        .args(["--cache-server-addr", "127.0.0.1"])
+        .args(["--artifact-server-addr", "127.0.0.1"])
         .args(["--container-daemon-socket", "-"])
-        .args(["--local-repository", &stub("actions/setup-go@v7")])
-        .args(["--local-repository", &stub("actions/upload-artifact@v7")])
-        .args([
-            "--local-repository",
-            &format!("owner/gofix@v1={}", place.0.join("action").display()),
-        ])
+        .args(["--local-repository", &local("actions/setup-go@v7", "stub")])
+        .args(["--local-repository", &local("actions/upload-artifact@v7", "stub")])
+        .args(["--local-repository", &local("owner/gofix@v1", "action")])
         .env("PATH", format!("{go}:/usr/local/bin:/usr/bin:/bin"))
         .env("XDG_CACHE_HOME", sandbox.path("cache"))
         .env("GOPROXY", proxy.url())
@@ -369,9 +378,65 @@ fn the_step_in_a_workflow() {
         return;
     };
     three_times("github", &|sandbox, proxy, with_gofix| {
-        fs::create_dir_all(sandbox.project().join(".github/workflows")).unwrap();
         workflow(&place, "github", sandbox, proxy, with_gofix)
     });
+}
+
+/// The outputs, the variables that the inputs set, and the report with what happened on a bad line.
+#[test]
+fn what_the_action_gives() {
+    let Some(place) = Place::prepared().filter(|place| place.has("act")) else {
+        return;
+    };
+    let (sandbox, proxy) = (project(Line::Bad), proxy(Line::Bad));
+    let outcome = act(
+        &place,
+        &sandbox,
+        &proxy,
+        r#"on: [push]
+jobs:
+  test:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v7
+      - uses: owner/gofix@v1
+        id: gofix
+        with:
+          budget: 8m
+          relay: "on"
+          routes: http://127.0.0.1:9
+          report: ${{ github.workspace }}/gofix.jsonl
+      - run: go mod download
+      - env:
+          VERSION: ${{ steps.gofix.outputs.version }}
+          PROGRAM: ${{ steps.gofix.outputs.gofix }}
+          SHIM: ${{ steps.gofix.outputs.shim }}
+          REPORT: ${{ steps.gofix.outputs.report }}
+        run: |
+          test "$("$PROGRAM" --version)" = "gofix $VERSION" && echo "the version is that of the program"
+          test "$(command -v go)" = "$SHIM" && echo "the shim is the go in PATH"
+          test "$REPORT" = "$GOFIX_REPORT" && echo "the report is where it was asked for"
+          echo "set: $GOFIX_BUDGET $GOFIX_RELAY $GOFIX_ROUTES"
+          "$PROGRAM" report "$REPORT"
+          cat "$REPORT"
+"#,
+    );
+    assert!(outcome.status.success(), "{outcome}");
+    for said in [
+        "the version is that of the program",
+        "the shim is the go in PATH",
+        "the report is where it was asked for",
+        "set: 8m on http://127.0.0.1:9",
+        "example.com/m0",
+    ] {
+        assert!(outcome.stdout.contains(said), "{said}: {outcome}");
+    }
+    let events = outcome
+        .stdout
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(&line[line.find('{')?..]).ok())
+        .filter(|event| event.get("event").is_some());
+    assert!(events.count() > 1, "{outcome}");
 }
 
 // --- GitLab -----------------------------------------------------------------------------------------------------------
@@ -387,7 +452,7 @@ fn the_component_in_a_pipeline() {
             recipe("gitlab").replace("owner/gofix/gofix@1", "$CI_PROJECT_PATH/gofix@$CI_COMMIT_SHA");
         if !with_gofix {
             let (_, jobs) = text.split_once("\n\n").unwrap();
-            text = jobs.replace("go mod download", "timeout 20 go mod download");
+            text = jobs.replace("go mod download", "timeout 10 go mod download");
         }
         sandbox.write(".gitlab-ci.yml", text);
         fs::create_dir_all(sandbox.project().join("templates")).unwrap();
@@ -408,6 +473,88 @@ fn the_component_in_a_pipeline() {
     });
 }
 
+// --- the lines of the tables ------------------------------------------------------------------------------------------
+
+/// What stands between backticks in the tables of a document.
+fn in_tables(name: &str) -> Vec<String> {
+    let rows = document(name);
+    let rows = rows.lines().filter(|line| line.starts_with('|'));
+    rows.flat_map(|row| {
+        row.split('`')
+            .skip(1)
+            .step_by(2)
+            .map(ToOwned::to_owned)
+            .collect::<Vec<_>>()
+    })
+    .collect()
+}
+
+/// So the recipes' tests have run the lines, too.
+#[test]
+fn the_lines_of_the_tables_are_those_of_the_recipes() {
+    for name in ["README.md", "README.zh-CN.md", "docs/ci.md"] {
+        for (begin, of) in [("COPY --from=", "docker"), ("- uses: ", "github")] {
+            let lines: Vec<String> = in_tables(name)
+                .into_iter()
+                .filter(|line| line.starts_with(begin))
+                .collect();
+            assert_eq!(lines.len(), 1, "{name}: {lines:?}");
+            let line = lines[0].replace("OWNER", "owner");
+            assert!(
+                recipe(of).lines().any(|of_recipe| of_recipe.trim() == line),
+                "{name}: the recipe {of} has no line {line}"
+            );
+        }
+    }
+    let gitlab = recipe("gitlab");
+    assert!(gitlab.starts_with("include:\n  - component: "), "{gitlab}");
+}
+
+/// The line that installs gofix on a machine, run on this one: where that is root's, on a copy of /usr/local.
+#[test]
+fn the_readmes_lines() {
+    let Some(place) = Place::prepared() else { return };
+    let releases = format!("file://{}", place.0.join("site").display());
+    let lines: Vec<String> = in_tables("README.md")
+        .into_iter()
+        .filter(|line| line.starts_with("curl "))
+        .collect();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    let line = lines[0].replace("https://github.com/OWNER/gofix/releases", &releases);
+    three_times("the README's line", &|sandbox, proxy, with_gofix| {
+        let user = nix::unistd::geteuid();
+        let (upper, work) = (sandbox.path("upper"), sandbox.path("work"));
+        fs::create_dir_all(&upper).unwrap();
+        fs::create_dir_all(&work).unwrap();
+        let own = format!(
+            "mount -t overlay overlay -o lowerdir=/usr/local,upperdir={},workdir={} /usr/local && ",
+            upper.display(),
+            work.display()
+        );
+        let own = if user.is_root() { own } else { String::new() };
+        let line = if with_gofix { line.as_str() } else { "true" };
+        let script = format!(
+            "{own} {{ {line}; }} && PATH=$(sh -lc 'echo $PATH'):$PATH && timeout 30 go mod download && go test ./..."
+        );
+        let go = real_go().parent().unwrap().display();
+        let shell = if user.is_root() {
+            vec!["unshare", "--mount", "sh", "-c", &script]
+        } else {
+            vec!["sh", "-c", &script]
+        };
+        sandbox
+            .run("env")
+            .args(shell)
+            .env(
+                "PATH",
+                format!("{go}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"),
+            )
+            .env("GOPROXY", proxy.url())
+            .env("GOFIX_STALL_MS", "1500")
+            .output()
+    });
+}
+
 // --- what needs nothing but the release -------------------------------------------------------------------------------
 
 #[test]
@@ -422,7 +569,7 @@ fn the_makefile() {
             if with_gofix {
                 text
             } else {
-                text.replace("$(GO) mod", "timeout 20 $(GO) mod")
+                text.replace("$(GO) mod", "timeout 10 $(GO) mod")
             },
         );
         let go = real_go().parent().unwrap().display();
@@ -460,11 +607,407 @@ fn the_programs_are_static_and_small() {
     assert!(!tree(&place.0.join("programs/share")).is_empty());
 }
 
+// --- the release, where it is to be used ------------------------------------------------------------------------------
+
+/// The userlands that have been prepared: scratch, busybox, Debian's.
+fn userlands(place: &Place, debian_only: bool) -> Vec<PathBuf> {
+    let roots = fs::read_dir(place.0.join("roots")).unwrap();
+    let mut roots: Vec<PathBuf> = roots.map(|root| root.unwrap().path()).collect();
+    roots.retain(|root| !debian_only || root.join("usr/bin/dpkg").exists());
+    roots.sort();
+    roots
+}
+
+/// Runs a program in a userland of its own, with /proc as a container has it.
+fn inside(sandbox: &Sandbox, root: &Path, words: &[&str]) -> Run {
+    sandbox
+        .run("timeout")
+        .args(["60", "unshare", "--mount", "sh", "-c"])
+        .args(["mount -t proc proc \"$0/proc\" && exec chroot \"$0\" \"$@\""])
+        .args([root])
+        .args(words)
+        .env("HOME", "/root")
+        .env("TMPDIR", "/tmp")
+        .env("GOPATH", "/go")
+        .env("GOMODCACHE", "/app/modcache")
+        .env("GOFLAGS", "-modcacherw")
+        .env("GOFIX_STALL_MS", "1500")
+}
+
+/// Puts the project into the userland, as /app.
+fn bring_project(sandbox: &Sandbox, root: &Path) {
+    let app = root.join("app");
+    let _ = fs::remove_dir_all(&app);
+    let copied = sandbox
+        .run("cp")
+        .args(["-R"])
+        .args([sandbox.project(), app])
+        .output();
+    copied.expect_code(0);
+}
+
+#[test]
+fn the_programs_run_in_every_userland() {
+    let Some(place) = Place::prepared().filter(|place| place.has("chroot")) else {
+        return;
+    };
+    for root in userlands(&place, false) {
+        let name = format!("static, {}", root.file_name().unwrap().display());
+        let programs = root.join("gofix");
+        let _ = fs::remove_dir_all(&programs);
+        fs::create_dir(&programs).unwrap();
+        for program in ["go", "gofix"] {
+            let from = place.0.join("programs/lib/gofix").join(program);
+            fs::copy(from, programs.join(program)).unwrap();
+        }
+        three_times(&name, &|sandbox, proxy, with_gofix| {
+            bring_project(sandbox, &root);
+            let go = if with_gofix {
+                "/gofix/go"
+            } else {
+                "/usr/local/go/bin/go"
+            };
+            inside(sandbox, &root, &[go, "-C", "/app", "mod", "download"])
+                .env("PATH", "/gofix:/usr/local/go/bin")
+                .env("GOPROXY", proxy.url())
+                .output()
+        });
+    }
+}
+
+/// Installed, used, removed and purged; afterwards every file is there that was, and no other.
+#[test]
+fn the_deb() {
+    let Some(place) = Place::prepared().filter(|place| place.has("release") && place.has("chroot")) else {
+        return;
+    };
+    let arch = if cfg!(target_arch = "x86_64") {
+        "amd64"
+    } else {
+        "arm64"
+    };
+    let deb = format!("gofix_{}_{arch}.deb", env!("CARGO_PKG_VERSION"));
+    let readme = format!("gofix_{}_amd64.deb", env!("CARGO_PKG_VERSION"));
+    assert!(in_tables("README.md").contains(&format!("dpkg -i {readme}")));
+    for root in userlands(&place, true) {
+        let sandbox = Sandbox::new();
+        let name = root.file_name().unwrap().display().to_string();
+        fs::copy(place.0.join("release").join(&deb), root.join(&deb)).unwrap();
+        let path = "/usr/lib/gofix/shims:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/go/bin";
+        let dpkg = |option: &str, what: &str| {
+            let done = inside(&sandbox, &root, &["dpkg", option, what])
+                .env("PATH", path)
+                .env("DEBIAN_FRONTEND", "noninteractive")
+                .output();
+            assert!(done.status.success(), "{name}: dpkg {option}: {done}");
+        };
+        let files = || {
+            let script = "find /usr /etc /opt /srv -path /usr/local/go -prune -o -print | sort";
+            inside(&sandbox, &root, &["sh", "-c", script])
+                .env("PATH", path)
+                .output()
+                .stdout
+        };
+        let before = files();
+        dpkg("-i", &format!("/{deb}"));
+        let run = |words: &[&str]| inside(&sandbox, &root, words).env("PATH", path).output();
+        let status = run(&["gofix", "shim", "status", "--json"]);
+        assert!(
+            status.stdout.contains("\"shim\": \"/usr/lib/gofix/shims/go\""),
+            "{name}: {status}"
+        );
+        assert!(
+            run(&["sh", "-c", "zcat /usr/share/man/man1/gofix.1.gz"])
+                .stdout
+                .contains(".TH gofix")
+        );
+        three_times(&format!("deb, {name}"), &|sandbox, proxy, with_gofix| {
+            bring_project(sandbox, &root);
+            let path = if with_gofix { path } else { "/usr/local/go/bin" };
+            inside(
+                sandbox,
+                &root,
+                &["/usr/bin/env", "go", "-C", "/app", "mod", "download"],
+            )
+            .env("PATH", path)
+            .env("GOPROXY", proxy.url())
+            .output()
+        });
+        fs::write(root.join("etc/gofix/config.toml"), "budget = \"9m\"\n").unwrap();
+        dpkg("-i", &format!("/{deb}"));
+        dpkg("-r", "gofix");
+        assert_eq!(
+            fs::read_to_string(root.join("etc/gofix/config.toml")).unwrap(),
+            "budget = \"9m\"\n",
+            "{name}: what somebody has set stays"
+        );
+        dpkg("-P", "gofix");
+        assert_eq!(files(), before, "{name}");
+        say(&format!("deb, {name}: installed, used, removed"));
+    }
+}
+
+#[test]
+fn the_rpm() {
+    let Some(place) = Place::prepared().filter(|place| place.has("rpm")) else {
+        return;
+    };
+    let arch = std::env::consts::ARCH;
+    let rpm = place
+        .0
+        .join("release")
+        .join(format!("gofix-{}-1.{arch}.rpm", env!("CARGO_PKG_VERSION")));
+    let sandbox = Sandbox::new();
+    let query = |words: &[&str]| {
+        let done = sandbox.run("rpm").args(words).args([&rpm]).output();
+        assert!(done.status.success(), "rpm {words:?}: {done}");
+        done.stdout
+    };
+    query(&["-K", "--nosignature"]);
+    assert_eq!(query(&["-qp", "--configfiles"]), "/etc/gofix/config.toml\n");
+    assert_eq!(query(&["-qp", "--scripts"]), "");
+    assert_eq!(
+        query(&["-qp", "--queryformat", "%{NAME} %{VERSION} %{LICENSE}"]),
+        format!("gofix {} MIT OR Apache-2.0", env!("CARGO_PKG_VERSION"))
+    );
+    let list = query(&["-qpl"]);
+    for file in [
+        "/usr/bin/gofix",
+        "/usr/lib/gofix/go",
+        "/usr/lib/gofix/gofix",
+        "/usr/lib/gofix/shims/go",
+        "/usr/share/bash-completion/completions/gofix",
+        "/usr/share/doc/gofix/copyright",
+        "/usr/share/man/man1/gofix.1.gz",
+    ] {
+        assert!(list.lines().any(|line| line == file), "no {file} in {list}");
+    }
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let root = sandbox.path("root");
+    fs::create_dir(&root).unwrap();
+    let installed = sandbox
+        .run("rpm")
+        .args(["--root"])
+        .args([&root])
+        .args(["--nodeps", "-i"])
+        .args([&rpm])
+        .output();
+    assert!(installed.status.success(), "{installed}");
+    let version = sandbox
+        .run(root.join("usr/lib/gofix/gofix"))
+        .args(["--version"])
+        .output();
+    assert_eq!(version.stdout, format!("gofix {}\n", env!("CARGO_PKG_VERSION")));
+    let removed = sandbox
+        .run("rpm")
+        .args(["--root"])
+        .args([&root])
+        .args(["--nodeps", "-e", "gofix"])
+        .output();
+    assert!(removed.status.success(), "{removed}");
+    assert!(!root.join("usr/lib/gofix").exists() && !root.join("etc/gofix/config.toml").exists());
+}
+
+/// The programs for ARM under qemu, in front of this machine's go: to gofix that is any program.
+#[test]
+fn the_programs_for_arm() {
+    let Some(place) = Place::prepared().filter(|place| place.has("arm64")) else {
+        return;
+    };
+    let programs = place.0.join("arm64/lib/gofix");
+    three_times("arm64", &|sandbox, proxy, with_gofix| {
+        let gofix = [
+            "qemu-aarch64-static".into(),
+            programs.join("gofix").into_os_string(),
+            "go".into(),
+        ];
+        let words = if with_gofix { &gofix[..] } else { &["go".into()] };
+        sandbox
+            .run("timeout")
+            .args(["60"])
+            .args(words)
+            .args(["mod", "download"])
+            .env(
+                "PATH",
+                format!("{}:/usr/bin:/bin", real_go().parent().unwrap().display()),
+            )
+            .env("GOPROXY", proxy.url())
+            .env("GOFIX_STALL_MS", "1500")
+            .output()
+    });
+    let sandbox = Sandbox::new();
+    let passed = sandbox
+        .run("qemu-aarch64-static")
+        .args([programs.join("go")])
+        .args(["version"])
+        .output();
+    assert_eq!(
+        passed.stdout,
+        sandbox.plain_go(&["version"]).output().stdout,
+        "{passed}"
+    );
+}
+
+// --- a real project ---------------------------------------------------------------------------------------------------
+
+/// The modules of a module cache, as the proxy served them that they came from.
+fn modules_of(cache: &Path) -> Catalogue {
+    let mut catalogue = Catalogue::new();
+    let mut folders = vec![cache.join("cache/download")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let file = entry.unwrap().path();
+            if file.is_dir() {
+                folders.push(file);
+            } else if file.extension().is_some_and(|extension| extension == "mod") {
+                let path = folder
+                    .parent()
+                    .unwrap()
+                    .strip_prefix(cache.join("cache/download"));
+                let version = file.file_stem().unwrap().to_str().unwrap();
+                let named = |extension: &str| fs::read(folder.join(format!("{version}.{extension}")));
+                let info = format!("{{\"Version\":\"{}\"}}", unescaped(version));
+                catalogue = catalogue.with_packed(Packed {
+                    path: unescaped(path.unwrap().to_str().unwrap()),
+                    version: unescaped(version),
+                    info: named("info").unwrap_or_else(|_| info.into()).into(),
+                    go_mod: named("mod").unwrap().into(),
+                    zip: named("zip").unwrap_or_default().into(),
+                    zip_hash: String::new(),
+                    mod_hash: String::new(),
+                });
+            }
+        }
+    }
+    catalogue
+}
+
+/// `!a` stands for `A` in the names of a module cache.
+fn unescaped(name: &str) -> String {
+    let mut parts = name.split('!');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |name, part| name + &part[..1].to_uppercase() + &part[1..])
+}
+
+/// 5 % of the requests fail, in one of five ways.
+fn five_in_a_hundred(seed: u64) -> Vec<Rule> {
+    let faults = [
+        Fault::CloseBeforeHeader,
+        Fault::ResetBeforeHeader,
+        Fault::ResetBody { after: None },
+        Fault::CloseBody {
+            after: None,
+            framing: Framing::Length,
+        },
+        Fault::Status {
+            code: 503,
+            retry_after: None,
+            body: None,
+        },
+    ];
+    (0..)
+        .zip(faults)
+        .map(|(nth, fault)| Rule::new(fault).when(When::Chance(0.01, seed * 100 + nth)))
+        .collect()
+}
+
+/// A project that many run, its Dockerfile as it is and with the line. With BENCH_WRITE=1 the table of docs/ci.md is written.
+#[test]
+fn a_real_projects_image() {
+    const TIMES: u64 = 20;
+    let Some(place) = Place::prepared().filter(|place| place.has("project")) else {
+        return;
+    };
+    let project = place.0.join("real/project");
+    let catalogue = std::sync::Arc::new(modules_of(&place.0.join("real/modcache")));
+    let plain = fs::read_to_string(project.join("Dockerfile")).unwrap();
+    let from = plain
+        .lines()
+        .find(|line| line.starts_with("FROM golang:"))
+        .unwrap();
+    let line = recipe("docker");
+    let line = line
+        .lines()
+        .find(|line| line.starts_with("COPY --from="))
+        .unwrap();
+    let with_line = plain.replacen(from, &format!("{from}\n{line}"), 1);
+    let arch = if cfg!(target_arch = "x86_64") {
+        "amd64"
+    } else {
+        "arm64"
+    };
+    let arguments = ["--build-arg".to_owned(), format!("ARCH={arch}")];
+    let once = |dockerfile: &str, rules: Vec<Rule>| {
+        let sandbox = Sandbox::new();
+        let proxy = FaultProxy::builder(std::sync::Arc::clone(&catalogue))
+            .rules(rules)
+            .start()
+            .unwrap();
+        let start = std::time::Instant::now();
+        let outcome = build_folder(&place, &sandbox, &proxy, dockerfile, &project, &arguments);
+        (outcome, start.elapsed().as_secs_f64(), proxy.requests().len())
+    };
+    // The first one compiles what all have in common.
+    let (outcome, ..) = once(&plain, Vec::new());
+    assert!(outcome.status.success(), "on a healthy line: {outcome}");
+
+    let mut rows = Vec::new();
+    let mut well = Vec::new();
+    for (name, dockerfile) in [("as it is", &plain), ("with the line", &with_line)] {
+        let (outcome, healthy, requests) = once(dockerfile, Vec::new());
+        assert!(outcome.status.success(), "{name}, on a healthy line: {outcome}");
+        let mut seconds = Vec::new();
+        let mut ended_well = 0;
+        for seed in 1..=TIMES {
+            let (outcome, took, _) = once(dockerfile, five_in_a_hundred(seed));
+            let good = outcome.status.success();
+            ended_well += u64::from(good);
+            seconds.push(took);
+            say(&format!(
+                "{name}, {seed}: {} after {took:.0} s",
+                if good { "built" } else { "failed" }
+            ));
+            if !good && dockerfile == &with_line {
+                say(&outcome.to_string());
+            }
+        }
+        seconds.sort_by(f64::total_cmp);
+        rows.push(format!(
+            "| {name} | {requests} | {healthy:.0} s | {ended_well} of {TIMES} | {:.0} s |\n",
+            seconds[seconds.len() / 2]
+        ));
+        well.push(ended_well);
+    }
+    let table = format!(
+        "\n| Dockerfile | requests | healthy | built with 5 % failing | median |\n|---|---|---|---|---|\n{}",
+        rows.concat()
+    );
+    say(&table);
+    write_measured("image", &table);
+    assert!(well[0] <= TIMES / 10, "plain go: {table}");
+    assert_eq!(well[1], TIMES, "{table}");
+}
+
+/// With BENCH_WRITE=1, puts a table into its place in docs/ci.md.
+fn write_measured(name: &str, table: &str) {
+    if std::env::var_os("BENCH_WRITE").is_none() {
+        return;
+    }
+    let text = document("docs/ci.md");
+    let mark = format!("<!-- measured: {name} -->\n");
+    let (above, rest) = text.split_once(&mark).unwrap();
+    let (_, below) = rest.split_once("<!-- end -->").unwrap();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ci.md");
+    fs::write(file, format!("{above}{mark}{table}\n<!-- end -->{below}")).unwrap();
+}
+
 // --- before and after -------------------------------------------------------------------------------------------------
 
 /// The loop that docs/ci.md opens with.
 fn the_loop() -> String {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ci.md")).unwrap();
+    let text = document("docs/ci.md");
     let (_, block) = text.split_once("```sh\n").unwrap();
     block.split_once("```").unwrap().0.to_owned()
 }
@@ -530,8 +1073,6 @@ fn cell(situation: &Situation, script: &str, with_gofix: bool) -> (Option<i32>, 
         .rules(situation.rules.clone())
         .start()
         .unwrap();
-    // What the standard library takes to compile is nobody's doing.
-    let sandbox = sandbox.shared_build_cache();
     sandbox
         .go(&["test", "-run", "^$", "testing", "os"])
         .env("GOPROXY", "off")
@@ -582,15 +1123,5 @@ fn a_loop_and_gofix_side_by_side() {
         ));
     }
     say(&table);
-    if std::env::var_os("BENCH_WRITE").is_some() {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ci.md");
-        let text = fs::read_to_string(&file).unwrap();
-        let (above, rest) = text.split_once("<!-- measured: loop -->\n").unwrap();
-        let (_, below) = rest.split_once("<!-- end -->").unwrap();
-        fs::write(
-            file,
-            format!("{above}<!-- measured: loop -->\n{table}\n<!-- end -->{below}"),
-        )
-        .unwrap();
-    }
+    write_measured("loop", &table);
 }
