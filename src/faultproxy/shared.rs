@@ -94,7 +94,10 @@ impl Shared {
             .filter(|rest| rest.starts_with('/'));
         let asked = Asked::parse(path.unwrap_or_default());
         let fault = read(&self.script).choose(&asked);
-        let answer = self.answer(&head, &asked, fault.as_ref());
+        let mut answer = self.answer(&head, &asked, fault.as_ref());
+        if head.method == "HEAD" {
+            answer.body = Arc::from([]);
+        }
         let entry = self.log.begin(Request {
             nth: 0,
             connection,

@@ -194,6 +194,32 @@ impl GoEnv {
         self.goroot.as_deref()
     }
 
+    /// Whether the go that does the work reads GOAUTH, as go does since 1.24; `None` where that is not known: another
+    /// toolchain than the one that is there may be switched to.
+    #[must_use]
+    pub(crate) fn speaks_goauth(&self) -> Option<bool> {
+        let toolchain = self.text("GOTOOLCHAIN");
+        let (name, switches) = match toolchain.split_once('+') {
+            Some((name, _)) => (name, true),
+            None => (
+                toolchain.as_str(),
+                matches!(toolchain.as_str(), "" | "auto" | "path"),
+            ),
+        };
+        let minor = match name.strip_prefix("go1.") {
+            Some(version) => minor(version),
+            None => {
+                let file = self.goroot.as_deref()?.join("VERSION");
+                let version = std::fs::read_to_string(file).ok()?;
+                minor(version.strip_prefix("go1.")?)
+            }
+        }?;
+        match minor >= 24 {
+            true => Some(true),
+            false => (!switches).then_some(false),
+        }
+    }
+
     /// The user's home, where there is one.
     #[must_use]
     pub(crate) fn home(&self) -> Option<&Path> {
@@ -285,6 +311,14 @@ impl GoEnv {
             .filter(is_goroot)
             .or_else(|| above(&std::fs::canonicalize(real_go).ok()?).filter(is_goroot))
     }
+}
+
+/// The number in front of anything else.
+fn minor(version: &str) -> Option<u32> {
+    let end = version
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(version.len());
+    version[..end].parse().ok()
 }
 
 /// Where `go env -w` writes: `$GOENV`, or `go/env` in the configuration folder.
@@ -415,6 +449,38 @@ mod tests {
         assert_eq!(values.gomodcache().unwrap(), Path::new("/home/u/go/pkg/mod"));
         let values = load(&[("GOENV", "off")], None);
         assert_eq!(values.gomodcache(), None);
+    }
+
+    #[test]
+    fn who_reads_goauth() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        let of = |version: &str, toolchain: &str| {
+            std::fs::write(root.join("VERSION"), version).unwrap();
+            let env = [
+                ("GOENV", "off"),
+                ("GOROOT", root.to_str().unwrap()),
+                ("GOTOOLCHAIN", toolchain),
+            ];
+            load(&env, None).speaks_goauth()
+        };
+        for toolchain in [
+            "local",
+            "auto",
+            "",
+            "path",
+            "go1.24.0",
+            "go1.26rc1+auto",
+            "local+path",
+        ] {
+            assert_eq!(of("go1.24.3\ntime 2025\n", toolchain), Some(true), "{toolchain}");
+        }
+        assert_eq!(of("go1.26.8", "go1.23.4"), Some(false));
+        assert_eq!(of("go1.23.4", "local"), Some(false));
+        // Another one may be switched to.
+        assert_eq!(of("go1.23.4", "auto"), None);
+        assert_eq!(of("go1.26.8", "go1.22.0+auto"), None);
+        assert_eq!(of("devel go1.27-abc", "local"), None);
     }
 
     #[test]

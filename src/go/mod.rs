@@ -4,6 +4,7 @@ pub(crate) mod dirhash;
 pub mod env;
 pub(crate) mod escape;
 pub(crate) mod files;
+pub(crate) mod goauth;
 pub(crate) mod mod_file;
 pub mod module;
 pub(crate) mod patterns;

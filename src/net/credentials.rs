@@ -1,52 +1,48 @@
-//! Credentials as go has them: netrc and the userinfo of a URL, for https only.
+//! Credentials as go has them: the userinfo of a URL, netrc, and what the programs of GOAUTH say, for https only.
 //!
-//! GOAUTH is read for one thing: whether it asks for more than netrc. What it
-//! asks for otherwise (a command, git) go does itself, and such elements are
-//! left to it.
+//! They are kept in memory alone. What cannot be had here as go would have it (a program that fails without a terminal,
+//! an output that only go understands) is remembered, so that the server can be left to go.
 //!
 //! Known limitations: up to Go 1.23 an entry of netrc came before the
-//! userinfo of the URL; since 1.24, and here, it is the other way round.
+//! userinfo of the URL; since 1.24, and here, it is the other way round. A
+//! URL with userinfo is never given to a program.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use base64::Engine;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use tokio::sync::OnceCell;
 
+use super::helper::Helpers;
 use super::url::{Scheme, Url, UserInfo};
+use crate::go::goauth::{self, Method};
 
 /// A netrc larger than this is none.
 const NETRC_LIMIT: u64 = 1 << 20;
 
-/// What GOAUTH means for the relay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum GoAuth {
-    /// netrc is read.
-    Netrc,
-    /// No credentials but those of the URL.
-    Off,
-    /// Go must do it itself.
-    Other,
-}
-
-impl GoAuth {
-    /// Reads the variable; empty means netrc, as in Go.
-    pub(crate) fn parse(value: &str) -> Self {
-        if value.is_empty() {
-            return Self::Netrc;
-        }
-        match value.split(';').map(str::trim).collect::<Vec<_>>().as_slice() {
-            ["off"] => Self::Off,
-            words if words.iter().all(|word| *word == "netrc") => Self::Netrc,
-            _ => Self::Other,
-        }
-    }
-}
-
 /// The credentials of one invocation.
 #[derive(Debug)]
 pub(crate) struct Credentials {
-    path: Option<PathBuf>,
+    methods: Vec<Method>,
+    netrc: Option<PathBuf>,
+    helpers: Option<Arc<Helpers>>,
     lines: OnceLock<Vec<Line>>,
+    /// By URL without scheme: what is sent to everything below it.
+    known: Mutex<HashMap<String, HeaderMap>>,
+    /// Every method has been asked once.
+    first: OnceCell<()>,
+    failed: AtomicBool,
+}
+
+/// What git said of its own, to be told whether it holds.
+#[derive(Debug)]
+pub(crate) struct FromGit {
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    said: Vec<u8>,
 }
 
 #[derive(PartialEq, Eq, Default, Clone)]
@@ -63,45 +59,205 @@ impl std::fmt::Debug for Line {
 }
 
 impl Credentials {
-    /// `path` is that of the netrc file, `None` where none is to be read.
-    pub(crate) fn new(path: Option<PathBuf>) -> Self {
+    /// `methods` in the order of GOAUTH. Without `helpers` no program is run.
+    pub(crate) fn new(
+        mut methods: Vec<Method>,
+        netrc: Option<PathBuf>,
+        helpers: Option<Arc<Helpers>>,
+    ) -> Self {
+        // What comes first in GOAUTH wins: it is stored last.
+        methods.reverse();
         Self {
-            path,
+            methods,
+            netrc,
+            helpers,
             lines: OnceLock::new(),
+            known: Mutex::default(),
+            first: OnceCell::new(),
+            failed: AtomicBool::new(false),
         }
     }
 
-    /// The Authorization header for `url`: the URL's own, then netrc.
+    /// The Authorization header for `url` that can be had without running a program.
     pub(crate) fn header(&self, url: &Url) -> Option<String> {
         if url.scheme != Scheme::Https {
             return None;
         }
-        url.user.as_ref().map(basic).or_else(|| self.netrc(url))
+        if url.user.is_none() && self.methods.contains(&Method::Netrc) {
+            self.store_netrc();
+        }
+        let headers = own(url).unwrap_or_else(|| self.load(url));
+        let value = headers.get(header::AUTHORIZATION)?;
+        value.to_str().ok().map(str::to_owned)
     }
 
-    /// The entry with the longest machine that is a prefix of the URL in whole
-    /// segments; `example.com:8443` and `example.com/path` are such, too.
-    fn netrc(&self, url: &Url) -> Option<String> {
-        let lines = self
-            .lines
-            .get_or_init(|| self.path.as_deref().map(read).unwrap_or_default());
-        if lines.is_empty() {
-            return None;
+    /// What is sent along to `url`.
+    pub(crate) async fn headers(&self, url: &Url) -> HeaderMap {
+        if url.scheme != Scheme::Https {
+            return HeaderMap::new();
         }
-        let whole = format!("{}{}", url.authority, url.path);
-        let mut prefix = whole.trim_end_matches('/');
-        loop {
-            let known =
-                |line: &&Line| line.machine.trim_start_matches("https://").trim_end_matches('/') == prefix;
-            if let Some(line) = lines.iter().find(known) {
-                return Some(basic(&UserInfo {
-                    name: line.login.clone(),
-                    password: Some(line.password.clone()),
-                }));
-            }
-            prefix = &prefix[..prefix.rfind('/')?];
+        if let Some(own) = own(url) {
+            return own;
+        }
+        self.first
+            .get_or_init(async || drop(self.ask(None, Vec::new()).await))
+            .await;
+        self.load(url)
+    }
+
+    /// Whether a program may know more, once a server has refused.
+    pub(crate) fn can_be_asked_again(&self, url: &Url) -> bool {
+        let runs = |method: &Method| *method != Method::Netrc;
+        url.scheme == Scheme::Https
+            && url.user.is_none()
+            && self.helpers.is_some()
+            && self.methods.iter().any(runs)
+    }
+
+    /// Asks every method for `url`, and shows the programs how it was `refused`.
+    pub(crate) async fn ask_again(&self, url: &Url, refused: Vec<u8>) -> Option<FromGit> {
+        self.ask(Some(url), refused).await
+    }
+
+    /// A program has failed, or said what only go may understand.
+    pub(crate) fn have_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Tells git whether what it said was right.
+    pub(crate) async fn tell_git(&self, from: FromGit, right: bool) {
+        if let Some(helpers) = &self.helpers {
+            let action = if right { "approve" } else { "reject" };
+            helpers.run(&["git", "credential", action], None, from.said).await;
         }
     }
+
+    async fn ask(&self, url: Option<&Url>, refused: Vec<u8>) -> Option<FromGit> {
+        let mut from_git = None;
+        for method in &self.methods {
+            let worked = match (method, &self.helpers) {
+                (Method::Netrc, _) => {
+                    self.store_netrc();
+                    true
+                }
+                (Method::Git(dir), Some(helpers)) => match url {
+                    Some(url) => {
+                        from_git = self.ask_git(helpers, dir, url).await;
+                        from_git.is_some()
+                    }
+                    // Git can be asked for one URL only.
+                    None => true,
+                },
+                (Method::Command(words), Some(helpers)) => self
+                    .ask_command(helpers, words, url, refused.clone())
+                    .await
+                    .is_some(),
+                (_, None) => true,
+            };
+            if !worked {
+                self.failed.store(true, Ordering::Relaxed);
+            }
+        }
+        from_git
+    }
+
+    async fn ask_git(&self, helpers: &Arc<Helpers>, dir: &Path, url: &Url) -> Option<FromGit> {
+        let asked = url.redacted();
+        let input = format!("url={asked}\n").into_bytes();
+        let said = helpers
+            .run(&["git", "credential", "fill"], Some(dir), input)
+            .await?;
+        let (url, name, password) = goauth::git_credential(std::str::from_utf8(&said).ok()?, &asked)?;
+        let (name, password) = (name.to_owned(), Some(password.to_owned()));
+        let headers = basic_header(&UserInfo { name, password })?;
+        self.store(&url, headers.clone());
+        let url = Url::parse(&url).ok()?;
+        Some(FromGit { url, headers, said })
+    }
+
+    async fn ask_command(
+        &self,
+        helpers: &Arc<Helpers>,
+        words: &[String],
+        url: Option<&Url>,
+        input: Vec<u8>,
+    ) -> Option<()> {
+        let url = url.map(Url::redacted);
+        let words: Vec<&str> = words.iter().chain(&url).map(String::as_str).collect();
+        let said = helpers.run(&words, None, input).await?;
+        for (url, lines) in goauth::credential_sets(std::str::from_utf8(&said).ok()?)? {
+            let mut headers = HeaderMap::new();
+            for (name, value) in lines {
+                headers.append(HeaderName::try_from(name).ok()?, secret(&value)?);
+            }
+            self.store(&url, headers);
+        }
+        Some(())
+    }
+
+    fn store_netrc(&self) {
+        let lines = self
+            .lines
+            .get_or_init(|| self.netrc.as_deref().map(read).unwrap_or_default());
+        // The first of two lines for one machine wins.
+        for line in lines.iter().rev() {
+            let user = UserInfo {
+                name: line.login.clone(),
+                password: Some(line.password.clone()),
+            };
+            self.store(&line.machine, basic_header(&user).unwrap_or_default());
+        }
+    }
+
+    fn store(&self, url: &str, headers: HeaderMap) {
+        let key = url.strip_prefix("https://").unwrap_or(url);
+        let key = key.strip_suffix('/').unwrap_or(key).to_owned();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if headers.is_empty() {
+            known.remove(&key);
+        } else {
+            known.insert(key, headers);
+        }
+    }
+
+    /// What is stored for the longest URL that `url` lies below, in whole
+    /// segments; `example.com:8443` and `example.com/path` are such, too.
+    fn load(&self, url: &Url) -> HeaderMap {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let whole = format!("{}{}", url.authority, url.path);
+        let mut prefix = whole.strip_suffix('/').unwrap_or(&whole);
+        loop {
+            if let Some(headers) = known.get(prefix) {
+                return headers.clone();
+            }
+            let Some(slash) = prefix.rfind('/') else {
+                return HeaderMap::new();
+            };
+            prefix = &prefix[..slash];
+        }
+    }
+}
+
+/// The URL's own credentials.
+pub(crate) fn own(url: &Url) -> Option<HeaderMap> {
+    url.user
+        .as_ref()
+        .map(|user| basic_header(user).unwrap_or_default())
+}
+
+fn basic_header(user: &UserInfo) -> Option<HeaderMap> {
+    Some(HeaderMap::from_iter([(
+        header::AUTHORIZATION,
+        secret(&basic(user))?,
+    )]))
+}
+
+fn secret(value: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(value)
+        .or_else(|_| HeaderValue::from_bytes(value.as_bytes()))
+        .ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// A Basic Authorization value.
@@ -170,7 +326,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("netrc");
         std::fs::write(&path, netrc).unwrap();
-        Credentials::new(Some(path)).header(&Url::parse(url).unwrap())
+        Credentials::new(vec![Method::Netrc], Some(path), None).header(&Url::parse(url).unwrap())
     }
 
     fn of(name: &str, password: &str) -> Option<String> {
@@ -210,17 +366,28 @@ mod tests {
             of("u", "p")
         );
         assert_eq!(
-            Credentials::new(None).header(&Url::parse("http://u:p@h/").unwrap()),
+            Credentials::new(Vec::new(), None, None).header(&Url::parse("http://u:p@h/").unwrap()),
             None
         );
     }
 
     #[test]
-    fn goauth() {
-        assert_eq!(GoAuth::parse(""), GoAuth::Netrc);
-        assert_eq!(GoAuth::parse("netrc"), GoAuth::Netrc);
-        assert_eq!(GoAuth::parse(" off "), GoAuth::Off);
-        assert_eq!(GoAuth::parse("netrc; git /dir"), GoAuth::Other);
-        assert_eq!(GoAuth::parse("mycmd"), GoAuth::Other);
+    fn what_is_stored_for_a_longer_url_wins_and_nothing_takes_it_away() {
+        let credentials = Credentials::new(Vec::new(), None, None);
+        let header = |value: &str| HeaderMap::from_iter([(header::AUTHORIZATION, secret(value).unwrap())]);
+        let load = |url: &str| {
+            let headers = credentials.load(&Url::parse(url).unwrap());
+            headers
+                .get(header::AUTHORIZATION)
+                .map(|value| value.to_str().unwrap().to_owned())
+        };
+        credentials.store("https://h/", header("a"));
+        credentials.store("https://h/deep/er", header("b"));
+        assert_eq!(load("https://h/deep/er/m").as_deref(), Some("b"));
+        assert_eq!(load("https://h/deep/m").as_deref(), Some("a"));
+        assert_eq!(load("https://h:8443/"), None);
+        credentials.store("h", HeaderMap::new());
+        assert_eq!(load("https://h/deep/m"), None);
+        assert_eq!(load("https://h/deep/er").as_deref(), Some("b"));
     }
 }

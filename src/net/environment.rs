@@ -1,11 +1,14 @@
 //! What go's own variables say about who is asked and how.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::credentials::{Credentials, GoAuth};
+use super::credentials::Credentials;
+use super::helper::Helpers;
 use super::proxy_env::ProxyVars;
 use super::roots::RootSource;
 use crate::go::env::{GoEnv, Layer};
+use crate::go::goauth::{self, Method};
 
 /// Go's own variables, as far as they matter to who is asked and how.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +17,8 @@ pub struct Environment {
     pub goauth: String,
     /// The netrc file, `None` where there is no home either.
     pub netrc: Option<PathBuf>,
+    /// How the programs of GOAUTH are run, where they are.
+    pub helpers: Option<Arc<Helpers>>,
     /// HTTP_PROXY and its kin.
     pub proxies: ProxyVars,
     /// SSL_CERT_FILE and SSL_CERT_DIR.
@@ -34,10 +39,11 @@ impl Environment {
         let text = |name: &str| own(name).map(|value| value.to_string_lossy().into_owned());
         let either = |upper: &str, lower: &str| text(upper).or_else(|| text(lower)).unwrap_or_default();
         Self {
-            goauth: env.text("GOAUTH"),
+            goauth: goauth(env),
             netrc: own("NETRC")
                 .map(PathBuf::from)
                 .or_else(|| Some(env.home()?.join(".netrc"))),
+            helpers: None,
             proxies: ProxyVars {
                 http: either("HTTP_PROXY", "http_proxy"),
                 https: either("HTTPS_PROXY", "https_proxy"),
@@ -52,12 +58,38 @@ impl Environment {
         }
     }
 
-    /// What go would tell the servers of itself without running what GOAUTH names.
+    /// Lets the programs of GOAUTH be run, where go itself is sure to run them.
+    #[must_use]
+    pub fn with_helpers(mut self, env: &GoEnv, go: PathBuf, dir: PathBuf) -> Self {
+        if env.speaks_goauth() == Some(true) {
+            let helpers = Helpers::new(go, dir, env.get("GOTOOLCHAIN").0);
+            self.helpers = Some(Arc::new(helpers));
+        }
+        self
+    }
+
+    /// What go would tell the servers of itself.
     pub(crate) fn credentials(&self) -> Credentials {
-        Credentials::new(match GoAuth::parse(&self.goauth) {
-            GoAuth::Netrc => self.netrc.clone(),
-            GoAuth::Off | GoAuth::Other => None,
-        })
+        let methods = goauth::methods(&self.goauth).unwrap_or_default();
+        Credentials::new(methods, self.netrc.clone(), self.helpers.clone())
+    }
+
+    /// GOAUTH is nothing that can be done here as go does it: https is left to go.
+    pub(crate) fn leaves_https_to_go(&self) -> bool {
+        let can = |method: &Method| match method {
+            Method::Netrc => true,
+            Method::Git(dir) => self.helpers.is_some() && dir.is_dir(),
+            Method::Command(_) => self.helpers.is_some(),
+        };
+        !goauth::methods(&self.goauth).is_some_and(|methods| methods.iter().all(can))
+    }
+}
+
+/// GOAUTH, or nothing where go does not know it.
+fn goauth(env: &GoEnv) -> String {
+    match env.speaks_goauth() {
+        Some(false) => String::new(),
+        Some(true) | None => env.text("GOAUTH"),
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod certificate;
 pub(crate) mod credentials;
 pub(crate) mod dial;
 pub(crate) mod environment;
+pub(crate) mod helper;
 pub(crate) mod http;
 pub(crate) mod limits;
 pub(crate) mod post;

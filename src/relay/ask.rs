@@ -49,7 +49,7 @@ pub(crate) type Listener = Option<Box<dyn Fn(Event) + Send + Sync>>;
 
 /// Asks proxies.
 pub(crate) struct Asker {
-    pub(crate) client: Client,
+    pub(crate) client: Arc<Client>,
     pub(crate) spool: Folders,
     pub(crate) budget: Budget,
     pub(crate) listener: Listener,
@@ -326,7 +326,13 @@ impl Asker {
                 }
             }
             416 if step.partial.is_some() => return Err(step.cannot_go_on()),
-            _ => return self.no_file(exchange, step.patience).await,
+            _ => {
+                // An answer all the same; where the command fails for it, go asks by itself.
+                if exchange.is_gos_own {
+                    step.upstream.refuse();
+                }
+                return self.no_file(exchange, step.patience).await;
+            }
         }
         let encoding = exchange.header(&header::CONTENT_ENCODING).map(str::to_owned);
         let content_type = content_type(&exchange);

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, StatusCode, Version};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
@@ -26,7 +26,8 @@ use crate::diagnose::FaultKind;
 use super::ahead::Ticket;
 use super::trouble::{Again, Phase, Trouble};
 use super::words::{find, http_trouble};
-use crate::net::credentials::Credentials;
+use crate::go::goauth;
+use crate::net::credentials::{self, Credentials, FromGit};
 use crate::net::dial::{self, Connected, DialError, Ends, Patience};
 use crate::net::http::{self, Payload};
 use crate::net::limits::{self, Allowance};
@@ -155,6 +156,9 @@ pub(crate) struct Exchange {
     pub(crate) redirected: Option<String>,
     /// Its host, where it is another than the one that was asked.
     pub(crate) redirected_to: Option<String>,
+    /// It refuses, and go by itself may do better: it sends credentials where none went from here.
+    pub(crate) is_gos_own: bool,
+    version: Version,
     /// How long another connection was silent until this one answered in its
     /// place.
     pub(crate) instead_of: Option<Duration>,
@@ -179,9 +183,9 @@ impl Client {
     }
 
     /// GETs `url` and follows redirects. Credentials go to the URL's own host
-    /// alone.
+    /// alone. Where it refuses, the programs of GOAUTH are asked for more, once.
     pub(crate) async fn get(
-        &self,
+        self: &Arc<Self>,
         url: &Url,
         extra: &HeaderMap,
         patience: Patience,
@@ -192,15 +196,74 @@ impl Client {
 
     /// The same by connections that were heard of after `alive_since`.
     async fn get_by(
-        &self,
+        self: &Arc<Self>,
         url: &Url,
         extra: &HeaderMap,
         patience: Patience,
         alive_since: Option<Instant>,
         ticket: Option<&Ticket>,
     ) -> Result<Exchange, Trouble> {
+        let asking = Asking {
+            method: Method::GET,
+            url,
+            extra,
+            patience,
+            alive_since,
+            ticket,
+        };
+        let mut exchange = self.follow(&asking, self.credentials.headers(url).await).await?;
+        if refuses(exchange.status) && self.credentials.can_be_asked_again(url) {
+            let refused = exchange.for_helpers();
+            exchange.discard(patience.stall).await;
+            self.give_back(exchange);
+            if let Some(from_git) = self.credentials.ask_again(url, refused).await {
+                tokio::spawn(Arc::clone(self).try_for_git(from_git, patience));
+            }
+            exchange = self.follow(&asking, self.credentials.headers(url).await).await?;
+        }
+        exchange.is_gos_own |= self.credentials.have_failed();
+        exchange.is_gos_own &= refuses(exchange.status);
+        Ok(exchange)
+    }
+
+    /// Tells git whether what it said holds, as go does: by a HEAD request.
+    async fn try_for_git(self: Arc<Self>, from_git: FromGit, patience: Patience) {
+        const TRIES: usize = 3;
+        let mut extra = HeaderMap::new();
+        extra.insert(header::USER_AGENT, HeaderValue::from_static("Go-http-client/1.1"));
+        for _ in 0..TRIES {
+            let asking = Asking {
+                method: Method::HEAD,
+                url: &from_git.url,
+                extra: &extra,
+                patience,
+                alive_since: None,
+                ticket: None,
+            };
+            let Ok(exchange) = self.follow(&asking, from_git.headers.clone()).await else {
+                continue;
+            };
+            let status = exchange.status;
+            self.give_back(exchange);
+            if matches!(status, StatusCode::OK | StatusCode::UNAUTHORIZED) {
+                let right = status == StatusCode::OK;
+                return self.credentials.tell_git(from_git, right).await;
+            }
+        }
+    }
+
+    /// Asks once and follows redirects; `secrets` go no further than the first host.
+    async fn follow(&self, asking: &Asking<'_>, mut secrets: HeaderMap) -> Result<Exchange, Trouble> {
+        let &Asking {
+            ref method,
+            url,
+            extra,
+            patience,
+            alive_since,
+            ticket,
+        } = asking;
         let mut at = url.clone();
-        let mut authorization = self.credentials.header(&at);
+        let mut left_behind = false;
         let mut instead_of = None;
         for hop in 0..limits::REDIRECTS {
             let elsewhere = !at.same_host(url);
@@ -218,9 +281,10 @@ impl Client {
             };
             let origin = Origin::of(&at);
             let sent = Sent {
+                method,
                 url: &at,
                 extra,
-                authorization: authorization.as_deref(),
+                secrets: &secrets,
                 patience,
                 redirected: elsewhere,
                 origin: &origin,
@@ -232,14 +296,16 @@ impl Client {
                 exchange.redirected = (hop > 0).then(|| at.redacted());
                 exchange.redirected_to = elsewhere.then(|| at.authority.clone());
                 exchange.instead_of = instead_of;
+                exchange.is_gos_own = left_behind;
                 return Ok(exchange);
             };
             let next = redirect::follow(url, &at, &location, hop)?;
             if !next.same_host(&at) {
-                authorization = None;
+                left_behind |= !secrets.is_empty();
+                secrets.clear();
             }
-            if next.user.is_some() && next.scheme == Scheme::Https {
-                authorization = next.user.as_ref().map(crate::net::credentials::basic);
+            if let Some(own) = credentials::own(&next).filter(|_| next.scheme == Scheme::Https) {
+                secrets = own;
             }
             // A short body is read so that the connection can be kept.
             exchange.discard(patience.stall).await;
@@ -550,7 +616,7 @@ impl Client {
     /// rest of a body that has been silent since `silent_since`; `None` where
     /// there is none, or the host has been asked too often.
     pub(crate) async fn beside(
-        &self,
+        self: &Arc<Self>,
         silent: &Origin,
         url: &Url,
         extra: &HeaderMap,
@@ -587,10 +653,27 @@ enum Connection {
     Http2(Shared),
 }
 
-struct Sent<'a> {
+/// What is asked for, and how.
+struct Asking<'a> {
+    method: Method,
     url: &'a Url,
     extra: &'a HeaderMap,
-    authorization: Option<&'a str>,
+    patience: Patience,
+    alive_since: Option<Instant>,
+    ticket: Option<&'a Ticket>,
+}
+
+/// An answer upon which go asks for credentials. What may pass is asked for again with the same.
+fn refuses(status: StatusCode) -> bool {
+    status.is_client_error() && !matches!(status.as_u16(), 408 | 425 | 429)
+}
+
+struct Sent<'a> {
+    method: &'a Method,
+    url: &'a Url,
+    extra: &'a HeaderMap,
+    /// Header lines that are for this host alone.
+    secrets: &'a HeaderMap,
     patience: Patience,
     redirected: bool,
     origin: &'a Origin,
@@ -608,7 +691,7 @@ impl Sent<'_> {
             clean.path_and_query()
         };
         let mut request = Request::builder()
-            .method(Method::GET)
+            .method(self.method)
             .uri(uri)
             .body(Payload::default())
             .map_err(|_| malformed())?;
@@ -618,6 +701,12 @@ impl Sent<'_> {
                 .iter()
                 .map(|(name, value)| (name.clone(), value.clone())),
         );
+        for name in self.secrets.keys().filter(|name| !is_the_librarys(name)) {
+            headers.remove(name);
+            for value in self.secrets.get_all(name) {
+                headers.append(name, value.clone());
+            }
+        }
         let mut put = |name: HeaderName, value: &str, secret: bool| -> Result<(), Trouble> {
             let mut value = HeaderValue::from_str(value).map_err(|_| malformed())?;
             value.set_sensitive(secret);
@@ -627,14 +716,22 @@ impl Sent<'_> {
         if !http2 {
             put(header::HOST, &self.url.authority, false)?;
         }
-        if let Some(authorization) = self.authorization {
-            put(header::AUTHORIZATION, authorization, true)?;
-        }
         if let Some(Some(authorization)) = absolute {
             put(header::PROXY_AUTHORIZATION, authorization, true)?;
         }
         Ok(request)
     }
+}
+
+/// What net/http decides by itself, whatever a program of GOAUTH says.
+fn is_the_librarys(name: &HeaderName) -> bool {
+    [
+        header::HOST,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        header::TRAILER,
+    ]
+    .contains(name)
 }
 
 async fn http1_connection(
@@ -686,6 +783,8 @@ impl Exchange {
                 .get::<hyper::ext::ReasonPhrase>()
                 .map(|reason| reason.as_bytes().to_vec()),
             headers: head.headers,
+            is_gos_own: false,
+            version: head.version,
             redirected: None,
             redirected_to: None,
             instead_of: None,
@@ -754,6 +853,34 @@ impl Exchange {
                 break;
             }
         }
+        text
+    }
+
+    /// The header as go shows it to the programs of GOAUTH.
+    fn for_helpers(&self) -> Vec<u8> {
+        let proto = match self.version {
+            Version::HTTP_2 => "HTTP/2.0",
+            Version::HTTP_10 => "HTTP/1.0",
+            _ => "HTTP/1.1",
+        };
+        let usual = self.status.canonical_reason().unwrap_or_default().as_bytes();
+        let reason = self.reason.as_deref().unwrap_or(usual);
+        let mut text = format!("{proto} {} ", self.status.as_str()).into_bytes();
+        text.extend_from_slice(reason);
+        text.push(b'\n');
+        for name in self.headers.keys() {
+            text.extend_from_slice(goauth::canonical(name.as_str()).as_bytes());
+            text.extend_from_slice(b": ");
+            let values: Vec<&[u8]> = self
+                .headers
+                .get_all(name)
+                .iter()
+                .map(HeaderValue::as_bytes)
+                .collect();
+            text.extend_from_slice(&values.join(&b", "[..]));
+            text.push(b'\n');
+        }
+        text.push(b'\n');
         text
     }
 

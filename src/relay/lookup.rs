@@ -1,6 +1,7 @@
 //! One file asked of one proxy, once: for a command of gofix that asks by itself, with the same
 //! connections, certificates, credentials and clocks as the relay.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use hyper::header::{self, HeaderMap, HeaderValue};
@@ -18,7 +19,7 @@ use crate::sys::spool::Body;
 /// Asks proxies for single files.
 #[derive(Debug)]
 pub(crate) struct Lookup {
-    client: Client,
+    client: Arc<Client>,
     patience: Patience,
 }
 

@@ -25,7 +25,7 @@ mod plan;
 mod progress;
 mod reply;
 pub(crate) mod rewrite;
-mod schedule;
+pub mod schedule;
 mod server;
 mod setup;
 pub(crate) mod trouble;
@@ -66,6 +66,7 @@ pub(crate) use self::lookup::{Lookup, Reply, Silence};
 pub use self::rewrite::{Quoting, Rewriter};
 pub use self::setup::Setup;
 pub use crate::net::environment::Environment;
+pub use crate::net::helper::Helpers;
 pub use crate::net::proxy_env::ProxyVars;
 pub use crate::net::tls::RootSource;
 
@@ -298,14 +299,14 @@ fn fetcher(
 }
 
 /// A client that asks as go would with these variables.
-fn client(environment: Environment) -> Client {
+fn client(environment: Environment) -> Arc<Client> {
     let credentials = environment.credentials();
-    Client::new(
+    Arc::new(Client::new(
         Tls::new(environment.roots),
         ProxyRules::new(&environment.proxies),
         credentials,
         environment.http2,
-    )
+    ))
 }
 
 #[cfg(test)]

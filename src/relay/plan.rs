@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::go::proxy_list::{Element, ProxyList, Sep};
-use crate::net::credentials::GoAuth;
 use crate::net::url::{Scheme, Url};
 
 use super::breaker::Limits;
@@ -26,14 +25,13 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn of(setup: &Setup) -> Option<Self> {
         let list = setup.lists.first()?;
-        let auth = GoAuth::parse(&setup.environment.goauth);
         let mut upstreams = Upstreams {
             limits: Limits {
                 max_fails: setup.max_fails,
                 fail_timeout: setup.fail_timeout,
                 probes: setup.retry_count,
             },
-            auth,
+            no_https: setup.environment.leaves_https_to_go(),
             left_to_go: &setup.left_to_go,
             known: HashMap::new(),
         };
@@ -125,7 +123,7 @@ impl Plan {
 /// The proxies of all lists, each once.
 struct Upstreams<'a> {
     limits: Limits,
-    auth: GoAuth,
+    no_https: bool,
     left_to_go: &'a [String],
     known: HashMap<String, Arc<Upstream>>,
 }
@@ -143,8 +141,7 @@ impl Upstreams<'_> {
         }
         let base = Url::parse(text).ok()?;
         let left_to_go = match base.scheme {
-            // Go runs what GOAUTH names.
-            Scheme::Https => self.auth == GoAuth::Other,
+            Scheme::Https => self.no_https,
             // Go refuses these in its own words.
             Scheme::Http => base.user.is_some(),
         };

@@ -19,7 +19,7 @@ pub(crate) struct Upstream {
     pub(crate) base: Url,
     /// Its breaker.
     pub(crate) breaker: Breaker,
-    /// It is none that the relay's libraries speak with or trust.
+    /// It is none that the relay's libraries speak with or trust, or one that go knows how to log in to.
     refused: AtomicBool,
     /// It has brought a whole file in this run: what it says elsewhere is about
     /// that file, and no portal's.

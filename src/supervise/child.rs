@@ -14,6 +14,7 @@ use gofix_shim::{RealGo, StartState};
 use nix::{errno::Errno, sys::signal::Signal, unistd::Pid};
 
 use super::signals::{self, Arrived, Dispositions};
+use crate::sys::run;
 
 /// What one run of go differs in from what the user typed.
 #[derive(Debug, Clone, Default)]
@@ -122,7 +123,11 @@ fn reap() -> io::Result<Option<(Pid, ExitStatus)>> {
         let dead = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
         match dead {
             0 => return Ok(None),
-            1.. => return Ok(Some((Pid::from_raw(dead), ExitStatus::from_raw(status)))),
+            1.. => {
+                let status = ExitStatus::from_raw(status);
+                run::reaped(dead, status);
+                return Ok(Some((Pid::from_raw(dead), status)));
+            }
             _ => match Errno::last() {
                 Errno::EINTR => {}
                 error => return Err(error.into()),

@@ -38,10 +38,11 @@ impl Session<'_> {
     pub(super) fn start_relay(&self, in_front: bool, left_to_go: Vec<String>) -> Option<Relaying> {
         let (tell, events) = unbounded_channel();
         let all = self.now.reporter.wants_requests();
-        let mut setup = Setup::new(
-            self.asked.routes.lists.clone(),
-            Environment::from_go(&self.asked.env),
-        );
+        let mut environment = Environment::from_go(&self.asked.env);
+        if let Some(dir) = tidy::working_dir(self.asked.invocation) {
+            environment = environment.with_helpers(&self.asked.env, self.asked.go.path.clone(), dir);
+        }
+        let mut setup = Setup::new(self.asked.routes.lists.clone(), environment);
         // There go refuses every http URL, the relay's as well.
         if setup.environment.proxies.refuses_http() {
             return None;

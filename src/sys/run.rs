@@ -1,12 +1,14 @@
-//! Runs a helper program for a moment: git for its settings, a shell for its PATH, the shim before it goes first in PATH.
+//! Runs a helper program for a moment: git for its settings, a shell for its PATH, the shim before it goes first in PATH,
+//! what GOAUTH names.
 //!
-//! The program gets a session of its own, so that an interactive shell finds no terminal to take over, reads nothing, and is
-//! ended with everything in its group once it has said what it was asked for or the time is over.
+//! The program gets a session of its own, so that an interactive shell finds no terminal to take over, reads what it is
+//! given, and is ended with everything in its group once it has said what it was asked for or the time is over.
 
-use std::io::Read;
+use std::collections::BTreeMap;
+use std::io::{Read, Write as _};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
@@ -26,17 +28,66 @@ pub(crate) enum Ended {
     TooLate,
 }
 
+/// The programs that run, and how those ended whom the supervisor of a go has reaped, which reaps all there is.
+static RUNNING: Mutex<BTreeMap<u32, Option<ExitStatus>>> = Mutex::new(BTreeMap::new());
+static REAPED: Condvar = Condvar::new();
+/// From a reaping elsewhere to the word of it.
+const WORD: Duration = Duration::from_secs(5);
+
+fn running() -> MutexGuard<'static, BTreeMap<u32, Option<ExitStatus>>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A child of this process has been reaped elsewhere.
+pub(crate) fn reaped(pid: i32, status: ExitStatus) {
+    let Ok(pid) = u32::try_from(pid) else { return };
+    if let Some(ended) = running().get_mut(&pid) {
+        *ended = Some(status);
+        REAPED.notify_all();
+    }
+}
+
+/// Waits for the end of a program, whoever reaps it.
+fn end_of(mut child: Child) -> Option<ExitStatus> {
+    let pid = child.id();
+    let own = child.wait().ok();
+    let unknown = |running: &mut BTreeMap<u32, Option<ExitStatus>>| {
+        own.is_none() && running.get(&pid).is_some_and(Option::is_none)
+    };
+    let waited = REAPED.wait_timeout_while(running(), WORD, unknown);
+    let (mut running, _) = waited.unwrap_or_else(PoisonError::into_inner);
+    let elsewhere = running.remove(&pid).flatten();
+    own.or(elsewhere)
+}
+
 /// Runs `command` for no longer than `time` and returns its stdout; it may stop early behind `mark`.
-pub(crate) fn within(time: Duration, mut command: Command, mark: Option<&[u8]>) -> Ended {
+pub(crate) fn within(time: Duration, command: Command, mark: Option<&[u8]>) -> Ended {
+    run(time, command, Vec::new(), mark)
+}
+
+/// The same with something to read, to the end of its output.
+pub(crate) fn with_input(time: Duration, command: Command, input: Vec<u8>) -> Ended {
+    run(time, command, input, None)
+}
+
+fn run(time: Duration, mut command: Command, input: Vec<u8>, mark: Option<&[u8]>) -> Ended {
     command
-        .stdin(Stdio::null())
+        .stdin(if input.is_empty() {
+            Stdio::null()
+        } else {
+            Stdio::piped()
+        })
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
     new_session(&mut command);
+    // Held until the program is known: it may be reaped at once.
+    let mut running = running();
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => return Ended::NotStarted(error),
     };
+    running.insert(child.id(), None);
+    drop(running);
     let group = i32::try_from(child.id()).ok().map(Pid::from_raw);
     let end_group = move || {
         if let Some(group) = group {
@@ -47,6 +98,10 @@ pub(crate) fn within(time: Duration, mut command: Command, mark: Option<&[u8]>) 
     let Some(stdout) = child.stdout.take() else {
         return Ended::TooLate;
     };
+    if let Some(mut stdin) = child.stdin.take() {
+        // One that ends without having read it all is no fault.
+        std::thread::spawn(move || drop(stdin.write_all(&input)));
+    }
     let mark = mark.map(<[u8]>::to_vec);
     let (send, ended) = mpsc::channel();
     // The thread ends with the program, at the latest when its group is killed; what escaped the group and keeps the pipe
@@ -56,7 +111,7 @@ pub(crate) fn within(time: Duration, mut command: Command, mark: Option<&[u8]>) 
         if !whole {
             end_group();
         }
-        let status = child.wait().ok().filter(|_| whole);
+        let status = end_of(child).filter(|_| whole);
         send.send((output, status))
     });
     match ended.recv_timeout(time) {
@@ -86,10 +141,13 @@ fn read_until(stdout: impl Read, mark: Option<&[u8]>) -> (Vec<u8>, bool) {
 
 #[expect(unsafe_code, reason = "std starts no session")]
 fn new_session(command: &mut Command) {
-    // SAFETY: setsid(2) is async-signal-safe, and nothing else is done between fork and exec.
+    // SAFETY: setsid(2) and prctl(2) are async-signal-safe, and nothing else is done between fork and exec.
     unsafe {
         command.pre_exec(|| {
             nix::unistd::setsid()?;
+            // What runs for gofix ends with it; the thread that starts it waits for its end.
+            #[cfg(target_os = "linux")]
+            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
             Ok(())
         });
     }
@@ -127,7 +185,8 @@ mod tests {
 
     #[test]
     fn the_status_is_that_of_a_program_that_ended_by_itself() {
-        let Ended::Said(output, Some(status)) = within(Duration::from_secs(60), sh("echo a; exit 3"), None)
+        let Ended::Said(output, Some(status)) =
+            with_input(Duration::from_secs(60), sh("cat; exit 3"), b"a\n".to_vec())
         else {
             panic!("it ended");
         };

@@ -270,6 +270,7 @@ const RESERVED: [(&str, &[&str], &[&str]); 4] = [
         &[
             "supervise/",
             "sys/run.rs",
+            "net/helper.rs",
             "doctor/local.rs",
             "rehearse/",
             "cli/rehearse.rs",

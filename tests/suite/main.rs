@@ -8,6 +8,7 @@ mod faultproxy;
 mod fleet;
 mod git_asked;
 mod go_strings;
+mod goauth;
 mod house;
 mod install;
 mod machines;
