@@ -3,7 +3,7 @@
 CARGO ?= cargo
 WITH_GO := scripts/with-go
 
-.PHONY: build rehearse recording test lint deny bench bench-cache bench-relay bench-distance fault-proof soak test-real conformance conformance-quick check-others fuzz dist dist-check install test-dropin test-fleet lint-workflows
+.PHONY: build rehearse recording test lint deny bench bench-cache bench-relay bench-distance bench-herd bench-record bench-compare fault-proof soak test-real conformance conformance-quick check-others fuzz dist dist-check install test-dropin test-fleet lint-workflows
 
 # Both executables, go and gofix, into target/debug.
 build:
@@ -53,6 +53,23 @@ conformance-quick: build
 # What the relay costs, brings and needs: ratios of one run. Writes docs/relay-measured.md.
 bench-relay:
 	BENCH_WRITE=1 $(WITH_GO) $(CARGO) bench --locked --bench relay $(if $(BENCH),-- $(BENCH))
+
+# Ten thousand machines and one proxy that fails, played. Writes docs/fleet.md and its chart. Always the same numbers.
+bench-herd:
+	BENCH_WRITE=1 $(CARGO) bench --locked --profile dev --bench herd
+
+# Three runs of the benches, kept in benches/history/ for this version and kind of machine: a release needs it.
+bench-record:
+	for run in 1 2 3; do \
+		BENCH_RECORD=1 $(WITH_GO) $(CARGO) bench --locked --bench startup --bench cache_verify -- 100 || exit 1; \
+		BENCH_RECORD=1 $(WITH_GO) $(CARGO) bench --locked --bench relay -- healthy || exit 1; \
+	done >target/bench-record
+	BENCH_RECORD=1 $(CARGO) bench --locked --profile dev --bench herd >>target/bench-record
+	scripts/bench-history record <target/bench-record
+
+# What got worse since the last version on such a machine, by more than the runs differ.
+bench-compare:
+	scripts/bench-history compare
 
 # Cold fetches against the round-trip time, as ratios to plain go. Needs root and ip. Small modules that are made up by default;
 # DISTANCE='-real github.com/mikefarah/yq/v4@v4.45.1 -record FOLDER' for real ones, through the machine's module proxy.

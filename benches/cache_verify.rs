@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 use ring::digest::{Context, SHA256};
 use zip::write::SimpleFileOptions;
 
+#[path = "common/ratio.rs"]
+mod ratio;
+
 /// Files and bytes of one module: 14 MB of text that deflate makes a third of.
 const FILES: usize = 200;
 const FILE_SIZE: usize = 70_000;
@@ -40,6 +43,19 @@ fn main() {
             gofix.push(cache.run(Path::new(env!("CARGO_BIN_EXE_gofix")), &["cache", "verify"]));
             go.push(cache.run(&real_go(), &["mod", "verify"]));
         }
+        let least = |costs: &[Cost]| {
+            costs
+                .iter()
+                .map(|cost| cost.wall)
+                .min()
+                .unwrap_or_default()
+                .as_secs_f64()
+        };
+        ratio::tell(
+            "cache_verify",
+            &format!("{count} modules"),
+            least(&gofix) / least(&go),
+        );
         text += &row(&held, "gofix cache verify", gofix);
         text += &row(&held, "go mod verify", go);
         text += &format!(

@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 #[path = "../tests/support/measured.rs"]
 mod measured;
+#[path = "common/ratio.rs"]
+mod ratio;
 
 use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Framing, Module, Rule, When};
 use gofix::go::proxy_list::ProxyList;
@@ -415,6 +417,19 @@ fn healthy(pairs: usize, count: usize) {
     }
     let against = (series[0].wall(), series[0].cpu());
     let head = format!("`go mod download` of {count} modules, no faults, {pairs} interleaved runs:");
+    for one in &series[1..] {
+        let name = one.subject.name();
+        ratio::tell(
+            "relay",
+            &format!("{name}, wall"),
+            one.wall().as_secs_f64() / against.0.as_secs_f64(),
+        );
+        ratio::tell(
+            "relay",
+            &format!("{name}, cpu"),
+            one.cpu().as_secs_f64() / against.1.as_secs_f64(),
+        );
+    }
     publish("healthy", &table(&head, &series, against));
 }
 
@@ -480,6 +495,6 @@ fn table(head: &str, series: &[Series], against: (Duration, Duration)) -> String
 fn publish(name: &str, text: &str) {
     say(&format!("\n{text}"));
     if std::env::var_os("BENCH_WRITE").is_some() {
-        measured::write(name, text);
+        measured::write("relay-measured.md", name, text);
     }
 }

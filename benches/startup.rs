@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
+#[path = "common/ratio.rs"]
+mod ratio;
+
 fn main() -> ExitCode {
     let pairs = std::env::args_os()
         .skip(1)
@@ -40,6 +43,7 @@ fn measure(pairs: usize) -> io::Result<()> {
     for case in place.cases() {
         let (base, own) = compare(&case, pairs)?;
         let ratio = own.as_secs_f64() / base.as_secs_f64();
+        ratio::tell("startup", case.name, ratio);
         let more = own.as_secs_f64() * 1e6 - base.as_secs_f64() * 1e6;
         writeln!(
             out,

@@ -16,7 +16,7 @@ use crate::report::Event;
 use super::ahead::{Coming, Job, Project, Room, Ticket, Went};
 use super::ask::{Asker, Asking, Step};
 use super::faults::{Ledger, Met};
-use super::schedule;
+use super::schedule::{Failed, Tries};
 use super::trouble::{Again, Answer, Phase, Trouble};
 use super::upstream::{Behind, Element, Lane, Upstream};
 use crate::go::protocol::{Kind, Wanted};
@@ -60,12 +60,7 @@ pub(crate) enum Outcome {
 /// A lane and what this request has met on it.
 struct Tried {
     steps: Vec<Step>,
-    /// Failed tries.
-    tries: u32,
-    /// Bad bodies in a row.
-    content: u32,
-    /// 429s in a row.
-    rate_limits: u32,
+    tries: Tries,
     /// The wait before the next try.
     wait: Duration,
     done: bool,
@@ -319,7 +314,7 @@ impl Fetcher {
             let untried = lanes
                 .iter()
                 .enumerate()
-                .any(|(at, lane)| at != current && !lane.done && lane.tries == 0);
+                .any(|(at, lane)| at != current && !lane.done && lane.tries.count() == 0);
             let others = own && element.behind != Behind::Nothing || untried;
             // A repository may not have what a proxy has.
             let skips = own && element.behind == Behind::Proxy || untried;
@@ -351,12 +346,12 @@ impl Fetcher {
                         return None;
                     }
                     elsewhere = trouble.sends_elsewhere();
-                    let takes_over = own && element.behind.takes_over(&trouble, lane.tries + 1);
+                    let takes_over = own && element.behind.takes_over(&trouble, lane.tries.count() + 1);
                     lane.note(trouble, self.rules.tries);
                     // Twice the same page: somebody else may have the file.
-                    elsewhere |= untried && lane.content > 1;
+                    elsewhere |= untried && lane.tries.content() > 1;
                     // Drawn once, so that the wait and the look at the budget agree.
-                    lane.wait = lane.delay(fastrand::f64());
+                    lane.wait = lane.tries.wait(fastrand::f64());
                     lane.done |= self.asker.budget.is_too_late(lane.wait);
                     if takes_over {
                         missed.met = Met::Left;
@@ -419,7 +414,7 @@ impl Fetcher {
         skips: bool,
     ) -> Result<Found, Trouble> {
         let mut best: Option<Result<Found, Trouble>> = None;
-        let first_walk = lane.tries == 0;
+        let first_walk = lane.tries.count() == 0;
         let mut steps = lane.steps.iter_mut().peekable();
         while let Some(step) = steps.next() {
             let passes_by = first_walk && step.sep == Sep::AnyError && steps.peek().is_some();
@@ -454,7 +449,7 @@ impl Fetcher {
         listener(Event::RequestBackoff {
             url: crate::text::safe(&step.upstream.base.below(&wanted.path).redacted()),
             wait,
-            left: (self.rules.tries + 1).saturating_sub(lane.tries),
+            left: (self.rules.tries + 1).saturating_sub(lane.tries.count()),
             error: crate::text::safe(&last.text),
         });
     }
@@ -491,9 +486,7 @@ impl Tried {
                 .iter()
                 .map(|(upstream, sep)| Step::new(upstream, *sep, lane.route, patience))
                 .collect(),
-            tries: 0,
-            content: 0,
-            rate_limits: 0,
+            tries: Tries::default(),
             wait: Duration::ZERO,
             done: false,
             last: None,
@@ -502,43 +495,14 @@ impl Tried {
 
     /// Takes note of a fault and decides whether the lane is asked again.
     fn note(&mut self, trouble: Trouble, tries: u32) {
-        if trouble.progress {
-            self.tries = 0;
-        }
-        self.tries += 1;
-        self.content = if trouble.phase == Phase::Content || trouble.kind == FaultKind::Garbage {
-            self.content + 1
-        } else {
-            0
+        let failed = Failed {
+            progress: trouble.progress,
+            content: trouble.phase == Phase::Content || trouble.kind == FaultKind::Garbage,
+            rate_limited: trouble.kind == FaultKind::RateLimit,
+            retry_after: trouble.retry_after,
         };
-        self.rate_limits = if trouble.kind == FaultKind::RateLimit {
-            self.rate_limits + 1
-        } else {
-            0
-        };
-        self.done = trouble.again != Again::Here
-            || self.tries > tries
-            || self.content > schedule::CONTENT_TRIES.min(tries)
-            || trouble
-                .retry_after
-                .is_some_and(|after| after > schedule::RETRY_AFTER_LIMIT);
+        self.done = !self.tries.failed(failed, tries) || trouble.again != Again::Here;
         self.last = Some(trouble);
-    }
-
-    /// The wait before the next try.
-    fn delay(&self, random: f64) -> Duration {
-        match &self.last {
-            None => Duration::ZERO,
-            // "At once" is no reason to do so for ever.
-            Some(Trouble {
-                retry_after: Some(after),
-                ..
-            }) => (*after).max(schedule::delay(self.tries, random)),
-            Some(trouble) if trouble.kind == FaultKind::RateLimit => {
-                schedule::rate_limit_delay(self.rate_limits)
-            }
-            Some(_) => schedule::delay(self.tries, random),
-        }
     }
 }
 
@@ -580,6 +544,7 @@ fn sumdb_name(wanted: &Wanted) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::schedule;
     use super::*;
 
     #[test]
@@ -618,7 +583,7 @@ mod tests {
         let mut waits = Vec::new();
         while !lane.done {
             lane.note(Trouble::new(FaultKind::Reset, "reset"), schedule::TRIES);
-            waits.push(lane.delay(1.0).as_millis());
+            waits.push(lane.tries.wait(1.0).as_millis());
         }
         assert_eq!(waits, [0, 100, 300, 900, 2700, 8100, 10_000, 10_000, 10_000]);
     }
@@ -663,7 +628,7 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..7 {
             lane.note(Trouble::new(FaultKind::RateLimit, "429"), schedule::TRIES);
-            waits.push(lane.delay(0.0).as_secs());
+            waits.push(lane.tries.wait(0.0).as_secs());
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
     }
@@ -676,7 +641,7 @@ mod tests {
             broken.progress = true;
             lane.note(broken, schedule::TRIES);
             assert!(!lane.done);
-            assert_eq!(lane.delay(1.0), Duration::ZERO);
+            assert_eq!(lane.tries.wait(1.0), Duration::ZERO);
         }
     }
 }

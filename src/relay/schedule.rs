@@ -1,10 +1,10 @@
 //! When a request is made again: at once, then full jitter from 100 ms,
-//! tripling, at most 10 s; and what `Retry-After` says about it. Pure.
+//! tripling, at most 10 s; and what `Retry-After` says about it. Pure: `benches/herd.rs` plays it for ten thousand machines.
 
 use std::time::{Duration, SystemTime};
 
 /// Further tries for one request on one route.
-pub(crate) const TRIES: u32 = 8;
+pub const TRIES: u32 = 8;
 /// Further tries after what arrives whole and is not what was asked for (a
 /// body, a redirect that is not followed, no HTTP at all): a server that says
 /// the same five times over means it.
@@ -22,6 +22,82 @@ const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
 const FIRST: Duration = Duration::from_millis(100);
 const CAP: Duration = Duration::from_secs(10);
 const RATE_LIMIT_CAP: Duration = Duration::from_secs(30);
+
+/// A failed try, as far as it matters for the next one.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Failed {
+    /// A good part of the body had arrived: it is gone on with.
+    pub progress: bool,
+    /// Something arrived whole and is not what was asked for.
+    pub content: bool,
+    /// The answer was 429.
+    pub rate_limited: bool,
+    /// When the server wants to be asked again.
+    pub retry_after: Option<Duration>,
+}
+
+/// The failed tries of one request on one route.
+#[derive(Debug, Default)]
+pub struct Tries {
+    count: u32,
+    /// Bad bodies in a row.
+    content: u32,
+    /// 429s in a row.
+    rate_limits: u32,
+    last: Option<Failed>,
+}
+
+impl Tries {
+    /// Takes note of a failed try; false where the same route is not asked again: `most` further tries are spent, or
+    /// the server wants to be left alone for too long.
+    pub fn failed(&mut self, failed: Failed, most: u32) -> bool {
+        if failed.progress {
+            self.count = 0;
+        }
+        let in_a_row = |count: u32, one_more: bool| if one_more { count + 1 } else { 0 };
+        self.count += 1;
+        self.content = in_a_row(self.content, failed.content);
+        self.rate_limits = in_a_row(self.rate_limits, failed.rate_limited);
+        self.last = Some(failed);
+        self.count <= most
+            && self.content <= CONTENT_TRIES.min(most)
+            && failed.retry_after.is_none_or(|after| after <= RETRY_AFTER_LIMIT)
+    }
+
+    /// Failed tries that count.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Bad bodies in a row.
+    pub(crate) fn content(&self) -> u32 {
+        self.content
+    }
+
+    /// The wait before the next try. `random` lies in `0.0..1.0`.
+    #[must_use]
+    pub fn wait(&self, random: f64) -> Duration {
+        match self.last {
+            None => Duration::ZERO,
+            // "At once" is no reason to do so for ever.
+            Some(Failed {
+                retry_after: Some(after),
+                ..
+            }) => spread(after, random).max(delay(self.count, random)),
+            Some(Failed {
+                rate_limited: true, ..
+            }) => spread(rate_limit_delay(self.rate_limits), random),
+            Some(_) => delay(self.count, random),
+        }
+    }
+}
+
+/// Not before `wait`, and up to as long again later: those who were sent away together, or until one and the same time,
+/// must not come back together.
+fn spread(wait: Duration, random: f64) -> Duration {
+    wait.mul_f64(1.0 + random.clamp(0.0, 1.0))
+}
 
 /// The wait before further try `again` (from 1). `random` lies in `0.0..1.0`.
 pub(crate) fn delay(again: u32, random: f64) -> Duration {
@@ -65,6 +141,25 @@ mod tests {
         assert_eq!(ceilings, [0, 100, 300, 900, 2700, 8100, 10_000, 10_000]);
         assert_eq!(delay(5, 0.0), Duration::ZERO);
         assert_eq!(delay(u32::MAX, 1.0), CAP);
+    }
+
+    #[test]
+    fn who_is_sent_away_together_does_not_come_back_together() {
+        let waits = |failed: Failed| {
+            let mut tries = Tries::default();
+            assert!(tries.failed(failed, TRIES));
+            [0.0, 0.5, 1.0].map(|random| tries.wait(random).as_millis())
+        };
+        let sent_away = Failed {
+            retry_after: Some(Duration::from_secs(30)),
+            ..Failed::default()
+        };
+        assert_eq!(waits(sent_away), [30_000, 45_000, 60_000]);
+        let limited = Failed {
+            rate_limited: true,
+            ..Failed::default()
+        };
+        assert_eq!(waits(limited), [1000, 1500, 2000]);
     }
 
     #[test]

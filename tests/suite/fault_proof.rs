@@ -413,7 +413,7 @@ fn every_command_survives_every_fault() {
         });
     }
     if std::env::var_os("BENCH_WRITE").is_some() {
-        measured::write("fault proof", &table);
+        measured::write("relay-measured.md", "fault proof", &table);
     }
     writeln!(std::io::stdout(), "{table}").unwrap();
     assert!(bad.is_empty(), "{}", bad.join("\n\n"));

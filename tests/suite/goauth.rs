@@ -282,7 +282,7 @@ fn vault_is_asked_again_after_a_refusal() {
     let recipe =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/private-modules.md")).unwrap();
     let (_, recipe) = recipe
-        .split_once("<!-- recipe: goauth-vault -->\n```sh\n")
+        .split_once("<!-- recipe: goauth-vault -->\n```bash\n")
         .unwrap();
     let (recipe, _) = recipe.split_once("```").unwrap();
     let recipe = recipe.replace("https://goproxy.corp.example", private.proxy.url());

@@ -13,6 +13,7 @@ mod house;
 mod install;
 mod machines;
 mod managers;
+mod many_machines;
 mod otel;
 mod panics;
 mod people;

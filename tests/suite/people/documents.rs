@@ -198,7 +198,7 @@ fn pictures_stand_alone() {
             text.matches("</g>").count()
         );
     }
-    assert_eq!(seen, 3);
+    assert_eq!(seen, 4);
     let recording = document("docs/recording.svg");
     for said in [
         ">gofix: fetching ",
