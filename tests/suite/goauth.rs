@@ -126,7 +126,7 @@ fn log(sandbox: &Sandbox, proxy: &FaultProxy) -> BTreeSet<String> {
     text.lines().map(without_path).collect()
 }
 
-fn done(run: Outcome) -> (Option<i32>, String) {
+fn done(run: &Outcome) -> (Option<i32>, String) {
     let not_gos = |line: &&str| line.starts_with("go: downloading ") || line.starts_with("gofix: ");
     let errors: Vec<&str> = run.stderr.lines().filter(|line| !not_gos(line)).collect();
     (run.status.code(), errors.join("\n"))
@@ -165,7 +165,7 @@ fn go_and_gofix_ask_the_same() {
             } else {
                 sandbox.plain_go(&args)
             };
-            let (status, errors) = done(run.output());
+            let (status, errors) = done(&run.output());
             let errors = errors.replace(private.proxy.url(), "URL");
             let logged = match goauth.contains("git") {
                 // Whether git hears of its success before go ends is chance.
