@@ -29,7 +29,7 @@ const ALONE: Duration = Duration::from_secs(1);
 
 /// How long each step may take.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience {
+pub(crate) struct Timeouts {
     /// Name resolution.
     pub(crate) lookup: Duration,
     /// Connecting, per address.
@@ -47,7 +47,7 @@ pub(crate) struct Patience {
     pub(crate) quiet: Duration,
 }
 
-impl Patience {
+impl Timeouts {
     /// Twice as patient; `limit` times the first at most.
     pub(crate) fn doubled(self) -> Self {
         Self {
@@ -178,10 +178,10 @@ pub(crate) struct Session {
 pub(crate) async fn tcp(
     host: &str,
     port: u16,
-    patience: Patience,
+    timeouts: Timeouts,
     no_link_local: bool,
 ) -> Result<Connected, DialError> {
-    let addresses = resolve(host, port, patience.lookup).await?;
+    let addresses = resolve(host, port, timeouts.lookup).await?;
     if no_link_local && addresses.iter().any(|address| is_link_local(address.ip())) {
         return Err(DialError::LinkLocal {
             host: host.to_owned(),
@@ -190,7 +190,7 @@ pub(crate) async fn tcp(
     let is_v4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
     let (primary, fallback): (Vec<SocketAddr>, Vec<SocketAddr>) =
         addresses.iter().partition(|address| address.is_ipv4() == is_v4);
-    Connected::of(race(host, &primary, &fallback, patience.connect).await?)
+    Connected::of(race(host, &primary, &fallback, timeouts.connect).await?)
 }
 
 /// Asks the system's resolver. A silent one keeps its thread, not its caller.
@@ -336,13 +336,13 @@ pub(crate) async fn handshake(
 }
 
 /// Connects to the proxy itself.
-pub(crate) async fn to_proxy(proxy: &Proxy, patience: Patience, tls: &Tls) -> Result<Connected, DialError> {
+pub(crate) async fn to_proxy(proxy: &Proxy, timeouts: Timeouts, tls: &Tls) -> Result<Connected, DialError> {
     let on_the_way = |error| DialError::ToProxy(Box::new(error));
-    let connected = tcp(&proxy.host, proxy.port, patience, false)
+    let connected = tcp(&proxy.host, proxy.port, timeouts, false)
         .await
         .map_err(on_the_way)?;
     match proxy.scheme {
-        ProxyScheme::Https => handshake(connected, &proxy.host, tls.config(false)?, patience.handshake)
+        ProxyScheme::Https => handshake(connected, &proxy.host, tls.config(false)?, timeouts.handshake)
             .await
             .map(|(connected, _)| connected)
             .map_err(on_the_way),

@@ -7,7 +7,7 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Request, Uri};
 
 use super::credentials::basic;
-use super::dial::{self, DialError, LookupError, Patience};
+use super::dial::{self, DialError, LookupError, Timeouts};
 use super::environment::Environment;
 use super::http::{Http1, Payload};
 use super::proxy_env::{ProxyRules, ProxyScheme};
@@ -32,7 +32,7 @@ impl Post<'_> {
     /// What went wrong, in a few words and without secrets.
     pub(crate) async fn send(self, environment: &Environment, limit: Duration) -> Result<u16, String> {
         let url = self.url;
-        let patience = Patience {
+        let timeouts = Timeouts {
             lookup: limit,
             connect: limit,
             handshake: limit,
@@ -49,8 +49,8 @@ impl Post<'_> {
         // An HTTP proxy is asked for the whole URL, and for https for a tunnel.
         let asked = proxy.filter(|proxy| url.scheme == Scheme::Http && proxy.scheme != ProxyScheme::Socks5);
         let connected = match proxy {
-            None => dial::tcp(&url.host, url.port, patience, false).await,
-            Some(proxy) => match dial::to_proxy(proxy, patience, &tls).await {
+            None => dial::tcp(&url.host, url.port, timeouts, false).await,
+            Some(proxy) => match dial::to_proxy(proxy, timeouts, &tls).await {
                 Ok(connected) if asked.is_none() => {
                     dial::tunnel(connected, proxy, &url.host, url.port, limit).await
                 }

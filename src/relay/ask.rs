@@ -19,12 +19,12 @@ use super::breaker::{Breaker, Entry, Pass};
 use super::budget::Budget;
 use super::client::{Client, Exchange, Origin, Pace};
 use super::progress::{Entry as Transfer, Transfers};
+use super::request_error::{Again, Answer, Phase, RequestError};
 use super::schedule;
-use super::trouble::{Again, Answer, Phase, Trouble};
 use super::upstream::Upstream;
 use crate::go::files;
 use crate::go::protocol::{Kind, Wanted};
-use crate::net::dial::Patience;
+use crate::net::dial::Timeouts;
 use crate::net::url::Url;
 use crate::sys::clock;
 use crate::sys::spool::{Body, Folders, Spool};
@@ -56,12 +56,12 @@ pub(crate) struct Asker {
     pub(crate) transfers: Arc<Transfers>,
 }
 
-/// A proxy in a lane, and what asking it for one file has brought so far.
+/// A proxy in a route, and what asking it for one file has brought so far.
 #[derive(Debug)]
 pub(crate) struct Step {
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) sep: Sep,
-    route: usize,
+    route_number: usize,
     partial: Option<Partial>,
     /// The most that was ever held of the file: only what lies behind it is
     /// progress.
@@ -72,7 +72,7 @@ pub(crate) struct Step {
     unannounced: Option<[u8; 32]>,
     /// Such a body has come for the first time.
     unconfirmed: bool,
-    patience: Patience,
+    timeouts: Timeouts,
     doublings: u32,
     asked: u32,
     /// The relay's libraries have just refused what came.
@@ -91,7 +91,7 @@ pub(crate) struct Asking {
     moved: u64,
     /// It was a zip that was asked for.
     zip: bool,
-    pub(crate) result: Result<Answer, Trouble>,
+    pub(crate) result: Result<Answer, RequestError>,
     /// Left for another route before anything came of it.
     left: bool,
     /// The header took longer than silence may last.
@@ -164,21 +164,21 @@ impl Asker {
         agent: Option<&HeaderValue>,
         may_wait: bool,
         skips: bool,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<Answer, RequestError> {
         let upstream = Arc::clone(&step.upstream);
         // One that has been asked for already is gone on with.
         if step.asked == 0
             && skips
             && wanted.kind == Kind::Zip
-            && let Some(trouble) = upstream.stuck()
+            && let Some(error) = upstream.stuck()
         {
-            return Err(trouble);
+            return Err(error);
         }
         let pass = tokio::select! {
             biased;
             pass = enter(&upstream.breaker, may_wait) => pass?,
             // Nothing is under way here that could be waited for.
-            () = self.budget.over(), if may_wait => return Err(Trouble::paused()),
+            () = self.budget.over(), if may_wait => return Err(RequestError::paused()),
         };
         let tried = self.ask(step, wanted, agent, may_wait).await;
         self.settle(step, pass, tried)
@@ -212,16 +212,16 @@ impl Asker {
                 let headers = request_headers(agent, step.partial.as_ref());
                 let header = tokio::select! {
                     biased;
-                    header = self.client.get(&url, &headers, step.patience, step.ticket.as_deref()) => header,
-                    trouble = upstream.breaker.silenced(), if !may_wait => {
+                    header = self.client.get(&url, &headers, step.timeouts, step.ticket.as_deref()) => header,
+                    error = upstream.breaker.silenced(), if !may_wait => {
                         left = true;
-                        break Err(trouble.then(Again::Here));
+                        break Err(error.then(Again::Here));
                     }
                 };
                 let result = match header {
                     Ok(exchange) => {
                         asked.heard();
-                        slow |= since.elapsed() > step.patience.quiet;
+                        slow |= since.elapsed() > step.timeouts.quiet;
                         // A server that only says that it has nothing moves nothing.
                         if matches!(exchange.status.as_u16(), 200 | 206) {
                             self.budget.moved();
@@ -231,7 +231,7 @@ impl Asker {
                         }
                         self.read(step, exchange, &asked).await
                     }
-                    Err(trouble) => Err(trouble),
+                    Err(error) => Err(error),
                 };
                 // A body whose end is not announced is asked for twice in one try.
                 if !std::mem::take(&mut step.unconfirmed) {
@@ -257,45 +257,50 @@ impl Asker {
     }
 
     /// Tells what came of asking, and lets the proxy's breaker know.
-    pub(crate) fn settle(&self, step: &mut Step, pass: Pass<'_>, tried: Asking) -> Result<Answer, Trouble> {
+    pub(crate) fn settle(
+        &self,
+        step: &mut Step,
+        pass: Pass<'_>,
+        tried: Asking,
+    ) -> Result<Answer, RequestError> {
         self.tell_of(step, &tried);
         if tried.left {
             return tried.result;
         }
-        let stalled = matches!(&tried.result, Err(trouble) if trouble.kind == FaultKind::Timeout);
+        let stalled = matches!(&tried.result, Err(error) if error.kind == FaultKind::Timeout);
         let progress = step.takes_progress(stalled);
         match &tried.result {
             Ok(_) => self.note_answer(step, pass, &tried),
-            Err(trouble) if trouble.again == Again::Nowhere || progress => pass.answered(),
+            Err(error) if error.again == Again::Nowhere || progress => pass.answered(),
             // One file may be bad for good; where nothing else has ever come it is a portal's, and counts once.
-            Err(trouble) if trouble.phase == Phase::Content => match step.asked {
+            Err(error) if error.phase == Phase::Content => match step.asked {
                 _ if step.upstream.has_brought() => pass.answered(),
-                1 => pass.failed(trouble),
+                1 => pass.failed(error),
                 _ => drop(pass),
             },
             // Smaller files may come all the same.
-            Err(trouble) if stalled && tried.zip && trouble.phase == Phase::Read => {
-                step.upstream.zip_stopped(tried.since, trouble);
-                pass.stopped(trouble);
+            Err(error) if stalled && tried.zip && error.phase == Phase::Read => {
+                step.upstream.zip_stopped(tried.since, error);
+                pass.stopped(error);
             }
-            Err(trouble) => pass.failed(trouble),
+            Err(error) => pass.failed(error),
         }
-        tried.result.map_err(|mut trouble| {
+        tried.result.map_err(|mut error| {
             if stalled && step.doublings < DOUBLINGS {
-                step.patience = step.patience.doubled();
+                step.timeouts = step.timeouts.doubled();
                 step.doublings += 1;
             }
-            if is_offline(&trouble) {
-                trouble.again = Again::Elsewhere;
+            if is_offline(&error) {
+                error.again = Again::Elsewhere;
             }
             // Once may be a line's doing, as any other fault; twice running is the server's.
-            let again = std::mem::replace(&mut step.refused, trouble.is_refused);
-            if trouble.is_refused && (again || trouble.again == Again::Elsewhere) {
+            let again = std::mem::replace(&mut step.refused, error.is_refused);
+            if error.is_refused && (again || error.again == Again::Elsewhere) {
                 step.upstream.refuse();
-                trouble.again = Again::Elsewhere;
+                error.again = Again::Elsewhere;
             }
-            trouble.progress = progress;
-            trouble
+            error.progress = progress;
+            error
         })
     }
 
@@ -313,7 +318,12 @@ impl Asker {
     }
 
     /// What an answer whose header is there comes to.
-    async fn read(&self, step: &mut Step, exchange: Exchange, asked: &Asked<'_>) -> Result<Answer, Trouble> {
+    async fn read(
+        &self,
+        step: &mut Step,
+        exchange: Exchange,
+        asked: &Asked<'_>,
+    ) -> Result<Answer, RequestError> {
         let wanted = asked.wanted;
         let status = exchange.status.as_u16();
         match status {
@@ -331,7 +341,7 @@ impl Asker {
                 if exchange.is_gos_own {
                     step.upstream.refuse();
                 }
-                return self.no_file(exchange, step.patience).await;
+                return self.no_file(exchange, step.timeouts).await;
             }
         }
         let encoding = exchange.header(&header::CONTENT_ENCODING).map(str::to_owned);
@@ -344,7 +354,7 @@ impl Asker {
         if !announced && !shows_its_end(&wanted.kind) {
             // Nobody can tell such a body's end from a broken connection: it is
             // believed when it comes a second time.
-            let digest = digest(&body).map_err(|err| spool_trouble(&err))?;
+            let digest = digest(&body).map_err(|err| spool_error(&err))?;
             let before = step.unannounced.replace(digest);
             if before != Some(digest) {
                 step.unconfirmed = before.is_none();
@@ -368,7 +378,7 @@ impl Asker {
     /// answers, but for what may pass; go asks nobody for half a file, and follows
     /// what can be followed, so that all else was put in between by a firewall or
     /// a portal.
-    async fn no_file(&self, mut exchange: Exchange, patience: Patience) -> Result<Answer, Trouble> {
+    async fn no_file(&self, mut exchange: Exchange, timeouts: Timeouts) -> Result<Answer, RequestError> {
         let kind = match exchange.status.as_u16() {
             429 => FaultKind::RateLimit,
             408 | 425 | 500.. => FaultKind::ServerError,
@@ -378,19 +388,19 @@ impl Asker {
         let retry_after = exchange
             .header(&header::RETRY_AFTER)
             .and_then(|value| schedule::retry_after(value, SystemTime::now()));
-        let answer = short_answer(&mut exchange, patience).await;
+        let answer = short_answer(&mut exchange, timeouts).await;
         self.client.give_back(exchange);
         if kind == FaultKind::Refused {
             return Ok(answer);
         }
-        let mut trouble = Trouble::new(kind, status_text(&answer));
+        let mut error = RequestError::new(kind, status_text(&answer));
         if kind == FaultKind::Garbage {
-            trouble.phase = Phase::Content;
+            error.phase = Phase::Content;
         } else {
-            trouble.retry_after = retry_after;
+            error.retry_after = retry_after;
         }
-        trouble.answer = Some(Box::new(answer));
-        Err(trouble)
+        error.answer = Some(Box::new(answer));
+        Err(error)
     }
 
     /// Reads a body to its end. What a broken one brought is kept in the step
@@ -400,7 +410,7 @@ impl Asker {
         step: &mut Step,
         mut exchange: Exchange,
         asked: &Asked<'_>,
-    ) -> Result<Spool, Trouble> {
+    ) -> Result<Spool, RequestError> {
         let wanted = asked.wanted;
         let limit = files::limit(&wanted.kind);
         let encoded = exchange
@@ -417,17 +427,17 @@ impl Asker {
             }
         });
         asked.transfer.holds(partial.spool.len(), partial.total);
-        let mut pace = Pace::new(step.patience.stall);
+        let mut pace = Pace::new(step.timeouts.stall);
         loop {
             let unclaimed = step.ticket.as_ref().filter(|ticket| !ticket.is_claimed());
             if let Some(ticket) = unclaimed {
                 ticket.has_bytes(partial.total.unwrap_or_else(|| partial.spool.len()));
                 if ticket.stands_still() {
                     ticket.goes_on().await;
-                    pace = Pace::new(step.patience.stall);
+                    pace = Pace::new(step.timeouts.stall);
                 }
             }
-            let piece = match exchange.piece_soon(&mut pace, step.patience.quiet).await {
+            let piece = match exchange.piece_soon(&mut pace, step.timeouts.quiet).await {
                 Some(piece) => piece,
                 // Nobody waits for it: it is in no need of a second connection.
                 None if unclaimed.is_some() => continue,
@@ -438,17 +448,17 @@ impl Asker {
                     let rest = tokio::select! {
                         biased;
                         piece = exchange.piece(&mut pace) => Err(piece),
-                        rest = self.rest(&silent, &partial, step.patience, asked, since) => Ok(rest),
+                        rest = self.rest(&silent, &partial, step.timeouts, asked, since) => Ok(rest),
                     };
                     match rest {
                         Err(piece) => piece,
                         Ok(None) => exchange.piece(&mut pace).await,
                         Ok(Some(rest)) => {
                             self.client.went_on(&exchange, since);
-                            let silent = step.patience.quiet + since.elapsed();
+                            let silent = step.timeouts.quiet + since.elapsed();
                             self.tell_replaced(asked.url, step, silent, partial.spool.len());
                             exchange = rest;
-                            pace = Pace::new(step.patience.stall);
+                            pace = Pace::new(step.timeouts.stall);
                             continue;
                         }
                     }
@@ -464,19 +474,19 @@ impl Asker {
                     partial
                         .spool
                         .push(&bytes[..part])
-                        .map_err(|err| spool_trouble(&err))?;
+                        .map_err(|err| spool_error(&err))?;
                     if part < bytes.len() || partial.spool.len() == limit {
                         return cut(partial.spool, wanted, limit);
                     }
                 }
                 Ok(None) => break,
-                Err(trouble) => {
-                    self.client.body_failed(&exchange, &trouble);
+                Err(error) => {
+                    self.client.body_failed(&exchange, &error);
                     let known = partial.etag.is_some() || partial.total.is_some();
                     if known && !encoded && !step.no_ranges && partial.spool.len() > 0 {
                         step.partial = Some(partial);
                     }
-                    return Err(trouble);
+                    return Err(error);
                 }
             }
         }
@@ -493,7 +503,7 @@ impl Asker {
         &self,
         silent: &Origin,
         partial: &Partial,
-        patience: Patience,
+        timeouts: Timeouts,
         asked: &Asked<'_>,
         since: Instant,
     ) -> Option<Exchange> {
@@ -503,7 +513,7 @@ impl Asker {
         let headers = request_headers(asked.agent, Some(partial));
         let rest = self
             .client
-            .beside(silent, asked.url, &headers, patience, since)
+            .beside(silent, asked.url, &headers, timeouts, since)
             .await?;
         let goes_on = rest.status.as_u16() == 206 && continues(&rest, Some(partial));
         goes_on.then_some(rest)
@@ -550,41 +560,48 @@ impl Asker {
         if is_unheard(step.ticket.as_deref()) {
             return;
         }
-        let trouble = Trouble::nobody(
+        let error = RequestError::nobody(
             FaultKind::Timeout,
             format!(
                 "silent for {:.1} s; another connection went on",
                 silent.as_secs_f64()
             ),
         );
-        self.tell(step, url, silent, &Err(trouble), moved);
+        self.tell(step, url, silent, &Err(error), moved);
         step.asked += 1;
     }
 
-    fn tell(&self, step: &Step, url: &Url, took: Duration, result: &Result<Answer, Trouble>, moved: u64) {
+    fn tell(
+        &self,
+        step: &Step,
+        url: &Url,
+        took: Duration,
+        result: &Result<Answer, RequestError>,
+        moved: u64,
+    ) {
         let Some(listener) = &self.listener else {
             return;
         };
         let (status, bytes, kind, error) = match result {
             Ok(answer) => (Some(answer.status), answer.body.len(), None, None),
-            Err(trouble) => (
-                trouble.answer.as_ref().map(|answer| answer.status),
+            Err(error) => (
+                error.answer.as_ref().map(|answer| answer.status),
                 moved,
-                Some(trouble.kind),
-                Some(match trouble.retry_after {
+                Some(error.kind),
+                Some(match error.retry_after {
                     // Why it is not asked again.
                     Some(after) if after > schedule::RETRY_AFTER_LIMIT => format!(
                         "{} (and asks to be left alone for {})",
-                        crate::text::safe(&trouble.text),
+                        crate::text::safe(&error.text),
                         crate::text::duration(after)
                     ),
-                    _ => crate::text::safe(&trouble.text),
+                    _ => crate::text::safe(&error.text),
                 }),
             ),
         };
         let redirected_to = match result {
             Ok(answer) => answer.redirected_to.clone(),
-            Err(trouble) => trouble.redirected_to(&url.authority),
+            Err(error) => error.redirected_to(&url.authority),
         };
         listener(Event::UpstreamRequest {
             url: crate::text::safe(&url.redacted()),
@@ -592,7 +609,7 @@ impl Asker {
             status,
             bytes,
             took,
-            route: step.route,
+            route: step.route_number,
             r#try: step.asked,
             kind,
             error,
@@ -601,17 +618,17 @@ impl Asker {
 }
 
 impl Step {
-    pub(crate) fn new(upstream: &Arc<Upstream>, sep: Sep, route: usize, patience: Patience) -> Self {
+    pub(crate) fn new(upstream: &Arc<Upstream>, sep: Sep, route_number: usize, timeouts: Timeouts) -> Self {
         Self {
             upstream: Arc::clone(upstream),
             sep,
-            route,
+            route_number,
             partial: None,
             best: 0,
             no_ranges: false,
             unannounced: None,
             unconfirmed: false,
-            patience,
+            timeouts,
             doublings: 0,
             asked: 0,
             refused: false,
@@ -639,7 +656,7 @@ impl Step {
 
     /// The server does not go on where a body broke off: what was held of it is
     /// of no use, and it is not asked to again.
-    fn cannot_go_on(&mut self) -> Trouble {
+    fn cannot_go_on(&mut self) -> RequestError {
         self.partial = None;
         self.no_ranges = true;
         cut_short()
@@ -667,18 +684,18 @@ fn digest(body: &Body) -> std::io::Result<[u8; 32]> {
     Ok(digest)
 }
 
-async fn enter(breaker: &Breaker, may_wait: bool) -> Result<Pass<'_>, Trouble> {
-    let dead = |last: Box<Trouble>| last.then(Again::Elsewhere);
+async fn enter(breaker: &Breaker, may_wait: bool) -> Result<Pass<'_>, RequestError> {
+    let dead = |last: Box<RequestError>| last.then(Again::Elsewhere);
     if may_wait {
         return breaker.enter().await.map_err(dead);
     }
-    if let Some(trouble) = breaker.silence() {
-        return Err(trouble.then(Again::Here));
+    if let Some(error) = breaker.silence() {
+        return Err(error.then(Again::Here));
     }
     match breaker.try_enter() {
         Entry::Open(pass) => Ok(pass),
         Entry::Dead(last) => Err(dead(last)),
-        Entry::Busy => Err(Trouble::paused()),
+        Entry::Busy => Err(RequestError::paused()),
     }
 }
 
@@ -702,8 +719,8 @@ fn request_headers(agent: Option<&HeaderValue>, partial: Option<&Partial>) -> He
 }
 
 /// A body that ended before its end.
-fn cut_short() -> Trouble {
-    Trouble::new(FaultKind::Eof, "unexpected EOF").in_body()
+fn cut_short() -> RequestError {
+    RequestError::new(FaultKind::Eof, "unexpected EOF").in_body()
 }
 
 /// Whether a body of this kind that is cut off is found implausible.
@@ -763,8 +780,8 @@ fn content_type(exchange: &Exchange) -> Option<Vec<u8>> {
         .map(|value| value.as_bytes().to_vec())
 }
 
-async fn short_answer(exchange: &mut Exchange, patience: Patience) -> Answer {
-    let text = exchange.head(ANSWER_TEXT, patience.stall).await;
+async fn short_answer(exchange: &mut Exchange, timeouts: Timeouts) -> Answer {
+    let text = exchange.head(ANSWER_TEXT, timeouts.stall).await;
     Answer {
         status: exchange.status.as_u16(),
         reason: exchange.reason.take(),
@@ -788,17 +805,17 @@ fn status_text(answer: &Answer) -> String {
 
 /// A body longer than anything of its kind. A zip goes on cut, one byte longer
 /// than go takes, and go says so in its own words.
-fn cut(spool: Spool, wanted: &Wanted, limit: u64) -> Result<Spool, Trouble> {
+fn cut(spool: Spool, wanted: &Wanted, limit: u64) -> Result<Spool, RequestError> {
     if matches!(wanted.kind, Kind::Zip | Kind::Other) {
         return Ok(spool);
     }
-    let mut trouble = Trouble::new(FaultKind::Garbage, format!("more than {limit} bytes")).in_body();
-    trouble.phase = Phase::Content;
-    Err(trouble)
+    let mut error = RequestError::new(FaultKind::Garbage, format!("more than {limit} bytes")).in_body();
+    error.phase = Phase::Content;
+    Err(error)
 }
 
-fn spool_trouble(err: &std::io::Error) -> Trouble {
-    Trouble::new(
+fn spool_error(err: &std::io::Error) -> RequestError {
+    RequestError::new(
         FaultKind::Disk,
         format!("spool of the relay: {}", crate::text::errno_text(err)),
     )
@@ -812,7 +829,7 @@ fn decoded(
     encoding: Option<&str>,
     wanted: &Wanted,
     folders: &Folders,
-) -> Result<Body, Trouble> {
+) -> Result<Body, RequestError> {
     let body = spool.finish();
     if !encoding.is_some_and(|encoding| encoding.eq_ignore_ascii_case("gzip")) {
         return Ok(body);
@@ -824,13 +841,15 @@ fn decoded(
     loop {
         let read = decoder
             .read(&mut buffer)
-            .map_err(|_| Trouble::new(FaultKind::Garbage, "gzip: invalid data").in_body())?;
+            .map_err(|_| RequestError::new(FaultKind::Garbage, "gzip: invalid data").in_body())?;
         if read == 0 {
             return Ok(plain.finish());
         }
-        plain.push(&buffer[..read]).map_err(|err| spool_trouble(&err))?;
+        plain.push(&buffer[..read]).map_err(|err| spool_error(&err))?;
         if plain.len() > BOMB && plain.len() / BOMB_RATIO > body.len() {
-            return Err(Trouble::new(FaultKind::Garbage, "gzip: more than a module unpacks to").in_body());
+            return Err(
+                RequestError::new(FaultKind::Garbage, "gzip: more than a module unpacks to").in_body(),
+            );
         }
         if plain.len() >= limit {
             return cut(plain, wanted, limit).map(Spool::finish);
@@ -847,28 +866,28 @@ fn implausible(
     answer: Answer,
     complaint: &str,
     redirected: Option<String>,
-) -> Trouble {
-    let mut trouble = Trouble::new(
+) -> RequestError {
+    let mut error = RequestError::new(
         FaultKind::Garbage,
         format!(
             "invalid response from proxy {:?}: {complaint}",
             step.upstream.base.redacted()
         ),
     );
-    trouble.phase = Phase::Content;
-    trouble.url = redirected;
+    error.phase = Phase::Content;
+    error.url = redirected;
     if !matches!(wanted.kind, Kind::Mod | Kind::Zip) {
-        trouble.answer = Some(Box::new(answer));
+        error.answer = Some(Box::new(answer));
     }
-    trouble
+    error
 }
 
 /// No way out of this machine at all: trying again is of no use.
-fn is_offline(trouble: &Trouble) -> bool {
-    let hopeless = trouble.text.ends_with("network is unreachable") || trouble.text.ends_with("no such host");
+fn is_offline(error: &RequestError) -> bool {
+    let hopeless = error.text.ends_with("network is unreachable") || error.text.ends_with("no such host");
     // The C library calls it temporary that there is nobody to ask.
     hopeless && !crate::sys::network::has_default_route()
-        || trouble.kind == FaultKind::Dns && crate::sys::network::has_any_route() == Some(false)
+        || error.kind == FaultKind::Dns && crate::sys::network::has_any_route() == Some(false)
 }
 
 #[cfg(test)]

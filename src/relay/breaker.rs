@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::trouble::Trouble;
+use super::request_error::RequestError;
 
 /// When a breaker opens and when it gives up.
 #[derive(Debug, Clone, Copy)]
@@ -44,10 +44,10 @@ struct State {
     /// When the next probe may start; set while the breaker is open.
     probe_at: Option<Instant>,
     probing: bool,
-    dead: Option<Trouble>,
+    dead: Option<RequestError>,
     answered_at: Option<Instant>,
     /// The fault of the request that waited in vain.
-    silent: Option<Trouble>,
+    silent: Option<RequestError>,
 }
 
 /// Leave to ask the upstream once.
@@ -66,7 +66,7 @@ pub(crate) enum Entry<'a> {
     /// A probe is on its way or not yet due.
     Busy,
     /// Dead for this run.
-    Dead(Box<Trouble>),
+    Dead(Box<RequestError>),
 }
 
 impl Breaker {
@@ -120,7 +120,7 @@ impl Breaker {
     }
 
     /// The fault that made the upstream silent, where it is.
-    pub(crate) fn silence(&self) -> Option<Trouble> {
+    pub(crate) fn silence(&self) -> Option<RequestError> {
         self.state().silent.clone()
     }
 
@@ -130,13 +130,13 @@ impl Breaker {
     }
 
     /// Ends when the upstream is silent, with the fault that made it so.
-    pub(crate) async fn silenced(&self) -> Trouble {
+    pub(crate) async fn silenced(&self) -> RequestError {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if let Some(trouble) = self.silence() {
-                return trouble;
+            if let Some(error) = self.silence() {
+                return error;
             }
             changed.await;
         }
@@ -146,7 +146,7 @@ impl Breaker {
     ///
     /// # Errors
     /// The last fault of an upstream that is dead.
-    pub(crate) async fn enter(&self) -> Result<Pass<'_>, Box<Trouble>> {
+    pub(crate) async fn enter(&self) -> Result<Pass<'_>, Box<RequestError>> {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -187,16 +187,16 @@ impl Pass<'_> {
     }
 
     /// The upstream failed with a fault that counts.
-    pub(crate) fn failed(self, trouble: &Trouble) {
-        self.count(trouble, trouble.is_in_vain());
+    pub(crate) fn failed(self, error: &RequestError) {
+        self.count(error, error.is_in_vain());
     }
 
     /// The same, of a host that is not silent for that.
-    pub(crate) fn stopped(self, trouble: &Trouble) {
-        self.count(trouble, false);
+    pub(crate) fn stopped(self, error: &RequestError) {
+        self.count(error, false);
     }
 
-    fn count(self, trouble: &Trouble, silences: bool) {
+    fn count(self, error: &RequestError, silences: bool) {
         let limits = self.breaker.limits;
         let mut state = self.breaker.state();
         state.in_a_row = state.in_a_row.saturating_add(1);
@@ -208,10 +208,10 @@ impl Pass<'_> {
             state.probe_at = Some(due);
         }
         if state.probe_at.is_some() && state.failed_probes >= limits.probes {
-            state.dead.get_or_insert_with(|| trouble.of_the_host());
+            state.dead.get_or_insert_with(|| error.of_the_host());
         }
         if silences && state.answered_at.is_none_or(|at| at < self.since) {
-            state.silent.get_or_insert_with(|| trouble.of_the_host());
+            state.silent.get_or_insert_with(|| error.of_the_host());
             drop(state);
             self.breaker.changed.notify_waiters();
         }
@@ -243,13 +243,13 @@ mod tests {
         })
     }
 
-    fn trouble() -> Trouble {
-        Trouble::new(FaultKind::Reset, "reset")
+    fn error() -> RequestError {
+        RequestError::new(FaultKind::Reset, "reset")
     }
 
     fn fail(breaker: &Breaker) {
         match breaker.try_enter() {
-            Entry::Open(pass) => pass.failed(&trouble()),
+            Entry::Open(pass) => pass.failed(&error()),
             other => panic!("{other:?}"),
         }
     }
@@ -300,7 +300,7 @@ mod tests {
     fn a_wait_in_vain_silences_it_until_its_next_answer() {
         paused(async {
             let breaker = breaker();
-            let in_vain = Trouble::nobody(FaultKind::Timeout, "timeout");
+            let in_vain = RequestError::nobody(FaultKind::Timeout, "timeout");
             let enter = || match breaker.try_enter() {
                 Entry::Open(pass) => pass,
                 other => panic!("{other:?}"),
@@ -327,9 +327,9 @@ mod tests {
     fn the_last_fault_of_the_dead_names_no_file() {
         paused(async {
             let breaker = breaker();
-            let mut of_one = trouble();
+            let mut of_one = error();
             of_one.url = Some("https://h/m".to_owned());
-            of_one.answer = Some(Box::new(crate::relay::trouble::Answer {
+            of_one.answer = Some(Box::new(crate::relay::request_error::Answer {
                 redirected_to: None,
                 status: 503,
                 reason: None,
@@ -354,7 +354,7 @@ mod tests {
             };
             tokio::time::advance(Duration::from_secs(1)).await;
             quick.answered();
-            slow.failed(&Trouble::nobody(FaultKind::Timeout, "timeout"));
+            slow.failed(&RequestError::nobody(FaultKind::Timeout, "timeout"));
             assert!(breaker.silence().is_none());
         });
     }
@@ -365,7 +365,7 @@ mod tests {
             let breaker = breaker();
             (0..3).for_each(|_| fail(&breaker));
             for _ in 0..2 {
-                breaker.enter().await.unwrap().failed(&trouble());
+                breaker.enter().await.unwrap().failed(&error());
             }
             assert_eq!(breaker.enter().await.unwrap_err().text, "reset");
             assert!(matches!(breaker.try_enter(), Entry::Dead(_)));

@@ -24,11 +24,11 @@ use tokio::time::Instant;
 use crate::diagnose::FaultKind;
 
 use super::ahead::Ticket;
-use super::trouble::{Again, Phase, Trouble};
-use super::words::{find, http_trouble};
+use super::request_error::{Again, Phase, RequestError};
+use super::words::{find, http_error};
 use crate::go::goauth;
 use crate::net::credentials::{self, Credentials, FromGit};
-use crate::net::dial::{self, Connected, DialError, Ends, Patience};
+use crate::net::dial::{self, Connected, DialError, Ends, Timeouts};
 use crate::net::http::{self, Payload};
 use crate::net::limits::{self, Allowance};
 use crate::net::proxy_env::{ProxyRules, ProxyScheme};
@@ -62,24 +62,24 @@ struct Pool {
     /// Those that have not agreed to HTTP/2.
     http1_chosen: HashSet<Origin>,
     /// What each host may still be asked beside a silent connection.
-    spare: HashMap<Origin, Spare>,
+    hedge_budget: HashMap<Origin, HedgeBudget>,
 }
 
 /// One connection that all wait for who want the same host, and what came of it.
-type Opening = Arc<OnceCell<Result<(), Trouble>>>;
+type Opening = Arc<OnceCell<Result<(), RequestError>>>;
 
 /// What a host may be asked on second connections: a slow one must not get
 /// twice the work from those who find it slow. In tenths of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Spare(u32);
+struct HedgeBudget(u32);
 
-impl Default for Spare {
+impl Default for HedgeBudget {
     fn default() -> Self {
         Self(Self::MOST)
     }
 }
 
-impl Spare {
+impl HedgeBudget {
     const REQUEST: u32 = 10;
     const MOST: u32 = 8 * Self::REQUEST;
 
@@ -188,10 +188,10 @@ impl Client {
         self: &Arc<Self>,
         url: &Url,
         extra: &HeaderMap,
-        patience: Patience,
+        timeouts: Timeouts,
         ticket: Option<&Ticket>,
-    ) -> Result<Exchange, Trouble> {
-        self.get_by(url, extra, patience, None, ticket).await
+    ) -> Result<Exchange, RequestError> {
+        self.get_by(url, extra, timeouts, None, ticket).await
     }
 
     /// The same by connections that were heard of after `alive_since`.
@@ -199,25 +199,25 @@ impl Client {
         self: &Arc<Self>,
         url: &Url,
         extra: &HeaderMap,
-        patience: Patience,
+        timeouts: Timeouts,
         alive_since: Option<Instant>,
         ticket: Option<&Ticket>,
-    ) -> Result<Exchange, Trouble> {
+    ) -> Result<Exchange, RequestError> {
         let asking = Asking {
             method: Method::GET,
             url,
             extra,
-            patience,
+            timeouts,
             alive_since,
             ticket,
         };
         let mut exchange = self.follow(&asking, self.credentials.headers(url).await).await?;
         if refuses(exchange.status) && self.credentials.can_be_asked_again(url) {
             let refused = exchange.for_helpers();
-            exchange.discard(patience.stall).await;
+            exchange.discard(timeouts.stall).await;
             self.give_back(exchange);
             if let Some(from_git) = self.credentials.ask_again(url, refused).await {
-                tokio::spawn(Arc::clone(self).try_for_git(from_git, patience));
+                tokio::spawn(Arc::clone(self).try_for_git(from_git, timeouts));
             }
             exchange = self.follow(&asking, self.credentials.headers(url).await).await?;
         }
@@ -227,7 +227,7 @@ impl Client {
     }
 
     /// Tells git whether what it said holds, as go does: by a HEAD request.
-    async fn try_for_git(self: Arc<Self>, from_git: FromGit, patience: Patience) {
+    async fn try_for_git(self: Arc<Self>, from_git: FromGit, timeouts: Timeouts) {
         const TRIES: usize = 3;
         let mut extra = HeaderMap::new();
         extra.insert(header::USER_AGENT, HeaderValue::from_static("Go-http-client/1.1"));
@@ -236,7 +236,7 @@ impl Client {
                 method: Method::HEAD,
                 url: &from_git.url,
                 extra: &extra,
-                patience,
+                timeouts,
                 alive_since: None,
                 ticket: None,
             };
@@ -253,12 +253,12 @@ impl Client {
     }
 
     /// Asks once and follows redirects; `secrets` go no further than the first host.
-    async fn follow(&self, asking: &Asking<'_>, mut secrets: HeaderMap) -> Result<Exchange, Trouble> {
+    async fn follow(&self, asking: &Asking<'_>, mut secrets: HeaderMap) -> Result<Exchange, RequestError> {
         let &Asking {
             ref method,
             url,
             extra,
-            patience,
+            timeouts,
             alive_since,
             ticket,
         } = asking;
@@ -268,16 +268,16 @@ impl Client {
         for hop in 0..limits::REDIRECTS {
             let elsewhere = !at.same_host(url);
             if elsewhere && at.host.parse().is_ok_and(dial::is_link_local) {
-                let mut trouble =
-                    Trouble::new(FaultKind::Garbage, "redirected to link-local address, refused");
-                trouble.url = Some(at.stripped());
-                return Err(trouble);
+                let mut error =
+                    RequestError::new(FaultKind::Garbage, "redirected to link-local address, refused");
+                error.url = Some(at.stripped());
+                return Err(error);
             }
-            let with_target = |mut trouble: Trouble| {
+            let with_target = |mut error: RequestError| {
                 if hop > 0 {
-                    trouble.url = Some(at.stripped());
+                    error.url = Some(at.stripped());
                 }
-                trouble
+                error
             };
             let origin = Origin::of(&at);
             let sent = Sent {
@@ -285,7 +285,7 @@ impl Client {
                 url: &at,
                 extra,
                 secrets: &secrets,
-                patience,
+                timeouts,
                 redirected: elsewhere,
                 origin: &origin,
                 ticket,
@@ -308,22 +308,25 @@ impl Client {
                 secrets = own;
             }
             // A short body is read so that the connection can be kept.
-            exchange.discard(patience.stall).await;
+            exchange.discard(timeouts.stall).await;
             self.give_back(exchange);
             at = next;
         }
-        Err(Trouble::new(FaultKind::Garbage, "stopped after 10 redirects"))
+        Err(RequestError::new(
+            FaultKind::Garbage,
+            "stopped after 10 redirects",
+        ))
     }
 
     /// One request; where it meets silence, one more beside it.
-    async fn send(&self, sent: &Sent<'_>, alive_since: Option<Instant>) -> Result<Exchange, Trouble> {
+    async fn send(&self, sent: &Sent<'_>, alive_since: Option<Instant>) -> Result<Exchange, RequestError> {
         let started = Instant::now();
         let first = self.send_once(sent, alive_since);
         tokio::pin!(first);
         loop {
-            if let Some(done) = within(sent.patience.quiet, &mut first).await {
+            if let Some(done) = within(sent.timeouts.quiet, &mut first).await {
                 if done.is_ok() {
-                    self.spare(sent.origin, Spare::answered);
+                    self.hedge_budget(sent.origin, HedgeBudget::answered);
                 }
                 return done;
             }
@@ -332,7 +335,7 @@ impl Client {
                 break;
             }
         }
-        if !self.spare(sent.origin, Spare::take) {
+        if !self.hedge_budget(sent.origin, HedgeBudget::take) {
             return first.await;
         }
         let second = self.send_once(sent, Some(started));
@@ -340,7 +343,7 @@ impl Client {
             biased;
             done = &mut first => done,
             Ok(mut exchange) = second => {
-                self.spare(sent.origin, Spare::give_back);
+                self.hedge_budget(sent.origin, HedgeBudget::give_back);
                 self.suspect(sent.origin, started);
                 exchange.instead_of = Some(started.elapsed());
                 Ok(exchange)
@@ -351,7 +354,11 @@ impl Client {
     /// One request on a kept or a new connection, kept ones only where they
     /// were heard of after `alive_since`. A kept one that turns out to be dead
     /// before the first byte is no fault: the next is taken.
-    async fn send_once(&self, sent: &Sent<'_>, alive_since: Option<Instant>) -> Result<Exchange, Trouble> {
+    async fn send_once(
+        &self,
+        sent: &Sent<'_>,
+        alive_since: Option<Instant>,
+    ) -> Result<Exchange, RequestError> {
         loop {
             let (connection, reused) = match self.kept(sent.origin, alive_since) {
                 Some(kept) => (kept, true),
@@ -365,12 +372,12 @@ impl Client {
             };
             match self.send_on(connection, sent).await {
                 Ok(exchange) => return Ok(exchange),
-                Err((trouble, stale)) if reused && stale => drop(trouble),
-                Err((trouble, _)) => {
-                    if trouble.kind == FaultKind::Http2 {
+                Err((error, stale)) if reused && stale => drop(error),
+                Err((error, _)) => {
+                    if error.kind == FaultKind::Http2 {
                         self.no_more_http2(sent.origin);
                     }
-                    return Err(trouble);
+                    return Err(error);
                 }
             }
         }
@@ -381,12 +388,12 @@ impl Client {
     }
 
     /// What the host may still be asked beside a silent connection.
-    fn spare<T>(&self, origin: &Origin, change: impl FnOnce(&mut Spare) -> T) -> T {
+    fn hedge_budget<T>(&self, origin: &Origin, change: impl FnOnce(&mut HedgeBudget) -> T) -> T {
         let mut pool = self.pool();
-        if let Some(spare) = pool.spare.get_mut(origin) {
-            return change(spare);
+        if let Some(hedge_budget) = pool.hedge_budget.get_mut(origin) {
+            return change(hedge_budget);
         }
-        change(pool.spare.entry(origin.clone()).or_default())
+        change(pool.hedge_budget.entry(origin.clone()).or_default())
     }
 
     /// Leaves the host's connections that were not heard of since `started`:
@@ -488,7 +495,7 @@ impl Client {
     /// for those who waited: there is a connection to share now, or it is known
     /// that everybody needs one of their own. They share a failure, too: one
     /// after the other would take the clocks of all.
-    async fn open_for_all(&self, sent: &Sent<'_>) -> Result<Option<Connection>, Trouble> {
+    async fn open_for_all(&self, sent: &Sent<'_>) -> Result<Option<Connection>, RequestError> {
         let opening = Arc::clone(self.pool().opening.entry(sent.origin.clone()).or_default());
         let mut own = None;
         let done = opening
@@ -510,33 +517,33 @@ impl Client {
         done.map(|()| own)
     }
 
-    async fn open(&self, sent: &Sent<'_>) -> Result<Connection, Trouble> {
+    async fn open(&self, sent: &Sent<'_>) -> Result<Connection, RequestError> {
         // What that takes would otherwise lie in every request, and more than once.
         Box::pin(self.open_one(sent)).await
     }
 
-    async fn open_one(&self, sent: &Sent<'_>) -> Result<Connection, Trouble> {
+    async fn open_one(&self, sent: &Sent<'_>) -> Result<Connection, RequestError> {
         let &Sent {
             url,
             origin,
-            patience,
+            timeouts,
             redirected,
             ..
         } = sent;
         let proxy = self
             .proxies
             .proxy_for(url.scheme, &url.host, url.port)
-            .map_err(|why| Trouble::new(FaultKind::Config, why.to_string()).then(Again::Elsewhere))?;
+            .map_err(|why| RequestError::new(FaultKind::Config, why.to_string()).then(Again::Elsewhere))?;
         let mut absolute = None;
         let connected = match proxy {
-            None => dial::tcp(&url.host, url.port, patience, redirected).await?,
+            None => dial::tcp(&url.host, url.port, timeouts, redirected).await?,
             Some(proxy) => {
-                let connected = dial::to_proxy(proxy, patience, &self.tls).await?;
+                let connected = dial::to_proxy(proxy, timeouts, &self.tls).await?;
                 if url.scheme == Scheme::Http && proxy.scheme != ProxyScheme::Socks5 {
                     absolute = Some(tunnel::proxy_authorization(proxy));
                     connected
                 } else {
-                    dial::tunnel(connected, proxy, &url.host, url.port, patience.tunnel).await?
+                    dial::tunnel(connected, proxy, &url.host, url.port, timeouts.tunnel).await?
                 }
             }
         };
@@ -545,7 +552,7 @@ impl Client {
         }
         let http2 = self.http2 && !self.pool().http1_only.contains(origin);
         let config = self.tls.config(http2).map_err(DialError::from)?;
-        let (connected, session) = dial::handshake(connected, &url.host, config, patience.handshake).await?;
+        let (connected, session) = dial::handshake(connected, &url.host, config, timeouts.handshake).await?;
         if !session.http2 {
             self.pool().http1_chosen.insert(origin.clone());
             return http1_connection(connected, None).await;
@@ -557,34 +564,46 @@ impl Client {
 
     /// The error's flag says that the connection died before it had said
     /// anything.
-    async fn send_on(&self, connection: Connection, sent: &Sent<'_>) -> Result<Exchange, (Trouble, bool)> {
+    async fn send_on(
+        &self,
+        connection: Connection,
+        sent: &Sent<'_>,
+    ) -> Result<Exchange, (RequestError, bool)> {
         match connection {
             Connection::Http1(connection) => self.send_http1(connection, sent).await,
             Connection::Http2(shared) => self.send_http2(shared, sent).await,
         }
     }
 
-    async fn send_http1(&self, mut connection: Http1, sent: &Sent<'_>) -> Result<Exchange, (Trouble, bool)> {
+    async fn send_http1(
+        &self,
+        mut connection: Http1,
+        sent: &Sent<'_>,
+    ) -> Result<Exchange, (RequestError, bool)> {
         let ends = connection.ends;
         let request = sent
             .request(connection.absolute.as_ref(), false)
-            .map_err(|trouble| (trouble, false))?;
-        let answer = within(sent.patience.first_byte, connection.connection.send(request));
+            .map_err(|error| (error, false))?;
+        let answer = within(sent.timeouts.first_byte, connection.connection.send(request));
         match answer.await {
             Some(Ok(response)) => Ok(Exchange::new(response, sent.origin, ends, 0, Some(connection))),
             Some(Err(err)) => {
-                let trouble = http_trouble(&err, ends, 0, false);
-                let stale = matches!(trouble.kind, FaultKind::Eof | FaultKind::Reset);
-                Err((trouble, stale))
+                let error = http_error(&err, ends, 0, false);
+                let stale = matches!(error.kind, FaultKind::Eof | FaultKind::Reset);
+                Err((error, stale))
             }
             None => Err((no_header(), false)),
         }
     }
 
-    async fn send_http2(&self, mut shared: Shared, sent: &Sent<'_>) -> Result<Exchange, (Trouble, bool)> {
+    async fn send_http2(
+        &self,
+        mut shared: Shared,
+        sent: &Sent<'_>,
+    ) -> Result<Exchange, (RequestError, bool)> {
         let stream = shared.requests.saturating_mul(2).saturating_sub(1);
-        let request = sent.request(None, true).map_err(|trouble| (trouble, false))?;
-        let answer = within(sent.patience.first_byte, shared.connection.send(request));
+        let request = sent.request(None, true).map_err(|error| (error, false))?;
+        let answer = within(sent.timeouts.first_byte, shared.connection.send(request));
         match answer.await {
             Some(Ok(response)) => Ok(Exchange::new(response, sent.origin, shared.ends, stream, None)),
             Some(Err(err)) => {
@@ -593,7 +612,7 @@ impl Client {
                 // connection is all that is needed.
                 let stale = err.is_canceled() || err.is_closed() || is_not_taken(&err);
                 self.leave(sent.origin, shared.ends);
-                Err((http_trouble(&err, shared.ends, stream, false), stale))
+                Err((http_error(&err, shared.ends, stream, false), stale))
             }
             None => {
                 // A connection that has gone silent is not asked again.
@@ -604,8 +623,8 @@ impl Client {
     }
 
     /// Takes note of a body that ended in an HTTP/2 fault.
-    pub(crate) fn body_failed(&self, exchange: &Exchange, trouble: &Trouble) {
-        if trouble.kind == FaultKind::Http2 {
+    pub(crate) fn body_failed(&self, exchange: &Exchange, error: &RequestError) {
+        if error.kind == FaultKind::Http2 {
             self.no_more_http2(&exchange.origin);
         } else if exchange.stream > 0 {
             self.leave(&exchange.origin, exchange.ends);
@@ -620,20 +639,20 @@ impl Client {
         silent: &Origin,
         url: &Url,
         extra: &HeaderMap,
-        patience: Patience,
+        timeouts: Timeouts,
         silent_since: Instant,
     ) -> Option<Exchange> {
-        if !self.spare(silent, Spare::take) {
+        if !self.hedge_budget(silent, HedgeBudget::take) {
             return None;
         }
-        self.get_by(url, extra, patience, Some(silent_since), None)
+        self.get_by(url, extra, timeouts, Some(silent_since), None)
             .await
             .ok()
     }
 
     /// Takes note of a second connection that goes on where a body was silent.
     pub(crate) fn went_on(&self, silent: &Exchange, silent_since: Instant) {
-        self.spare(&silent.origin, Spare::give_back);
+        self.hedge_budget(&silent.origin, HedgeBudget::give_back);
         self.suspect(&silent.origin, silent_since);
     }
 }
@@ -658,7 +677,7 @@ struct Asking<'a> {
     method: Method,
     url: &'a Url,
     extra: &'a HeaderMap,
-    patience: Patience,
+    timeouts: Timeouts,
     alive_since: Option<Instant>,
     ticket: Option<&'a Ticket>,
 }
@@ -674,15 +693,19 @@ struct Sent<'a> {
     extra: &'a HeaderMap,
     /// Header lines that are for this host alone.
     secrets: &'a HeaderMap,
-    patience: Patience,
+    timeouts: Timeouts,
     redirected: bool,
     origin: &'a Origin,
     ticket: Option<&'a Ticket>,
 }
 
 impl Sent<'_> {
-    fn request(&self, absolute: Option<&Option<String>>, http2: bool) -> Result<Request<Payload>, Trouble> {
-        let malformed = || Trouble::new(FaultKind::Config, "malformed URL").then(Again::Elsewhere);
+    fn request(
+        &self,
+        absolute: Option<&Option<String>>,
+        http2: bool,
+    ) -> Result<Request<Payload>, RequestError> {
+        let malformed = || RequestError::new(FaultKind::Config, "malformed URL").then(Again::Elsewhere);
         let mut clean = self.url.clone();
         clean.user = None;
         let uri = if absolute.is_some() || http2 {
@@ -707,7 +730,7 @@ impl Sent<'_> {
                 headers.append(name, value.clone());
             }
         }
-        let mut put = |name: HeaderName, value: &str, secret: bool| -> Result<(), Trouble> {
+        let mut put = |name: HeaderName, value: &str, secret: bool| -> Result<(), RequestError> {
             let mut value = HeaderValue::from_str(value).map_err(|_| malformed())?;
             value.set_sensitive(secret);
             headers.insert(name, value);
@@ -737,11 +760,11 @@ fn is_the_librarys(name: &HeaderName) -> bool {
 async fn http1_connection(
     connected: Connected,
     absolute: Option<Option<String>>,
-) -> Result<Connection, Trouble> {
+) -> Result<Connection, RequestError> {
     let ends = connected.ends;
     let connection = http::Http1::start(connected.stream)
         .await
-        .map_err(|err| http_trouble(&err, ends, 0, false))?;
+        .map_err(|err| http_error(&err, ends, 0, false))?;
     Ok(Connection::Http1(Http1 {
         connection,
         ends,
@@ -749,11 +772,11 @@ async fn http1_connection(
     }))
 }
 
-async fn http2_connection(connected: Connected) -> Result<Shared, Trouble> {
+async fn http2_connection(connected: Connected) -> Result<Shared, RequestError> {
     let ends = connected.ends;
     let connection = http::Http2::start(connected.stream)
         .await
-        .map_err(|err| http_trouble(&err, ends, 1, false))?;
+        .map_err(|err| http_error(&err, ends, 1, false))?;
     Ok(Shared {
         connection,
         ends,
@@ -763,8 +786,8 @@ async fn http2_connection(connected: Connected) -> Result<Shared, Trouble> {
 }
 
 /// Go has no such clock; these are the words of the one that it could have.
-fn no_header() -> Trouble {
-    Trouble::nobody(FaultKind::Timeout, "net/http: timeout awaiting response headers")
+fn no_header() -> RequestError {
+    RequestError::nobody(FaultKind::Timeout, "net/http: timeout awaiting response headers")
 }
 
 impl Exchange {
@@ -799,7 +822,7 @@ impl Exchange {
 
     /// The next piece of the body, `None` at its end. Fewer than ten bytes a
     /// second over `clock` are a stall.
-    pub(crate) async fn piece(&mut self, pace: &mut Pace) -> Result<Option<Bytes>, Trouble> {
+    pub(crate) async fn piece(&mut self, pace: &mut Pace) -> Result<Option<Bytes>, RequestError> {
         loop {
             let frame = tokio::select! {
                 biased;
@@ -808,7 +831,7 @@ impl Exchange {
             };
             match frame {
                 None => return Ok(None),
-                Some(Err(err)) => return Err(http_trouble(&err, self.ends, self.stream, true)),
+                Some(Err(err)) => return Err(http_error(&err, self.ends, self.stream, true)),
                 Some(Ok(frame)) => {
                     if let Ok(bytes) = frame.into_data() {
                         self.allowance.body(bytes.len());
@@ -825,7 +848,7 @@ impl Exchange {
         &mut self,
         pace: &mut Pace,
         quiet: Duration,
-    ) -> Option<Result<Option<Bytes>, Trouble>> {
+    ) -> Option<Result<Option<Bytes>, RequestError>> {
         within(quiet, self.piece(pace)).await
     }
 
@@ -907,13 +930,13 @@ impl Exchange {
     }
 }
 
-fn stalled() -> Trouble {
-    let mut trouble = Trouble::new(
+fn stalled() -> RequestError {
+    let mut error = RequestError::new(
         FaultKind::Timeout,
         "context deadline exceeded (Client.Timeout or context cancellation while reading body)",
     );
-    trouble.phase = Phase::Read;
-    trouble
+    error.phase = Phase::Read;
+    error
 }
 
 /// Watches that a body moves.
@@ -950,24 +973,24 @@ mod tests {
 
     #[test]
     fn what_may_be_asked_on_second_connections() {
-        let mut spare = Spare::default();
-        assert_eq!((0..20).filter(|_| spare.take()).count(), 8);
+        let mut hedge_budget = HedgeBudget::default();
+        assert_eq!((0..20).filter(|_| hedge_budget.take()).count(), 8);
         // One that answered where the first was silent costs nothing.
-        spare.give_back();
-        assert!(spare.take());
-        spare.give_back();
-        assert!(spare.take());
-        assert!(!spare.take());
+        hedge_budget.give_back();
+        assert!(hedge_budget.take());
+        hedge_budget.give_back();
+        assert!(hedge_budget.take());
+        assert!(!hedge_budget.take());
         // A tenth of what is answered without one.
         for _ in 0..9 {
-            spare.answered();
+            hedge_budget.answered();
         }
-        assert!(!spare.take());
-        spare.answered();
-        assert!(spare.take());
+        assert!(!hedge_budget.take());
+        hedge_budget.answered();
+        assert!(hedge_budget.take());
         for _ in 0..1000 {
-            spare.answered();
+            hedge_budget.answered();
         }
-        assert_eq!(spare, Spare::default());
+        assert_eq!(hedge_budget, HedgeBudget::default());
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::diagnose::{Fault, Origin, Verdict};
 use crate::text::{redact, safe};
 
-use super::trouble::{Phase, Trouble};
+use super::request_error::{Phase, RequestError};
 use crate::go::protocol::Wanted;
 use crate::net::url::Url;
 
@@ -53,11 +53,11 @@ impl Ledger {
     }
 
     /// Keeps a fault and gives its number.
-    pub(crate) fn record(&self, wanted: &Wanted, base: &Url, trouble: &Trouble, met: Met) -> usize {
+    pub(crate) fn record(&self, wanted: &Wanted, base: &Url, error: &RequestError, met: Met) -> usize {
         let url = base.below(&wanted.path);
-        let words = words(wanted, &url, trouble);
+        let words = words(wanted, &url, error);
         let fault = Fault {
-            nobody: trouble.nobody,
+            nobody: error.nobody,
             origin: if wanted.is_sumdb() {
                 Origin::Sumdb
             } else {
@@ -67,8 +67,8 @@ impl Ledger {
             version: wanted.version.as_deref().map(safe),
             host: Some(safe(&base.authority)),
             url: Some(safe(&url.redacted())),
-            redirected_to: trouble.redirected_to(&base.authority).map(|host| safe(&host)),
-            ..Fault::of_words(trouble.kind, Verdict::Retry, &safe(&words))
+            redirected_to: error.redirected_to(&base.authority).map(|host| safe(&host)),
+            ..Fault::of_words(error.kind, Verdict::Retry, &safe(&words))
         };
         let mut entries = self.entries();
         if entries.len() < KEPT {
@@ -135,15 +135,15 @@ impl Ledger {
 }
 
 /// What go would have printed had it met the fault itself.
-fn words(wanted: &Wanted, url: &Url, trouble: &Trouble) -> String {
+fn words(wanted: &Wanted, url: &Url, error: &RequestError) -> String {
     let redacted = url.redacted();
-    match trouble.phase {
-        Phase::Content => trouble.text.clone(),
-        Phase::Read if wanted.is_sumdb() => format!("reading {redacted}: {}", trouble.text),
-        Phase::Read => format!("read \"{redacted}\": {}", trouble.text),
+    match error.phase {
+        Phase::Content => error.text.clone(),
+        Phase::Read if wanted.is_sumdb() => format!("reading {redacted}: {}", error.text),
+        Phase::Read => format!("read \"{redacted}\": {}", error.text),
         Phase::Get => {
-            let url = trouble.url.clone().unwrap_or_else(|| url.stripped());
-            format!("Get \"{url}\": {}", trouble.text)
+            let url = error.url.clone().unwrap_or_else(|| url.stripped());
+            format!("Get \"{url}\": {}", error.text)
         }
     }
 }
@@ -154,16 +154,16 @@ mod tests {
 
     use super::*;
 
-    fn said(path: &str, trouble: &Trouble) -> String {
+    fn said(path: &str, error: &RequestError) -> String {
         let ledger = Ledger::default();
         let base = Url::parse("https://u:secret@h/p/").unwrap();
-        let id = ledger.record(&Wanted::parse(path).unwrap(), &base, trouble, Met::Spent);
+        let id = ledger.record(&Wanted::parse(path).unwrap(), &base, error, Met::Spent);
         ledger.words(id).unwrap()
     }
 
     #[test]
     fn the_words_of_go() {
-        let refused = Trouble::nobody(
+        let refused = RequestError::nobody(
             FaultKind::Connect,
             "dial tcp 127.0.0.1:1: connect: connection refused",
         );
@@ -171,7 +171,7 @@ mod tests {
             said("m/@v/list", &refused),
             "Get \"https://u:***@h/p/m/@v/list\": dial tcp 127.0.0.1:1: connect: connection refused"
         );
-        let cut = Trouble::new(FaultKind::Eof, "unexpected EOF").in_body();
+        let cut = RequestError::new(FaultKind::Eof, "unexpected EOF").in_body();
         assert_eq!(
             said("m/@v/v1.0.0.zip", &cut),
             "read \"https://u:xxxxx@h/p/m/@v/v1.0.0.zip\": unexpected EOF"
@@ -192,7 +192,7 @@ mod tests {
             ("o/@v/v1.0.0.mod", Met::Left),
         ];
         for (path, met) in files {
-            let eof = Trouble::new(FaultKind::Eof, "EOF");
+            let eof = RequestError::new(FaultKind::Eof, "EOF");
             ledger.record(&Wanted::parse(path).unwrap(), &base, &eof, met);
         }
         ledger.healed("m/@v/list");

@@ -16,18 +16,18 @@ use crate::report::Event;
 use super::ahead::{Coming, Job, Project, Room, Ticket, Went};
 use super::ask::{Asker, Asking, Step};
 use super::faults::{Ledger, Met};
+use super::request_error::{Again, Answer, Phase, RequestError};
 use super::schedule::{Failed, Tries};
-use super::trouble::{Again, Answer, Phase, Trouble};
-use super::upstream::{Behind, Element, Lane, Upstream};
+use super::upstream::{Behind, Element, Route, Upstream};
 use crate::go::protocol::{Kind, Wanted};
-use crate::net::dial::Patience;
+use crate::net::dial::Timeouts;
 use crate::sys::panics::checkpoint;
 use crate::sys::spool::Body;
 
 /// Numbers that hold for every request.
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
-    pub(crate) patience: Patience,
+    pub(crate) timeouts: Timeouts,
     pub(crate) tries: u32,
 }
 
@@ -57,14 +57,14 @@ pub(crate) enum Outcome {
     Fault(usize),
 }
 
-/// A lane and what this request has met on it.
-struct Tried {
+/// A route and what this request has met on it.
+struct RouteAttempt {
     steps: Vec<Step>,
     tries: Tries,
     /// The wait before the next try.
     wait: Duration,
     done: bool,
-    last: Option<Trouble>,
+    last: Option<RequestError>,
 }
 
 /// A request made ahead, and what came of it.
@@ -78,7 +78,7 @@ type Found = (Answer, Arc<Upstream>);
 
 /// Why there is nothing.
 struct Missed {
-    trouble: Trouble,
+    error: RequestError,
     met: Met,
 }
 
@@ -157,7 +157,7 @@ impl Fetcher {
         let waits = self.ahead.waits(wanted);
         self.go_ahead(agent);
         let mut missed = Missed {
-            trouble: Trouble::nobody(FaultKind::Timeout, "context deadline exceeded"),
+            error: RequestError::nobody(FaultKind::Timeout, "context deadline exceeded"),
             met: Met::Spent,
         };
         let work = self.fetch_by_routes(element, wanted, agent, coming, &mut missed);
@@ -185,11 +185,11 @@ impl Fetcher {
             self.go_ahead(agent);
             return Outcome::Answer(answer);
         }
-        let Missed { trouble, met } = missed;
-        let redirected_to = trouble.redirected_to(&upstream.base.authority);
+        let Missed { error, met } = missed;
+        let redirected_to = error.redirected_to(&upstream.base.authority);
         self.ledger.redirected(&asked, redirected_to.as_deref());
-        let id = self.ledger.record(wanted, &upstream.base, &trouble, met);
-        match trouble.answer {
+        let id = self.ledger.record(wanted, &upstream.base, &error, met);
+        match error.answer {
             Some(answer) => Outcome::Answer(*answer),
             None => Outcome::Fault(id),
         }
@@ -226,7 +226,7 @@ impl Fetcher {
             Some(first) if first.tried.slow => Went::Enough,
             Some(first) => match &first.tried.result {
                 Ok(answer) if is_of_use(answer) => Went::Well,
-                Err(trouble) if trouble.asks_for_less() => Went::Enough,
+                Err(error) if error.asks_for_less() => Went::Enough,
                 _ => Went::Badly,
             },
         };
@@ -256,7 +256,7 @@ impl Fetcher {
             return None;
         };
         let pass = upstream.breaker.enter_well()?;
-        let mut step = Step::new(upstream, *sep, 1, self.rules.patience);
+        let mut step = Step::new(upstream, *sep, 1, self.rules.timeouts);
         step.ticket = Some(ticket);
         let tried = self.asker.ask(&mut step, wanted, agent, false).await;
         step.ticket = None;
@@ -271,10 +271,10 @@ impl Fetcher {
     async fn came(
         &self,
         coming: Coming<Box<First>>,
-        lane: &mut Tried,
+        route: &mut RouteAttempt,
         may_wait: bool,
-    ) -> Option<Result<Found, Trouble>> {
-        let step = lane.steps.first_mut()?;
+    ) -> Option<Result<Found, RequestError>> {
+        let step = route.steps.first_mut()?;
         let upstream = Arc::clone(&step.upstream);
         let first = tokio::select! {
             biased;
@@ -304,81 +304,81 @@ impl Fetcher {
         missed: &mut Missed,
     ) -> Option<Found> {
         let element = self.elements.get(number)?;
-        let mut lanes: Vec<Tried> = self
-            .lanes(number, element, wanted)
-            .map(|lane| Tried::new(&lane, self.rules.patience))
+        let mut routes: Vec<RouteAttempt> = self
+            .routes(number, element, wanted)
+            .map(|route| RouteAttempt::new(&route, self.rules.timeouts))
             .collect();
         let mut current = 0;
         loop {
             let own = current == 0;
-            let untried = lanes
+            let untried = routes
                 .iter()
                 .enumerate()
-                .any(|(at, lane)| at != current && !lane.done && lane.tries.count() == 0);
+                .any(|(at, route)| at != current && !route.done && route.tries.count() == 0);
             let others = own && element.behind != Behind::Nothing || untried;
             // A repository may not have what a proxy has.
             let skips = own && element.behind == Behind::Proxy || untried;
-            let lane = lanes.get_mut(current)?;
+            let route = routes.get_mut(current)?;
             let mut elsewhere = true;
             let first = match coming.take() {
-                Some(coming) => self.came(coming, lane, !others).await,
+                Some(coming) => self.came(coming, route, !others).await,
                 None => None,
             };
             let walked = match first {
                 Some(walked) => walked,
-                None => self.walk(lane, wanted, agent, !others, skips).await,
+                None => self.walk(route, wanted, agent, !others, skips).await,
             };
             match walked {
                 Ok(found) if own || outranks_a_fault(wanted, &found.0) => return Some(found),
-                Ok(_) => lane.done = true,
-                Err(trouble) => {
+                Ok(_) => route.done = true,
+                Err(error) => {
                     if own {
                         // Not to be asked any more is no news of the proxy.
-                        missed.trouble = match &lane.last {
-                            Some(last) if trouble.is_paused() => last.clone(),
-                            _ => trouble.clone(),
+                        missed.error = match &route.last {
+                            Some(last) if error.is_paused() => last.clone(),
+                            _ => error.clone(),
                         };
-                        if trouble.asks_for_less() {
+                        if error.asks_for_less() {
                             self.ahead.stop(number);
                         }
                     }
-                    if own && trouble.again == Again::Nowhere {
+                    if own && error.again == Again::Nowhere {
                         return None;
                     }
-                    elsewhere = trouble.sends_elsewhere();
-                    let takes_over = own && element.behind.takes_over(&trouble, lane.tries.count() + 1);
-                    lane.note(trouble, self.rules.tries);
+                    elsewhere = error.sends_elsewhere();
+                    let takes_over = own && element.behind.takes_over(&error, route.tries.count() + 1);
+                    route.note(error, self.rules.tries);
                     // Twice the same page: somebody else may have the file.
-                    elsewhere |= untried && lane.tries.content() > 1;
+                    elsewhere |= untried && route.tries.content() > 1;
                     // Drawn once, so that the wait and the look at the budget agree.
-                    lane.wait = lane.tries.wait(fastrand::f64());
-                    lane.done |= self.asker.budget.is_too_late(lane.wait);
+                    route.wait = route.tries.wait(fastrand::f64());
+                    route.done |= self.asker.budget.is_too_late(route.wait);
                     if takes_over {
                         missed.met = Met::Left;
                         return None;
                     }
                 }
             }
-            if elsewhere || lane.done {
-                let count = lanes.len();
+            if elsewhere || route.done {
+                let count = routes.len();
                 current = (1..=count)
                     .map(|step| (current + step) % count)
-                    .find(|at| !lanes[*at].done)?;
+                    .find(|at| !routes[*at].done)?;
             }
-            let lane = lanes.get_mut(current)?;
-            let wait = std::mem::take(&mut lane.wait);
+            let route = routes.get_mut(current)?;
+            let wait = std::mem::take(&mut route.wait);
             if self.asker.budget.is_too_late(wait) {
                 return None;
             }
             if !wait.is_zero() {
-                self.tell_wait(lane, wanted, wait);
+                self.tell_wait(route, wanted, wait);
                 sleep(wait).await;
             }
         }
     }
 
-    /// The element's own lane, then the later ones.
-    fn lanes(&self, number: usize, element: &Element, wanted: &Wanted) -> impl Iterator<Item = Lane> {
+    /// The element's own route, then the later ones.
+    fn routes(&self, number: usize, element: &Element, wanted: &Wanted) -> impl Iterator<Item = Route> {
         let home = if wanted.is_sumdb() && wanted.kind != Kind::SumdbSupported {
             let homes = lock(&self.sumdb_homes);
             sumdb_name(wanted).and_then(|name| homes.get(&(number, name)).cloned())
@@ -386,8 +386,8 @@ impl Fetcher {
             None
         };
         let own = match home {
-            Some(upstream) => Lane {
-                route: element.route_of(&upstream),
+            Some(upstream) => Route {
+                number: element.route_of(&upstream),
                 steps: vec![(upstream, Sep::NotFound)],
             },
             None => element.own.clone(),
@@ -404,18 +404,18 @@ impl Fetcher {
         }
     }
 
-    /// Asks the proxies of a lane once, by Go's rules.
+    /// Asks the proxies of a route once, by Go's rules.
     async fn walk(
         &self,
-        lane: &mut Tried,
+        route: &mut RouteAttempt,
         wanted: &Wanted,
         agent: Option<&HeaderValue>,
         may_wait: bool,
         skips: bool,
-    ) -> Result<Found, Trouble> {
-        let mut best: Option<Result<Found, Trouble>> = None;
-        let first_walk = lane.tries.count() == 0;
-        let mut steps = lane.steps.iter_mut().peekable();
+    ) -> Result<Found, RequestError> {
+        let mut best: Option<Result<Found, RequestError>> = None;
+        let first_walk = route.tries.count() == 0;
+        let mut steps = route.steps.iter_mut().peekable();
         while let Some(step) = steps.next() {
             let passes_by = first_walk && step.sep == Sep::AnyError && steps.peek().is_some();
             let result = self
@@ -437,19 +437,22 @@ impl Fetcher {
                 break;
             }
         }
-        best.unwrap_or_else(|| Err(Trouble::new(FaultKind::Config, "no proxy to ask").then(Again::Elsewhere)))
+        best.unwrap_or_else(|| {
+            Err(RequestError::new(FaultKind::Config, "no proxy to ask").then(Again::Elsewhere))
+        })
     }
 
-    /// Tells that a lane will be asked again after `wait`.
-    fn tell_wait(&self, lane: &Tried, wanted: &Wanted, wait: Duration) {
-        let (Some(listener), Some(step), Some(last)) = (&self.asker.listener, lane.steps.last(), &lane.last)
+    /// Tells that a route will be asked again after `wait`.
+    fn tell_wait(&self, route: &RouteAttempt, wanted: &Wanted, wait: Duration) {
+        let (Some(listener), Some(step), Some(last)) =
+            (&self.asker.listener, route.steps.last(), &route.last)
         else {
             return;
         };
         listener(Event::RequestBackoff {
             url: crate::text::safe(&step.upstream.base.below(&wanted.path).redacted()),
             wait,
-            left: (self.rules.tries + 1).saturating_sub(lane.tries.count()),
+            left: (self.rules.tries + 1).saturating_sub(route.tries.count()),
             error: crate::text::safe(&last.text),
         });
     }
@@ -478,13 +481,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Tried {
-    fn new(lane: &Lane, patience: Patience) -> Self {
+impl RouteAttempt {
+    fn new(route: &Route, timeouts: Timeouts) -> Self {
         Self {
-            steps: lane
+            steps: route
                 .steps
                 .iter()
-                .map(|(upstream, sep)| Step::new(upstream, *sep, lane.route, patience))
+                .map(|(upstream, sep)| Step::new(upstream, *sep, route.number, timeouts))
                 .collect(),
             tries: Tries::default(),
             wait: Duration::ZERO,
@@ -493,16 +496,16 @@ impl Tried {
         }
     }
 
-    /// Takes note of a fault and decides whether the lane is asked again.
-    fn note(&mut self, trouble: Trouble, tries: u32) {
+    /// Takes note of a fault and decides whether the route is asked again.
+    fn note(&mut self, error: RequestError, tries: u32) {
         let failed = Failed {
-            progress: trouble.progress,
-            content: trouble.phase == Phase::Content || trouble.kind == FaultKind::Garbage,
-            rate_limited: trouble.kind == FaultKind::RateLimit,
-            retry_after: trouble.retry_after,
+            progress: error.progress,
+            content: error.phase == Phase::Content || error.kind == FaultKind::Garbage,
+            rate_limited: error.kind == FaultKind::RateLimit,
+            retry_after: error.retry_after,
         };
-        self.done = !self.tries.failed(failed, tries) || trouble.again != Again::Here;
-        self.last = Some(trouble);
+        self.done = !self.tries.failed(failed, tries) || error.again != Again::Here;
+        self.last = Some(error);
     }
 }
 
@@ -559,13 +562,13 @@ mod tests {
         assert_eq!(name("m/@v/list"), None);
     }
 
-    fn tried() -> Tried {
-        Tried::new(
-            &Lane {
-                route: 1,
+    fn tried() -> RouteAttempt {
+        RouteAttempt::new(
+            &Route {
+                number: 1,
                 steps: Vec::new(),
             },
-            Patience {
+            Timeouts {
                 lookup: Duration::ZERO,
                 connect: Duration::ZERO,
                 handshake: Duration::ZERO,
@@ -579,11 +582,11 @@ mod tests {
 
     #[test]
     fn a_lane_is_asked_nine_times_at_most() {
-        let mut lane = tried();
+        let mut route = tried();
         let mut waits = Vec::new();
-        while !lane.done {
-            lane.note(Trouble::new(FaultKind::Reset, "reset"), schedule::TRIES);
-            waits.push(lane.tries.wait(1.0).as_millis());
+        while !route.done {
+            route.note(RequestError::new(FaultKind::Reset, "reset"), schedule::TRIES);
+            waits.push(route.tries.wait(1.0).as_millis());
         }
         assert_eq!(waits, [0, 100, 300, 900, 2700, 8100, 10_000, 10_000, 10_000]);
     }
@@ -591,14 +594,14 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_asked_for_five_times() {
         for garbage in [
-            Trouble::new(FaultKind::Garbage, "stopped after 10 redirects"),
-            Trouble::new(FaultKind::Garbage, "malformed HTTP status code"),
+            RequestError::new(FaultKind::Garbage, "stopped after 10 redirects"),
+            RequestError::new(FaultKind::Garbage, "malformed HTTP status code"),
         ] {
-            let mut lane = tried();
+            let mut route = tried();
             let asked = (0..9)
                 .take_while(|_| {
-                    lane.note(garbage.clone(), schedule::TRIES);
-                    !lane.done
+                    route.note(garbage.clone(), schedule::TRIES);
+                    !route.done
                 })
                 .count();
             assert_eq!(asked, 4, "{}", garbage.text);
@@ -607,15 +610,15 @@ mod tests {
 
     #[test]
     fn what_ends_a_lane_at_once() {
-        let ends = |trouble: Trouble| {
-            let mut lane = tried();
-            lane.note(trouble, schedule::TRIES);
-            lane.done
+        let ends = |error: RequestError| {
+            let mut route = tried();
+            route.note(error, schedule::TRIES);
+            route.done
         };
         assert!(ends(
-            Trouble::new(FaultKind::Certificate, "x509").then(Again::Elsewhere)
+            RequestError::new(FaultKind::Certificate, "x509").then(Again::Elsewhere)
         ));
-        let mut limited = Trouble::new(FaultKind::RateLimit, "429");
+        let mut limited = RequestError::new(FaultKind::RateLimit, "429");
         limited.retry_after = Some(Duration::from_secs(61));
         assert!(ends(limited.clone()));
         limited.retry_after = Some(Duration::from_secs(60));
@@ -624,24 +627,24 @@ mod tests {
 
     #[test]
     fn waits_for_rate_limits() {
-        let mut lane = tried();
+        let mut route = tried();
         let mut waits = Vec::new();
         for _ in 0..7 {
-            lane.note(Trouble::new(FaultKind::RateLimit, "429"), schedule::TRIES);
-            waits.push(lane.tries.wait(0.0).as_secs());
+            route.note(RequestError::new(FaultKind::RateLimit, "429"), schedule::TRIES);
+            waits.push(route.tries.wait(0.0).as_secs());
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
     }
 
     #[test]
     fn progress_gives_the_tries_back() {
-        let mut lane = tried();
+        let mut route = tried();
         for _ in 0..40 {
-            let mut broken = Trouble::new(FaultKind::Reset, "reset").in_body();
+            let mut broken = RequestError::new(FaultKind::Reset, "reset").in_body();
             broken.progress = true;
-            lane.note(broken, schedule::TRIES);
-            assert!(!lane.done);
-            assert_eq!(lane.tries.wait(1.0), Duration::ZERO);
+            route.note(broken, schedule::TRIES);
+            assert!(!route.done);
+            assert_eq!(route.tries.wait(1.0), Duration::ZERO);
         }
     }
 }

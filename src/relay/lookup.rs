@@ -7,12 +7,12 @@ use std::time::{Duration, SystemTime};
 use hyper::header::{self, HeaderMap, HeaderValue};
 
 use super::client::{Client, Exchange};
-use super::trouble::Trouble;
+use super::request_error::RequestError;
 use super::{Setup, schedule};
 use crate::diagnose::FaultKind;
 use crate::go::files;
 use crate::go::protocol::{Kind, Wanted};
-use crate::net::dial::Patience;
+use crate::net::dial::Timeouts;
 use crate::net::url::Url;
 use crate::sys::spool::Body;
 
@@ -20,7 +20,7 @@ use crate::sys::spool::Body;
 #[derive(Debug)]
 pub(crate) struct Lookup {
     client: Arc<Client>,
-    patience: Patience,
+    timeouts: Timeouts,
 }
 
 /// What a proxy said.
@@ -50,7 +50,7 @@ pub(crate) struct Silence {
 impl Lookup {
     pub(crate) fn new(setup: Setup) -> Self {
         Self {
-            patience: setup.patience(),
+            timeouts: setup.timeouts(),
             client: super::client(setup.environment),
         }
     }
@@ -60,8 +60,8 @@ impl Lookup {
         let url = base.below(&wanted.path);
         let mut headers = HeaderMap::new();
         headers.insert(header::USER_AGENT, HeaderValue::from_static("Go-http-client/1.1"));
-        let exchange = self.client.get(&url, &headers, self.patience, None);
-        let mut exchange = exchange.await.map_err(|trouble| silence(&trouble))?;
+        let exchange = self.client.get(&url, &headers, self.timeouts, None);
+        let mut exchange = exchange.await.map_err(|error| silence(&error))?;
         let mut reply = Reply {
             status: exchange.status.as_u16(),
             text: exchange.status.to_string(),
@@ -77,23 +77,23 @@ impl Lookup {
         }
         if wanted.kind == Kind::Zip {
             // The whole may be large, and go asks for it anyway.
-            reply.body = exchange.head(4, self.patience.stall).await;
+            reply.body = exchange.head(4, self.timeouts.stall).await;
             let is_zip = reply.body.starts_with(b"PK");
             reply.complaint = (!is_zip).then(|| "not a zip".to_owned());
             return Ok(reply);
         }
         let limit = usize::try_from(files::limit(&wanted.kind)).unwrap_or(usize::MAX);
-        reply.body = exchange.head(limit, self.patience.stall).await;
+        reply.body = exchange.head(limit, self.timeouts.stall).await;
         reply.complaint = files::complaint(wanted, &Body::from_bytes(reply.body.clone()));
         self.client.give_back(exchange);
         Ok(reply)
     }
 }
 
-fn silence(trouble: &Trouble) -> Silence {
+fn silence(error: &RequestError) -> Silence {
     Silence {
-        kind: trouble.kind,
-        text: crate::text::safe(&trouble.text),
+        kind: error.kind,
+        text: crate::text::safe(&error.text),
     }
 }
 

@@ -24,11 +24,11 @@ mod peer;
 mod plan;
 mod progress;
 mod reply;
+pub(crate) mod request_error;
 pub(crate) mod rewrite;
 pub mod schedule;
 mod server;
 mod setup;
-pub(crate) mod trouble;
 mod upstream;
 mod words;
 
@@ -57,7 +57,7 @@ use self::fetch::{Fetcher, Rules};
 use self::plan::{OWN, Plan};
 use self::progress::Transfers;
 use self::rewrite::Names;
-use self::server::Door;
+use self::server::ServerContext;
 use self::upstream::Upstream;
 use crate::sys::spool::Folders;
 
@@ -123,7 +123,7 @@ impl Relay {
             Arc::clone(&transfers),
             plan.goproxy.starts_with(OWN),
         );
-        let door = Door {
+        let context = ServerContext {
             token,
             host,
             in_front,
@@ -138,7 +138,7 @@ impl Relay {
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("gofix-relay".to_owned())
-            .spawn(move || run(runtime, listener, door, stopped))?;
+            .spawn(move || run(runtime, listener, context, stopped))?;
         Ok(Some(Self {
             goproxy,
             names,
@@ -238,7 +238,12 @@ impl Drop for Relay {
     }
 }
 
-fn run(runtime: tokio::runtime::Runtime, listener: TcpListener, door: Door, stopped: oneshot::Receiver<()>) {
+fn run(
+    runtime: tokio::runtime::Runtime,
+    listener: TcpListener,
+    context: ServerContext,
+    stopped: oneshot::Receiver<()>,
+) {
     // Signals are the supervisor's.
     nix::sys::signal::SigSet::all().thread_block().ok();
     runtime.block_on(async {
@@ -247,7 +252,7 @@ fn run(runtime: tokio::runtime::Runtime, listener: TcpListener, door: Door, stop
         };
         tokio::spawn(beat());
         tokio::select! {
-            () = server::serve(listener, door) => {}
+            () = server::serve(listener, context) => {}
             _ = stopped => {}
         }
     });
@@ -281,9 +286,9 @@ fn fetcher(
     transfers: Arc<Transfers>,
     first_is_asked_all: bool,
 ) -> Fetcher {
-    let patience = setup.patience();
+    let timeouts = setup.timeouts();
     let rules = Rules {
-        patience,
+        timeouts,
         tries: setup.tries,
     };
     let [deadline, patient_until] =

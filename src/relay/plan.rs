@@ -8,7 +8,7 @@ use crate::net::url::{Scheme, Url};
 
 use super::breaker::Limits;
 use super::setup::Setup;
-use super::upstream::{self, Behind, Lane, Upstream};
+use super::upstream::{self, Behind, Route, Upstream};
 
 /// Stands for the relay's own URL while that is not known yet. No list holds a
 /// NUL.
@@ -35,13 +35,13 @@ impl Plan {
             left_to_go: &setup.left_to_go,
             known: HashMap::new(),
         };
-        let later: Vec<Lane> = setup
+        let later: Vec<Route> = setup
             .lists
             .iter()
             .zip(1..)
             .skip(1)
-            .map(|(list, route)| upstreams.later(list, route))
-            .filter(|lane| !lane.steps.is_empty())
+            .map(|(list, number)| upstreams.later(list, number))
+            .filter(|route| !route.steps.is_empty())
             .collect();
         let mut plan = if setup.in_front {
             Self::in_front(list, &mut upstreams, later)
@@ -52,7 +52,7 @@ impl Plan {
         Some(plan)
     }
 
-    fn in_place(list: &ProxyList, upstreams: &mut Upstreams<'_>, later: &[Lane]) -> Option<Self> {
+    fn in_place(list: &ProxyList, upstreams: &mut Upstreams<'_>, later: &[Route]) -> Option<Self> {
         let mut plan = Self {
             elements: Vec::new(),
             bases: Vec::new(),
@@ -76,8 +76,8 @@ impl Plan {
                     plan.goproxy.push_str(&plan.elements.len().to_string());
                     plan.bases.push(shown(&upstream));
                     plan.elements.push(upstream::Element {
-                        own: Lane {
-                            route: 1,
+                        own: Route {
+                            number: 1,
                             steps: vec![(upstream, *sep)],
                         },
                         behind,
@@ -100,7 +100,7 @@ impl Plan {
     }
 
     /// The relay asks the elements up to the first that is go's own business.
-    fn in_front(list: &ProxyList, upstreams: &mut Upstreams<'_>, later: Vec<Lane>) -> Option<Self> {
+    fn in_front(list: &ProxyList, upstreams: &mut Upstreams<'_>, later: Vec<Route>) -> Option<Self> {
         let steps: Vec<(Arc<Upstream>, Sep)> = list
             .entries()
             .iter()
@@ -109,7 +109,7 @@ impl Plan {
         let base = shown(&steps.first()?.0);
         Some(Self {
             elements: vec![upstream::Element {
-                own: Lane { route: 1, steps },
+                own: Route { number: 1, steps },
                 behind: Behind::Nothing,
                 later,
             }],
@@ -154,14 +154,14 @@ impl Upstreams<'_> {
     }
 
     /// A later list: what is left to go in it is stepped over, `off` ends it.
-    fn later(&mut self, list: &ProxyList, route: usize) -> Lane {
+    fn later(&mut self, list: &ProxyList, number: usize) -> Route {
         let steps = list
             .entries()
             .iter()
             .take_while(|(element, _)| *element != Element::Off)
             .filter_map(|(element, sep)| Some((self.relayed(element)?, *sep)))
             .collect();
-        Lane { route, steps }
+        Route { number, steps }
     }
 }
 

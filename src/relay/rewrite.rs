@@ -324,7 +324,7 @@ mod tests {
     use crate::diagnose::FaultKind;
 
     use super::super::faults::Met;
-    use super::super::trouble::Trouble;
+    use super::super::request_error::RequestError;
     use super::*;
     use crate::go::protocol::Wanted;
     use crate::net::url::Url;
@@ -336,7 +336,7 @@ mod tests {
         ledger.record(
             &wanted,
             &base,
-            &Trouble::nobody(
+            &RequestError::nobody(
                 FaultKind::Connect,
                 "dial tcp 1.2.3.4:443: connect: connection refused",
             ),

@@ -19,7 +19,7 @@ use super::faults::{STATUS, STATUS_WORDS};
 use super::fetch::{Fetcher, Outcome};
 use super::peer;
 use super::reply::Reply;
-use super::trouble::Answer;
+use super::request_error::Answer;
 use crate::go::protocol::{Kind, Wanted};
 use crate::sys::panics::caught_async;
 use crate::sys::spool::Body;
@@ -32,7 +32,7 @@ const SILENCE: Duration = Duration::from_secs(120);
 const CONNECTIONS: usize = 512;
 
 /// What every request is held against.
-pub(crate) struct Door {
+pub(crate) struct ServerContext {
     pub(crate) token: String,
     /// `127.0.0.1:PORT`.
     pub(crate) host: String,
@@ -62,17 +62,17 @@ impl Drop for Waiting<'_> {
 }
 
 /// Takes connections until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, door: Door) {
-    let door = Arc::new(door);
-    if caught_async("relay-listener", take(listener, &door))
+pub(crate) async fn serve(listener: TcpListener, context: ServerContext) {
+    let context = Arc::new(context);
+    if caught_async("relay-listener", take(listener, &context))
         .await
         .is_none()
     {
-        door.broken.store(true, Ordering::Relaxed);
+        context.broken.store(true, Ordering::Relaxed);
     }
 }
 
-async fn take(listener: TcpListener, door: &Arc<Door>) {
+async fn take(listener: TcpListener, context: &Arc<ServerContext>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
@@ -83,15 +83,15 @@ async fn take(listener: TcpListener, door: &Arc<Door>) {
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };
-        let door = Arc::clone(door);
+        let context = Arc::clone(context);
         tokio::spawn(async move {
-            talk(stream, peer, door).await;
+            talk(stream, peer, context).await;
             drop(permit);
         });
     }
 }
 
-async fn talk(stream: TcpStream, peer: SocketAddr, door: Arc<Door>) {
+async fn talk(stream: TcpStream, peer: SocketAddr, context: Arc<ServerContext>) {
     let stranger = stream
         .local_addr()
         .is_ok_and(|own| peer::owner(peer, own).is_stranger());
@@ -99,10 +99,10 @@ async fn talk(stream: TcpStream, peer: SocketAddr, door: Arc<Door>) {
         return;
     }
     let service = service_fn(move |request| {
-        let door = Arc::clone(&door);
+        let context = Arc::clone(&context);
         async move {
-            let answered = caught_async("relay-request", answer(&request, &door)).await;
-            Ok::<_, Infallible>(answered.unwrap_or_else(|| failed(&door)))
+            let answered = caught_async("relay-request", answer(&request, &context)).await;
+            Ok::<_, Infallible>(answered.unwrap_or_else(|| failed(&context)))
         }
     });
     let served = http1::Builder::new()
@@ -116,47 +116,48 @@ async fn talk(stream: TcpStream, peer: SocketAddr, door: Arc<Door>) {
     drop(served);
 }
 
-async fn answer<B>(request: &Request<B>, door: &Door) -> Response<Reply> {
-    let (element, wanted) = match admit(request, door) {
+async fn answer<B>(request: &Request<B>, context: &ServerContext) -> Response<Reply> {
+    let (element, wanted) = match admit(request, context) {
         Ok(admitted) => admitted,
         Err(status) => return text(status, ""),
     };
     // Go takes the first proxy that has the checksum database and asks nobody else for it afterwards: what the
     // relay could not get would be an error in words that nobody puts back.
-    if door.in_front && wanted.kind == Kind::SumdbSupported {
+    if context.in_front && wanted.kind == Kind::SumdbSupported {
         return text(StatusCode::NOT_FOUND, "not found");
     }
     let agent = request.headers().get(header::USER_AGENT);
-    let _waiting = Waiting::new(&door.waiting);
-    match door.fetcher.fetch(element, &wanted, agent).await {
-        Outcome::Answer(answer) if door.in_front && answer.status != 200 => {
+    let _waiting = Waiting::new(&context.waiting);
+    match context.fetcher.fetch(element, &wanted, agent).await {
+        Outcome::Answer(answer) if context.in_front && answer.status != 200 => {
             text(StatusCode::NOT_FOUND, "not found")
         }
-        Outcome::Fault(_) if door.in_front => text(StatusCode::NOT_FOUND, "not found"),
+        Outcome::Fault(_) if context.in_front => text(StatusCode::NOT_FOUND, "not found"),
         Outcome::Answer(answer) => pass_on(answer),
         Outcome::Fault(id) => fault(id),
     }
 }
 
 /// For a request that a fault of the relay's own has struck: go runs again without it, or has the user's list behind it.
-fn failed(door: &Door) -> Response<Reply> {
-    door.broken.store(true, Ordering::Relaxed);
-    match door.in_front {
+fn failed(context: &ServerContext) -> Response<Reply> {
+    context.broken.store(true, Ordering::Relaxed);
+    match context.in_front {
         true => text(StatusCode::NOT_FOUND, "not found"),
         false => text(StatusCode::INTERNAL_SERVER_ERROR, ""),
     }
 }
 
 /// Lets in only what this command's go asks for.
-fn admit<B>(request: &Request<B>, door: &Door) -> Result<(usize, Wanted), StatusCode> {
+fn admit<B>(request: &Request<B>, context: &ServerContext) -> Result<(usize, Wanted), StatusCode> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let host = hosts.next().map(HeaderValue::as_bytes);
-    if host != Some(door.host.as_bytes()) || hosts.next().is_some() || request.uri().authority().is_some() {
+    if host != Some(context.host.as_bytes()) || hosts.next().is_some() || request.uri().authority().is_some()
+    {
         return Err(StatusCode::MISDIRECTED_REQUEST);
     }
     let path = request.uri().path().strip_prefix('/').unwrap_or_default();
     let (token, path) = path.split_once('/').unwrap_or((path, ""));
-    if !same(token.as_bytes(), door.token.as_bytes()) {
+    if !same(token.as_bytes(), context.token.as_bytes()) {
         return Err(StatusCode::FORBIDDEN);
     }
     if request.method() != Method::GET {
@@ -167,7 +168,7 @@ fn admit<B>(request: &Request<B>, door: &Door) -> Result<(usize, Wanted), Status
     }
     let (number, path) = path.split_once('/').ok_or(StatusCode::BAD_REQUEST)?;
     let number: usize = number.parse().map_err(|_| StatusCode::BAD_REQUEST)?;
-    if number >= door.fetcher.elements.len() {
+    if number >= context.fetcher.elements.len() {
         return Err(StatusCode::BAD_REQUEST);
     }
     let wanted = Wanted::parse(path).ok_or(StatusCode::BAD_REQUEST)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::go::proxy_list::ProxyList;
-use crate::net::dial::Patience;
+use crate::net::dial::Timeouts;
 use crate::net::environment::Environment;
 use crate::report::Event;
 
@@ -92,8 +92,8 @@ impl Setup {
     }
 
     /// The clocks of one request.
-    pub(super) fn patience(&self) -> Patience {
-        Patience {
+    pub(super) fn timeouts(&self) -> Timeouts {
+        Timeouts {
             lookup: LOOKUP,
             connect: self.connect_timeout,
             handshake: HANDSHAKE,

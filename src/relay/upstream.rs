@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use crate::go::proxy_list::Sep;
 
 use super::breaker::{Breaker, Limits};
+use super::request_error::RequestError;
 use super::schedule;
-use super::trouble::Trouble;
 use crate::net::url::Url;
 
 /// One module proxy.
@@ -32,7 +32,7 @@ pub(crate) struct Upstream {
 #[derive(Debug, Default)]
 struct Zips {
     whole_at: Option<Instant>,
-    stuck: Option<Trouble>,
+    stuck: Option<RequestError>,
 }
 
 impl Upstream {
@@ -66,16 +66,16 @@ impl Upstream {
     }
 
     /// A zip that was asked for at `since` has stopped in its body.
-    pub(crate) fn zip_stopped(&self, since: Instant, trouble: &Trouble) {
+    pub(crate) fn zip_stopped(&self, since: Instant, error: &RequestError) {
         let mut zips = self.zips();
         if zips.whole_at.is_none_or(|at| at < since) {
-            zips.stuck.get_or_insert_with(|| trouble.of_the_host());
+            zips.stuck.get_or_insert_with(|| error.of_the_host());
         }
     }
 
     /// The fault of a zip that stopped, where none has come whole since: as long
     /// as somebody else can be asked, nobody waits for another one.
-    pub(crate) fn stuck(&self) -> Option<Trouble> {
+    pub(crate) fn stuck(&self) -> Option<RequestError> {
         self.zips().stuck.clone()
     }
 
@@ -98,9 +98,9 @@ impl Upstream {
 
 /// Proxies in the order in which Go's rules ask them.
 #[derive(Debug, Clone)]
-pub(crate) struct Lane {
+pub(crate) struct Route {
     /// The route that names them, from 1.
-    pub(crate) route: usize,
+    pub(crate) number: usize,
     pub(crate) steps: Vec<(Arc<Upstream>, Sep)>,
 }
 
@@ -109,18 +109,18 @@ pub(crate) struct Lane {
 pub(crate) struct Element {
     /// The user's own proxies: one, or the whole list where the relay stands
     /// in front of it.
-    pub(crate) own: Lane,
+    pub(crate) own: Route,
     /// What go turns to by itself after any error of this element.
     pub(crate) behind: Behind,
     /// Later routes, asked where go would stop.
-    pub(crate) later: Vec<Lane>,
+    pub(crate) later: Vec<Route>,
 }
 
 impl Element {
     /// The route that this proxy is asked for.
     pub(crate) fn route_of(&self, upstream: &Arc<Upstream>) -> usize {
-        let names_it = |lane: &&Lane| lane.steps.iter().any(|(known, _)| Arc::ptr_eq(known, upstream));
-        self.later.iter().find(names_it).map_or(1, |lane| lane.route)
+        let names_it = |route: &&Route| route.steps.iter().any(|(known, _)| Arc::ptr_eq(known, upstream));
+        self.later.iter().find(names_it).map_or(1, |route| route.number)
     }
 }
 
@@ -138,13 +138,13 @@ pub(crate) enum Behind {
 impl Behind {
     /// Whether an element is left to what stands behind it after a fault that
     /// says nobody is there, or a wait in vain, met in the `tries`-th try.
-    pub(crate) fn takes_over(self, trouble: &Trouble, tries: u32) -> bool {
+    pub(crate) fn takes_over(self, error: &RequestError, tries: u32) -> bool {
         match self {
             Self::Nothing => false,
-            Self::Proxy => trouble.sends_elsewhere(),
+            Self::Proxy => error.sends_elsewhere(),
             // A body that stopped is gone on with once: what stands behind may not have it.
-            Self::Other if !trouble.nobody => trouble.is_in_vain() && tries > 1,
-            Self::Other => trouble.is_in_vain() || tries > schedule::BEFORE_OTHER,
+            Self::Other if !error.nobody => error.is_in_vain() && tries > 1,
+            Self::Other => error.is_in_vain() || tries > schedule::BEFORE_OTHER,
         }
     }
 }

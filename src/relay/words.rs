@@ -12,7 +12,7 @@ use std::io;
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError};
 
-use super::trouble::{Again, Trouble};
+use super::request_error::{Again, RequestError};
 use crate::diagnose::FaultKind;
 use crate::net::dial::{DialError, Ends, LookupError};
 use crate::net::limits::{self, Flood};
@@ -21,10 +21,10 @@ use crate::net::redirect::RedirectError;
 use crate::net::tunnel::TunnelError;
 use crate::text::errno_text;
 
-impl From<DialError> for Trouble {
+impl From<DialError> for RequestError {
     fn from(error: DialError) -> Self {
         match error {
-            DialError::Lookup { host, error } => lookup_trouble(&host, &error),
+            DialError::Lookup { host, error } => lookup_error(&host, &error),
             DialError::LinkLocal { host } => Self::new(
                 FaultKind::Garbage,
                 format!("redirected to link-local address of {host}, refused"),
@@ -38,7 +38,7 @@ impl From<DialError> for Trouble {
                     format!("dial tcp {address}: connect: {}", errno_text(&error)),
                 ),
             },
-            DialError::Broken(error) => io_trouble(&error, None, false),
+            DialError::Broken(error) => io_error(&error, None, false),
             DialError::Library(error) => Self::new(
                 FaultKind::TlsHandshake,
                 format!("tls: {}", crate::text::safe(&error.to_string())),
@@ -47,7 +47,7 @@ impl From<DialError> for Trouble {
             DialError::ServerName { host } => {
                 Self::new(FaultKind::Certificate, format!("tls: invalid server name {host}")).refused()
             }
-            DialError::Handshake { error, ends } => handshake_trouble(&error, ends),
+            DialError::Handshake { error, ends } => handshake_error(&error, ends),
             DialError::HandshakeTimeout => {
                 Self::nobody(FaultKind::Timeout, "net/http: TLS handshake timeout")
             }
@@ -57,63 +57,61 @@ impl From<DialError> for Trouble {
                 scheme: ProxyScheme::Socks5,
                 target,
                 ends,
-            } => {
-                tunnel_trouble(&error, ends).prefixed(&format!("socks connect tcp {}->{target}: ", ends.peer))
-            }
-            DialError::Tunnel { error, ends, .. } => tunnel_trouble(&error, ends),
+            } => tunnel_error(&error, ends).prefixed(&format!("socks connect tcp {}->{target}: ", ends.peer)),
+            DialError::Tunnel { error, ends, .. } => tunnel_error(&error, ends),
             DialError::TunnelTimeout => Self::nobody(FaultKind::Timeout, "context deadline exceeded"),
         }
     }
 }
 
-impl From<RedirectError> for Trouble {
+impl From<RedirectError> for RequestError {
     fn from(error: RedirectError) -> Self {
-        let mut trouble = Self::new(FaultKind::Garbage, error.text);
-        trouble.url = Some(error.url);
-        trouble
+        let mut request_error = Self::new(FaultKind::Garbage, error.text);
+        request_error.url = Some(error.url);
+        request_error
     }
 }
 
 /// The host is not known, or the resolver is in trouble.
-fn lookup_trouble(host: &str, error: &LookupError) -> Trouble {
+fn lookup_error(host: &str, error: &LookupError) -> RequestError {
     let (kind, words) = match error {
         LookupError::NoSuchHost => (FaultKind::Dns, "no such host"),
         LookupError::Timeout => (FaultKind::Timeout, "i/o timeout"),
         LookupError::Other(words) => (FaultKind::Dns, words.as_str()),
     };
-    Trouble::nobody(kind, format!("dial tcp: lookup {host}: {words}"))
+    RequestError::nobody(kind, format!("dial tcp: lookup {host}: {words}"))
 }
 
 /// Everything that ends a handshake but a bad certificate says that nobody
 /// is there.
-fn handshake_trouble(error: &io::Error, ends: Ends) -> Trouble {
+fn handshake_error(error: &io::Error, ends: Ends) -> RequestError {
     let is_tls = find::<rustls::Error>(error).is_some();
-    let mut trouble = io_trouble(error, Some(ends), false);
-    if trouble.kind != FaultKind::Certificate {
-        trouble.nobody = true;
+    let mut request_error = io_error(error, Some(ends), false);
+    if request_error.kind != FaultKind::Certificate {
+        request_error.nobody = true;
         if is_tls {
-            trouble.kind = FaultKind::TlsHandshake;
+            request_error.kind = FaultKind::TlsHandshake;
         }
     }
-    trouble
+    request_error
 }
 
 /// A proxy that refuses has answered, and nobody is asked again. One that could
 /// not reach the host itself (5xx) has not.
-fn tunnel_trouble(error: &TunnelError, ends: Ends) -> Trouble {
-    let nobody = Trouble::nobody(FaultKind::ProxyConnect, error.to_string());
+fn tunnel_error(error: &TunnelError, ends: Ends) -> RequestError {
+    let nobody = RequestError::nobody(FaultKind::ProxyConnect, error.to_string());
     match error {
-        TunnelError::Broken(error) => Trouble {
+        TunnelError::Broken(error) => RequestError {
             nobody: true,
-            ..io_trouble(error, Some(ends), true)
+            ..io_error(error, Some(ends), true)
         },
         TunnelError::Status(408 | 425 | 429 | 500.., _) => nobody,
         // The rules of a SOCKS proxy.
-        TunnelError::Status(..) | TunnelError::Login(_) | TunnelError::Reply(2) => Trouble {
+        TunnelError::Status(..) | TunnelError::Login(_) | TunnelError::Reply(2) => RequestError {
             nobody: false,
             ..nobody.then(Again::Nowhere)
         },
-        TunnelError::Unspeakable(_) => Trouble {
+        TunnelError::Unspeakable(_) => RequestError {
             nobody: false,
             kind: FaultKind::Config,
             ..nobody.then(Again::Elsewhere)
@@ -126,28 +124,28 @@ fn tunnel_trouble(error: &TunnelError, ends: Ends) -> Trouble {
 }
 
 /// Words for a failed read or write on an established connection.
-pub(crate) fn io_trouble(err: &io::Error, ends: Option<Ends>, in_body: bool) -> Trouble {
+pub(crate) fn io_error(err: &io::Error, ends: Option<Ends>, in_body: bool) -> RequestError {
     if let Some(tls) = find::<rustls::Error>(err) {
-        return tls_trouble(tls);
+        return tls_error(tls);
     }
     if find::<Flood>(err).is_some() {
-        return Trouble::new(FaultKind::Garbage, flood(in_body));
+        return RequestError::new(FaultKind::Garbage, flood(in_body));
     }
     let at = |call: &str, verb: &str| match ends {
         Some(Ends { local, peer }) => format!("{call} tcp {local}->{peer}: {verb}: {}", errno_text(err)),
         None => format!("{call} tcp: {verb}: {}", errno_text(err)),
     };
     match err.kind() {
-        io::ErrorKind::UnexpectedEof => Trouble::new(FaultKind::Eof, eof(in_body)),
+        io::ErrorKind::UnexpectedEof => RequestError::new(FaultKind::Eof, eof(in_body)),
         // The HTTP library's own, about chunks; those that are only too long for it go may take.
         kind @ (io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) if err.raw_os_error().is_none() => {
-            Trouble {
+            RequestError {
                 is_refused: kind == io::ErrorKind::InvalidData,
-                ..Trouble::new(FaultKind::Garbage, "malformed chunked encoding")
+                ..RequestError::new(FaultKind::Garbage, "malformed chunked encoding")
             }
         }
-        io::ErrorKind::BrokenPipe => Trouble::new(FaultKind::Reset, at("write", "write")),
-        _ => Trouble::new(FaultKind::Reset, at("read", "read")),
+        io::ErrorKind::BrokenPipe => RequestError::new(FaultKind::Reset, at("write", "write")),
+        _ => RequestError::new(FaultKind::Reset, at("read", "read")),
     }
 }
 
@@ -167,19 +165,19 @@ fn eof(in_body: bool) -> &'static str {
 
 /// Words for a failure that the HTTP library reports. `stream` is the number
 /// that the HTTP/2 stream had, 0 for HTTP/1.
-pub(crate) fn http_trouble(err: &hyper::Error, ends: Ends, stream: u32, in_body: bool) -> Trouble {
-    let trouble = if let Some(h2) = find::<h2::Error>(err) {
-        http2_trouble(h2, ends, stream, in_body)
+pub(crate) fn http_error(err: &hyper::Error, ends: Ends, stream: u32, in_body: bool) -> RequestError {
+    let request_error = if let Some(h2) = find::<h2::Error>(err) {
+        http2_error(h2, ends, stream, in_body)
     } else if let Some(io) = find::<io::Error>(err) {
-        io_trouble(io, Some(ends), in_body)
+        io_error(io, Some(ends), in_body)
     } else if err.is_parse_too_large() {
         // Too much for the library, and perhaps not for go.
-        Trouble {
+        RequestError {
             is_refused: true,
-            ..Trouble::new(FaultKind::Garbage, flood(false))
+            ..RequestError::new(FaultKind::Garbage, flood(false))
         }
     } else if err.is_parse() || err.is_user() {
-        Trouble::new(
+        RequestError::new(
             FaultKind::Garbage,
             format!(
                 "net/http: HTTP/1.x transport connection broken: malformed HTTP {}",
@@ -193,23 +191,27 @@ pub(crate) fn http_trouble(err: &hyper::Error, ends: Ends, stream: u32, in_body:
     } else if in_body && stream == 0 && !err.is_incomplete_message() && !err.is_closed() && !err.is_canceled()
     {
         // A chunk that is none ends up here.
-        Trouble::new(FaultKind::Garbage, "malformed chunked encoding")
+        RequestError::new(FaultKind::Garbage, "malformed chunked encoding")
     } else {
-        Trouble::new(FaultKind::Eof, eof(in_body))
+        RequestError::new(FaultKind::Eof, eof(in_body))
     };
-    if in_body { trouble.in_body() } else { trouble }
+    if in_body {
+        request_error.in_body()
+    } else {
+        request_error
+    }
 }
 
-fn http2_trouble(err: &h2::Error, ends: Ends, stream: u32, in_body: bool) -> Trouble {
+fn http2_error(err: &h2::Error, ends: Ends, stream: u32, in_body: bool) -> RequestError {
     if let Some(io) = err.get_io() {
         return match io.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::NotConnected => {
-                Trouble::new(FaultKind::Eof, eof(in_body))
+                RequestError::new(FaultKind::Eof, eof(in_body))
             }
             _ if find::<rustls::Error>(io).is_none() && io.raw_os_error().is_none() => {
-                Trouble::new(FaultKind::Http2, "http2: client connection lost")
+                RequestError::new(FaultKind::Http2, "http2: client connection lost")
             }
-            _ => io_trouble(io, Some(ends), in_body),
+            _ => io_error(io, Some(ends), in_body),
         };
     }
     let reason = err
@@ -229,7 +231,7 @@ fn http2_trouble(err: &h2::Error, ends: Ends, stream: u32, in_body: bool) -> Tro
     } else {
         format!("http2: connection error: {reason}")
     };
-    Trouble::new(FaultKind::Http2, text)
+    RequestError::new(FaultKind::Http2, text)
 }
 
 /// Looks through the sources of an error for one of type `E`.
@@ -251,9 +253,9 @@ pub(crate) fn find<'a, E: StdError + 'static>(err: &'a (dyn StdError + 'static))
 }
 
 /// Go's words for what went wrong in TLS.
-fn tls_trouble(err: &rustls::Error) -> Trouble {
+fn tls_error(err: &rustls::Error) -> RequestError {
     match err {
-        rustls::Error::InvalidCertificate(err) => Trouble::new(
+        rustls::Error::InvalidCertificate(err) => RequestError::new(
             match certificate_text(err) {
                 Some(_) => FaultKind::Certificate,
                 None => FaultKind::TlsHandshake,
@@ -265,7 +267,7 @@ fn tls_trouble(err: &rustls::Error) -> Trouble {
         )
         .refused(),
         rustls::Error::AlertReceived(alert) => {
-            let trouble = Trouble::nobody(
+            let request_error = RequestError::nobody(
                 FaultKind::TlsHandshake,
                 format!("remote error: tls: {}", alert_text(*alert)),
             );
@@ -273,20 +275,20 @@ fn tls_trouble(err: &rustls::Error) -> Trouble {
             match alert {
                 AlertDescription::HandshakeFailure
                 | AlertDescription::ProtocolVersion
-                | AlertDescription::InsufficientSecurity => trouble.refused(),
-                _ => trouble,
+                | AlertDescription::InsufficientSecurity => request_error.refused(),
+                _ => request_error,
             }
         }
-        rustls::Error::InvalidMessage(_) => Trouble::nobody(
+        rustls::Error::InvalidMessage(_) => RequestError::nobody(
             FaultKind::TlsHandshake,
             "tls: first record does not look like a TLS handshake",
         ),
-        rustls::Error::PeerIncompatible(_) | rustls::Error::PeerMisbehaved(_) => Trouble::nobody(
+        rustls::Error::PeerIncompatible(_) | rustls::Error::PeerMisbehaved(_) => RequestError::nobody(
             FaultKind::TlsHandshake,
             "tls: server selected unsupported protocol version or cipher suite",
         )
         .refused(),
-        other => Trouble::nobody(
+        other => RequestError::nobody(
             FaultKind::TlsHandshake,
             format!("tls: {}", crate::text::safe(&other.to_string())),
         ),
@@ -379,7 +381,7 @@ mod tests {
         assert_eq!(text(libc::ENETUNREACH), "network is unreachable");
         let reset = io::Error::from_raw_os_error(libc::ECONNRESET);
         assert_eq!(
-            io_trouble(&reset, Some(ends()), false).text,
+            io_error(&reset, Some(ends()), false).text,
             "read tcp 127.0.0.1:1->127.0.0.1:2: read: connection reset by peer"
         );
         let refused = DialError::Connect {
@@ -387,7 +389,7 @@ mod tests {
             error: io::Error::from_raw_os_error(libc::ECONNREFUSED),
         };
         assert_eq!(
-            Trouble::from(refused).text,
+            RequestError::from(refused).text,
             "dial tcp 127.0.0.1:2: connect: connection refused"
         );
     }
@@ -395,15 +397,15 @@ mod tests {
     #[test]
     fn an_early_end_is_worded_by_where_it_came() {
         let eof = io::Error::from(io::ErrorKind::UnexpectedEof);
-        assert_eq!(io_trouble(&eof, None, false).text, "EOF");
-        assert_eq!(io_trouble(&eof, None, true).text, "unexpected EOF");
+        assert_eq!(io_error(&eof, None, false).text, "EOF");
+        assert_eq!(io_error(&eof, None, true).text, "unexpected EOF");
     }
 
     #[test]
     fn names_that_do_not_resolve() {
         let text = |error| {
             let host = "h".to_owned();
-            Trouble::from(DialError::Lookup { host, error }).text
+            RequestError::from(DialError::Lookup { host, error }).text
         };
         assert_eq!(text(LookupError::NoSuchHost), "dial tcp: lookup h: no such host");
         assert_eq!(text(LookupError::Timeout), "dial tcp: lookup h: i/o timeout");
@@ -412,7 +414,7 @@ mod tests {
     #[test]
     fn what_a_proxy_says_and_what_follows() {
         let tunnel = |error, scheme| {
-            Trouble::from(DialError::Tunnel {
+            RequestError::from(DialError::Tunnel {
                 error,
                 scheme,
                 target: "h:443".to_owned(),
@@ -438,7 +440,7 @@ mod tests {
 
     #[test]
     fn the_words_of_tls() {
-        let text = |err| tls_trouble(&rustls::Error::InvalidCertificate(err)).text;
+        let text = |err| tls_error(&rustls::Error::InvalidCertificate(err)).text;
         assert_eq!(
             text(CertificateError::UnknownIssuer),
             "tls: failed to verify certificate: x509: certificate signed by unknown authority"
@@ -452,7 +454,7 @@ mod tests {
             "tls: failed to verify certificate: x509: certificate has expired or is not yet valid: \
              current time 1970-01-02T00:00:00Z is after 1970-01-01T00:00:00Z"
         );
-        let alert = tls_trouble(&rustls::Error::AlertReceived(AlertDescription::HandshakeFailure));
+        let alert = tls_error(&rustls::Error::AlertReceived(AlertDescription::HandshakeFailure));
         assert_eq!(alert.text, "remote error: tls: handshake failure");
         assert!(alert.nobody && alert.is_refused);
     }

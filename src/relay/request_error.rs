@@ -46,8 +46,8 @@ pub(crate) struct Answer {
 
 /// One failed try.
 #[derive(Debug, Clone)]
-pub(crate) struct Trouble {
-    /// What kind of trouble it is.
+pub(crate) struct RequestError {
+    /// What kind of failure it is.
     pub(crate) kind: FaultKind,
     /// Nobody was there at all.
     pub(crate) nobody: bool,
@@ -72,7 +72,7 @@ pub(crate) struct Trouble {
 
 const PAUSED: &str = "context deadline exceeded while waiting for a proxy that failed before";
 
-impl Trouble {
+impl RequestError {
     /// A failure of a host that answers.
     pub(crate) fn new(kind: FaultKind, text: impl Into<String>) -> Self {
         Self {
