@@ -120,8 +120,8 @@ impl Shared {
             return Answer::text(401, "credentials wanted\n")
                 .header("WWW-Authenticate", "Basic realm=\"modules\"");
         }
-        if head.method != "GET" {
-            return Answer::text(405, "only GET here\n").header("Allow", "GET");
+        if !matches!(head.method.as_str(), "GET" | "HEAD") {
+            return Answer::text(405, "only GET here\n").header("Allow", "GET, HEAD");
         }
         let answer = healthy(asked, &read(&self.catalogue), read(&self.sumdb).as_deref());
         let answer = match self.ranges {

@@ -119,9 +119,9 @@ impl Credentials {
         self.ask(Some(url), refused).await
     }
 
-    /// A program has failed, or said what only go may understand.
-    pub(crate) fn have_failed(&self) -> bool {
-        self.failed.load(Ordering::Relaxed)
+    /// A program that might have known a login for `url` has failed, or said what only go may understand.
+    pub(crate) fn have_failed_for(&self, url: &Url) -> bool {
+        self.can_be_asked_again(url) && self.failed.load(Ordering::Relaxed)
     }
 
     /// Tells git whether what it said was right.

@@ -7,12 +7,17 @@ use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::sync::{Semaphore, oneshot};
+
 use crate::sys::run::{self, Ended};
 
 /// Go waits for ever; where this is over, go is left to do so.
 const LIMIT: Duration = Duration::from_secs(60);
 /// Go's answer to a question about its own settings.
 const SETTINGS: Duration = Duration::from_secs(10);
+
+/// Programs that run at the same time.
+const AT_ONCE: usize = 8;
 
 /// The variables that go sets for every program it runs (`cmd/go/internal/envcmd.MkEnv`), but for GOTOOLCHAIN.
 const VARIABLES: &[&str] = &[
@@ -71,6 +76,7 @@ pub struct Helpers {
     dir: PathBuf,
     toolchain: OsString,
     variables: OnceLock<Vec<(String, String)>>,
+    slots: Semaphore,
 }
 
 impl Helpers {
@@ -82,6 +88,7 @@ impl Helpers {
             dir,
             toolchain,
             variables: OnceLock::new(),
+            slots: Semaphore::new(AT_ONCE),
         }
     }
 
@@ -95,8 +102,14 @@ impl Helpers {
         let helpers = Arc::clone(self);
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         let dir = dir.map(Path::to_path_buf);
-        let run = tokio::task::spawn_blocking(move || helpers.run_now(&words, dir.as_deref(), input));
-        run.await.ok()?
+        // Not the runtime's own threads: names are looked up there.
+        let _slot = self.slots.acquire().await.ok()?;
+        let (send, said) = oneshot::channel();
+        std::thread::Builder::new()
+            .name("gofix-goauth".to_owned())
+            .spawn(move || drop(send.send(helpers.run_now(&words, dir.as_deref(), input))))
+            .ok()?;
+        said.await.ok()?
     }
 
     fn run_now(&self, words: &[String], dir: Option<&Path>, input: Vec<u8>) -> Option<Vec<u8>> {
@@ -151,7 +164,7 @@ fn look_up(name: &str, dir: &Path) -> Option<PathBuf> {
     let can_run =
         |file: &PathBuf| file.is_file() && nix::unistd::access(file, nix::unistd::AccessFlags::X_OK).is_ok();
     if name.contains('/') {
-        return Some(dir.join(name));
+        return Some(dir.join(name)).filter(can_run);
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).find(|entry| can_run(&dir.join(entry).join(name)))?;

@@ -101,7 +101,7 @@ impl Post<'_> {
         }
         for (name, value) in self.headers {
             let name = HeaderName::from_bytes(name.as_bytes())
-                .map_err(|_| format!("no name of a header: {}", safe(name)))?;
+                .map_err(|_| "one of the headers has no valid name".to_owned())?;
             put(&mut request, name, value)?;
         }
         Ok(request)

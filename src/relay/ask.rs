@@ -4,7 +4,7 @@
 
 use std::io::Read;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use hyper::header::{self, HeaderMap, HeaderValue};
@@ -54,6 +54,8 @@ pub(crate) struct Asker {
     pub(crate) budget: Budget,
     pub(crate) listener: Listener,
     pub(crate) transfers: Arc<Transfers>,
+    /// Set where go runs again without the relay.
+    pub(crate) aside: Arc<AtomicBool>,
 }
 
 /// A proxy in a route, and what asking it for one file has brought so far.
@@ -337,9 +339,12 @@ impl Asker {
             }
             416 if step.partial.is_some() => return Err(step.cannot_go_on()),
             _ => {
-                // An answer all the same; where the command fails for it, go asks by itself.
+                // With credentials of its own go may get another answer. Handed on, this one would send it to the next
+                // server of its list, with the name of a module that may be private.
                 if exchange.is_gos_own {
-                    step.upstream.refuse();
+                    self.aside.store(true, Ordering::Relaxed);
+                    let text = format!("{} without the credentials of GOAUTH", exchange.status);
+                    return Err(RequestError::new(FaultKind::Refused, text).then(Again::Nowhere));
                 }
                 return self.no_file(exchange, step.timeouts).await;
             }

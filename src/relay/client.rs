@@ -211,17 +211,21 @@ impl Client {
             alive_since,
             ticket,
         };
-        let mut exchange = self.follow(&asking, self.credentials.headers(url).await).await?;
-        if refuses(exchange.status) && self.credentials.can_be_asked_again(url) {
+        let mut secrets = self.credentials.headers(url).await;
+        let mut is_anonymous = secrets.is_empty();
+        let mut exchange = self.follow(&asking, secrets).await?;
+        if exchange.status.is_client_error() && self.credentials.can_be_asked_again(url) {
             let refused = exchange.for_helpers();
             exchange.discard(timeouts.stall).await;
             self.give_back(exchange);
             if let Some(from_git) = self.credentials.ask_again(url, refused).await {
                 tokio::spawn(Arc::clone(self).try_for_git(from_git, timeouts));
             }
-            exchange = self.follow(&asking, self.credentials.headers(url).await).await?;
+            secrets = self.credentials.headers(url).await;
+            is_anonymous = secrets.is_empty();
+            exchange = self.follow(&asking, secrets).await?;
         }
-        exchange.is_gos_own |= self.credentials.have_failed();
+        exchange.is_gos_own |= is_anonymous && self.credentials.have_failed_for(url);
         exchange.is_gos_own &= refuses(exchange.status);
         Ok(exchange)
     }
@@ -682,7 +686,7 @@ struct Asking<'a> {
     ticket: Option<&'a Ticket>,
 }
 
-/// An answer upon which go asks for credentials. What may pass is asked for again with the same.
+/// An answer that credentials may change; the others pass.
 fn refuses(status: StatusCode) -> bool {
     status.is_client_error() && !matches!(status.as_u16(), 408 | 425 | 429)
 }

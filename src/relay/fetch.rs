@@ -352,6 +352,12 @@ impl Fetcher {
                     elsewhere |= untried && route.tries.content() > 1;
                     // Drawn once, so that the wait and the look at the budget agree.
                     route.wait = route.tries.wait(fastrand::f64());
+                    // What the server named may fit where a longer wait does not.
+                    if let Some(named) = route.tries.retry_after()
+                        && self.asker.budget.is_too_late(route.wait)
+                    {
+                        route.wait = named;
+                    }
                     route.done |= self.asker.budget.is_too_late(route.wait);
                     if takes_over {
                         missed.met = Met::Left;

@@ -122,6 +122,7 @@ impl Relay {
             Arc::clone(&names.ledger),
             Arc::clone(&transfers),
             plan.goproxy.starts_with(OWN),
+            Arc::clone(&broken),
         );
         let context = ServerContext {
             token,
@@ -285,6 +286,7 @@ fn fetcher(
     ledger: Arc<Ledger>,
     transfers: Arc<Transfers>,
     first_is_asked_all: bool,
+    aside: Arc<AtomicBool>,
 ) -> Fetcher {
     let timeouts = setup.timeouts();
     let rules = Rules {
@@ -299,6 +301,7 @@ fn fetcher(
         budget: Budget::new(deadline, patient_until, setup.stall),
         listener: setup.listener,
         transfers,
+        aside,
     };
     Fetcher::new(asker, elements, rules, ledger, setup.project, first_is_asked_all)
 }

@@ -75,6 +75,12 @@ impl Tries {
         self.content
     }
 
+    /// What the server has asked for, if it has: the wait may be longer than this, but not shorter.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.last?.retry_after
+    }
+
     /// The wait before the next try. `random` lies in `0.0..1.0`.
     #[must_use]
     pub fn wait(&self, random: f64) -> Duration {

@@ -126,6 +126,10 @@ async fn answer<B>(request: &Request<B>, context: &ServerContext) -> Response<Re
     if context.in_front && wanted.kind == Kind::SumdbSupported {
         return text(StatusCode::NOT_FOUND, "not found");
     }
+    // Go runs again without the relay: nobody is asked for this run any more.
+    if context.broken.load(Ordering::Relaxed) {
+        return failed(context);
+    }
     let agent = request.headers().get(header::USER_AGENT);
     let _waiting = Waiting::new(&context.waiting);
     match context.fetcher.fetch(element, &wanted, agent).await {

@@ -11,7 +11,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::unistd::Pid;
 
 /// More than this nobody was asked for.
@@ -141,10 +141,12 @@ fn read_until(stdout: impl Read, mark: Option<&[u8]>) -> (Vec<u8>, bool) {
 
 #[expect(unsafe_code, reason = "std starts no session")]
 fn new_session(command: &mut Command) {
-    // SAFETY: setsid(2) and prctl(2) are async-signal-safe, and nothing else is done between fork and exec.
+    // SAFETY: setsid(2), sigprocmask(2) and prctl(2) are async-signal-safe, and nothing else is done between fork and exec.
     unsafe {
         command.pre_exec(|| {
             nix::unistd::setsid()?;
+            // The relay's thread, which starts some of them, has every signal blocked.
+            SigSet::empty().thread_set_mask()?;
             // What runs for gofix ends with it; the thread that starts it waits for its end.
             #[cfg(target_os = "linux")]
             nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;

@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use gofix::faultproxy::{Fault, FaultProxy, Kind, Rule};
 
+use crate::support::wait::wait_until;
 use crate::support::{Outcome, Sandbox, certificate, go_minor, two_modules, write_program};
 
 const LOGIN: &str = "me:s3cr3t";
@@ -242,6 +243,23 @@ fn what_cannot_be_done_here_is_left_to_go() {
     assert!(runs > 2, "{runs}");
 }
 
+/// Behind a `|` any refusal sends go on. What the relay could not log in for must not: the next server would learn the
+/// name of a module that plain go asks the first one for.
+#[test]
+fn a_refusal_for_want_of_a_login_sends_nobody_elsewhere() {
+    if go_minor() < 24 {
+        return;
+    }
+    let (private, public) = (
+        Private::new([]),
+        FaultProxy::builder(two_modules(1000)).start().unwrap(),
+    );
+    let list = format!("{}|{}", private.proxy.url(), public.url());
+    let sandbox = private.sandbox("BIN/needs-a-terminal").env("GOPROXY", list);
+    sandbox.go(&["mod", "download"]).output().expect_code(0);
+    assert_eq!(public.requests().len(), 0);
+}
+
 /// The recipe for Vault, with a login that has run out in between.
 #[test]
 fn vault_is_asked_again_after_a_refusal() {
@@ -308,6 +326,10 @@ fn git_is_told() {
     let silent = Rule::new(Fault::StallHeader).on(Kind::Zip);
     let private = Private::new([silent]);
     let sandbox = private.sandbox("git BIN");
+    // Else git speaks of the host alone, of which the proxy knows nothing.
+    let config = sandbox.path("home/.gitconfig");
+    let by_path = "\tuseHttpPath = true\n";
+    fs::write(&config, fs::read_to_string(&config).unwrap() + by_path).unwrap();
     let running = sandbox.go(&["mod", "download"]).spawn();
     let heard = |method: &'static str| {
         private.proxy.wait_for(LIMIT, move |requests| {
@@ -315,6 +337,8 @@ fn git_is_told() {
         })
     };
     assert!(heard("HEAD"));
+    let log = || fs::read_to_string(sandbox.path("log")).unwrap();
+    wait_until(|| log().lines().any(|line| line == "store"));
     drop(running);
 }
 

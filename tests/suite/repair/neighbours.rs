@@ -236,7 +236,7 @@ fn a_full_disk_is_said_to_be_one() {
     let Some(run) = in_own_mounts(&cache, script) else {
         return;
     };
-    expect_refusal(&cache, &run, "no space is left");
+    expect_refusal(&cache, &run, "no space left");
 }
 
 /// Twenty go and two gofix on one cache that is damaged under them: gofix ends
