@@ -23,7 +23,7 @@ mod measured;
 #[path = "common/ratio.rs"]
 mod ratio;
 
-use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Framing, Module, Rule, When};
+use gofix::faultproxy::{Catalogue, FaultProxy, Module, Rule};
 use gofix::go::proxy_list::ProxyList;
 use gofix::relay::{Environment, Relay, Setup};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -117,7 +117,7 @@ fn serve(args: &[String]) -> ExitCode {
     let (count, size) = (at(0).parse().unwrap_or(10), at(1).parse().unwrap_or(1000));
     let (chance, seed): (f64, u64) = (at(2).parse().unwrap_or(0.0), at(3).parse().unwrap_or(0));
     let proxy = FaultProxy::builder(modules(count, size))
-        .rules(mixed_faults(chance, seed))
+        .rules(Rule::mixed(chance, seed))
         .start()
         .expect("a proxy on loopback");
     say(proxy.url());
@@ -144,33 +144,6 @@ fn carry() -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
-}
-
-/// Faults of a bad line, each as likely as the others, together `chance`.
-fn mixed_faults(chance: f64, seed: u64) -> Vec<Rule> {
-    let kinds = [
-        Fault::CloseBeforeHeader,
-        Fault::ResetBeforeHeader,
-        Fault::ResetBody { after: None },
-        Fault::CloseBody {
-            after: None,
-            framing: Framing::Length,
-        },
-        Fault::Status {
-            code: 503,
-            retry_after: None,
-            body: None,
-        },
-    ];
-    if chance <= 0.0 {
-        return Vec::new();
-    }
-    let each = chance / kinds.len() as f64;
-    kinds
-        .into_iter()
-        .enumerate()
-        .map(|(n, fault)| Rule::new(fault).when(When::Chance(each, seed * 100 + n as u64)))
-        .collect()
 }
 
 /// Who runs the command.

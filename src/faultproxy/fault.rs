@@ -315,6 +315,30 @@ impl Rule {
         }
     }
 
+    /// Faults of a bad line, each as likely as the others: together they strike `chance` of all requests.
+    pub fn mixed(chance: f64, seed: u64) -> Vec<Self> {
+        let faults = [
+            Fault::CloseBeforeHeader,
+            Fault::ResetBeforeHeader,
+            Fault::ResetBody { after: None },
+            Fault::CloseBody {
+                after: None,
+                framing: Framing::Length,
+            },
+            Fault::Status {
+                code: 503,
+                retry_after: None,
+                body: None,
+            },
+        ];
+        if chance <= 0.0 {
+            return Vec::new();
+        }
+        let each = chance / faults.len() as f64;
+        let rule = |(nth, fault)| Self::new(fault).when(When::Chance(each, seed * 100 + nth));
+        (0..).zip(faults).map(rule).collect()
+    }
+
     /// Only for this kind of request; several calls allow several kinds.
     #[must_use]
     pub fn on(mut self, kind: Kind) -> Self {

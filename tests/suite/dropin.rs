@@ -894,28 +894,6 @@ fn unescaped(name: &str) -> String {
     parts.fold(first, |name, part| name + &part[..1].to_uppercase() + &part[1..])
 }
 
-/// 5 % of the requests fail, in one of five ways.
-fn five_in_a_hundred(seed: u64) -> Vec<Rule> {
-    let faults = [
-        Fault::CloseBeforeHeader,
-        Fault::ResetBeforeHeader,
-        Fault::ResetBody { after: None },
-        Fault::CloseBody {
-            after: None,
-            framing: Framing::Length,
-        },
-        Fault::Status {
-            code: 503,
-            retry_after: None,
-            body: None,
-        },
-    ];
-    (0..)
-        .zip(faults)
-        .map(|(nth, fault)| Rule::new(fault).when(When::Chance(0.01, seed * 100 + nth)))
-        .collect()
-}
-
 /// A project that many run, its Dockerfile as it is and with the line. With BENCH_WRITE=1 the table of docs/ci.md is written.
 #[test]
 fn a_real_projects_image() {
@@ -964,7 +942,7 @@ fn a_real_projects_image() {
         let mut seconds = Vec::new();
         let mut ended_well = 0;
         for seed in 1..=TIMES {
-            let (outcome, took, _) = once(dockerfile, five_in_a_hundred(seed));
+            let (outcome, took, _) = once(dockerfile, Rule::mixed(0.05, seed));
             let good = outcome.status.success();
             ended_well += u64::from(good);
             seconds.push(took);

@@ -623,3 +623,11 @@ fn walk(root: &Path, dir: &Path, found: &mut BTreeMap<PathBuf, String>) {
         found.insert(name, format!("{:o} {content}", meta.permissions().mode()));
     }
 }
+
+/// What `unshare` is told for a network namespace of its own. Whether one may be made, the caller tries.
+pub(crate) fn network_namespace() -> &'static [&'static str] {
+    match nix::unistd::geteuid().is_root() {
+        true => &["-n"],
+        false => &["-rn"],
+    }
+}

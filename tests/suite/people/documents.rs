@@ -379,11 +379,7 @@ fn shell_blocks(text: &str) -> Vec<(usize, Vec<&str>)> {
 /// understand every line, whatever they then say about the network.
 #[test]
 fn shell_blocks_of_the_documents_can_be_pasted() {
-    let namespace: &[&str] = if nix::unistd::geteuid().is_root() {
-        &["-n"]
-    } else {
-        &["-rn"]
-    };
+    let namespace = crate::support::network_namespace();
     let may = std::process::Command::new("unshare")
         .args(namespace)
         .arg("true")

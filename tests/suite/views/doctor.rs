@@ -1137,11 +1137,7 @@ exit "$status"
 
 #[test]
 fn a_path_that_loses_full_packets_is_named() {
-    let namespace: &[&str] = if nix::unistd::geteuid().is_root() {
-        &["-n"]
-    } else {
-        &["-rn"]
-    };
+    let namespace = crate::support::network_namespace();
     let sandbox = sandbox("http://10.9.0.2:8080");
     let allowed = sandbox
         .run("unshare")
