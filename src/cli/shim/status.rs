@@ -1,11 +1,9 @@
 //! `gofix shim status`: every go in PATH, which one wins where, and why.
 //!
 //! What a login shell and an interactive shell have in PATH is asked of the shells themselves, started as a terminal and a
-//! desktop start them. What an editor has is read from editors that run, where the system shows it (Linux), and otherwise
-//! asked the way Visual Studio Code asks, by an interactive login shell.
+//! desktop start them, and as Visual Studio Code asks: by an interactive login shell.
 //!
-//! Known limitations: editors that ask for PATH in another way of their own are not foreseen; `/etc/sudoers` is readable by
-//! root alone, so for others the line about sudo says what sudo does by default.
+//! Known limitation: an editor that gets its PATH in another way is not foreseen.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -31,12 +29,9 @@ use crate::sys::run::{self, Ended};
 const SHELL_TIME: Duration = Duration::from_secs(10);
 
 /// Runs the command: 0 where `go` is the shim here, else 1.
-pub(super) fn run(asked: &ShimStatus) -> i32 {
+pub(super) fn run(asked: &ShimStatus) -> Result<i32, Failure> {
     let views = views();
-    let place = match place(&asked.place, &views) {
-        Ok(place) => place,
-        Err(failure) => return failure.say(),
-    };
+    let place = place(&asked.place, &views)?;
     let notes = notes();
     let reached = views.first().is_some_and(View::is_carried);
     let mut stdout = out::stdout();
@@ -47,7 +42,7 @@ pub(super) fn run(asked: &ShimStatus) -> i32 {
     } else {
         show(&place, &views, &notes, &mut stdout);
     }
-    if reached { OK } else { FAILED }
+    Ok(if reached { OK } else { FAILED })
 }
 
 /// The place that was asked about; else the user's own, the one in PATH (an image's, a package's), the one of the whole machine,
@@ -95,8 +90,21 @@ fn show(place: &Place, views: &[View], notes: &[String], stdout: &mut impl Write
 /// PATH as one kind of process has it.
 struct View {
     name: String,
-    path: Result<OsString, String>,
+    path: Result<OsString, NoPath>,
     gos: Vec<Go>,
+}
+
+/// Why nobody can say what PATH is.
+#[derive(Debug, thiserror::Error)]
+enum NoPath {
+    #[error("PATH is not set")]
+    Unset,
+    #[error("cannot be asked: {0}")]
+    NotStarted(std::io::Error),
+    #[error("did not say within {} s; its start-up files wait for something", SHELL_TIME.as_secs())]
+    TooLate,
+    #[error("did not say its PATH")]
+    Silent,
 }
 
 /// One entry of PATH that has a go.
@@ -121,7 +129,7 @@ impl Go {
 }
 
 impl View {
-    fn new(name: impl Into<String>, path: Result<OsString, String>) -> Self {
+    fn new(name: impl Into<String>, path: Result<OsString, NoPath>) -> Self {
         let gos = path.as_deref().map(gos).unwrap_or_default();
         Self {
             name: name.into(),
@@ -144,7 +152,7 @@ impl View {
     fn verdict(&self, place: &Place) -> String {
         let path = match &self.path {
             Ok(path) => path,
-            Err(why) => return why.clone(),
+            Err(why) => return why.to_string(),
         };
         let Some(winner) = self.winner() else {
             return "no go in PATH".to_owned();
@@ -185,7 +193,7 @@ impl View {
             .collect();
         json!({
             "name": self.name,
-            "error": self.path.as_ref().err(),
+            "error": self.path.as_ref().err().map(ToString::to_string),
             "winner": self.winner().map(|go| &go.path),
             "gofix_wins": self.is_carried(),
             "gos": gos,
@@ -214,7 +222,7 @@ fn gos(path: &OsStr) -> Vec<Go> {
 }
 
 fn views() -> Vec<View> {
-    let own = variable("PATH").ok_or_else(|| "PATH is not set".to_owned());
+    let own = variable("PATH").ok_or(NoPath::Unset);
     let mut views = vec![View::new("This process", own)];
     let shell = variable("SHELL")
         .map(PathBuf::from)
@@ -223,25 +231,17 @@ fn views() -> Vec<View> {
     let name = files::shown(&shell);
     let login = ask_shell(&shell, &["-l"], OsStr::new(BARE_PATH));
     let base = session_path()
-        .or_else(|| login.clone().ok())
+        .or_else(|| login.as_ref().ok().cloned())
         .unwrap_or_else(|| OsString::from(BARE_PATH));
     views.push(View::new(format!("A login shell ({name} -l)"), login));
     views.push(View::new(
         format!("An interactive shell ({name} -i)"),
         ask_shell(&shell, &["-i"], &base),
     ));
-    let editors = editors();
-    if editors.is_empty() {
-        let asked = ask_shell(&shell, &["-i", "-l"], &base);
-        views.push(View::new(
-            "An editor (none runs; asked as Visual Studio Code does)",
-            asked,
-        ));
-    }
-    views.extend(editors.into_iter().map(|(name, path)| View::new(name, Ok(path))));
-    if let Some(path) = sudo_path() {
-        views.push(View::new("sudo (secure_path of /etc/sudoers)", Ok(path)));
-    }
+    views.push(View::new(
+        "An editor (asked as Visual Studio Code does)",
+        ask_shell(&shell, &["-i", "-l"], &base),
+    ));
     views
 }
 
@@ -249,7 +249,7 @@ const BEGIN: &str = "<gofix:PATH:";
 const END: &str = ":gofix>";
 
 /// PATH as the shell has it after its start-up files.
-fn ask_shell(shell: &Path, flags: &[&str], path: &OsStr) -> Result<OsString, String> {
+fn ask_shell(shell: &Path, flags: &[&str], path: &OsStr) -> Result<OsString, NoPath> {
     let fish = shell.file_name().is_some_and(|name| name == "fish");
     let script = if fish {
         format!("printf '%s' '{BEGIN}' (string join : $PATH) '{END}'")
@@ -281,13 +281,8 @@ fn ask_shell(shell: &Path, flags: &[&str], path: &OsStr) -> Result<OsString, Str
     }
     let said = match run::within(SHELL_TIME, command, Some(END.as_bytes())) {
         Ended::Said(said, _) => said,
-        Ended::NotStarted(error) => return Err(format!("cannot be asked: {error}")),
-        Ended::TooLate => {
-            return Err(format!(
-                "did not say within {} s; its start-up files wait for something",
-                SHELL_TIME.as_secs()
-            ));
-        }
+        Ended::NotStarted(error) => return Err(NoPath::NotStarted(error)),
+        Ended::TooLate => return Err(NoPath::TooLate),
     };
     let begin = memchr::memmem::rfind(&said, BEGIN.as_bytes()).map(|at| at + BEGIN.len());
     let end = memchr::memmem::rfind(&said, END.as_bytes());
@@ -295,7 +290,7 @@ fn ask_shell(shell: &Path, flags: &[&str], path: &OsStr) -> Result<OsString, Str
         (Some(begin), Some(end)) if begin <= end => Ok(OsString::from_vec(
             said.get(begin..end).unwrap_or_default().to_vec(),
         )),
-        _ => Err("did not say its PATH".to_owned()),
+        _ => Err(NoPath::Silent),
     }
 }
 
@@ -327,74 +322,7 @@ fn environment_path(process: &Path) -> Option<OsString> {
     Some(OsStr::from_bytes(path).to_owned())
 }
 
-/// The names that editors and their language server run under, as the kernel cuts them.
-const EDITORS: &[&str] = &[
-    "code",
-    "code-server",
-    "codium",
-    "cursor",
-    "emacs",
-    "goland",
-    "gopls",
-    "hx",
-    "idea",
-    "kate",
-    "nvim",
-    "subl",
-    "vim",
-    "zed",
-    "zed-editor",
-];
-
-/// The editors of this user that run, with the PATH that they were started with; one for each name and PATH.
-fn editors() -> Vec<(String, OsString)> {
-    let mut found: Vec<(String, OsString)> = Vec::new();
-    let Ok(processes) = fs::read_dir("/proc") else {
-        return found;
-    };
-    for process in processes.flatten() {
-        let Some(pid) = process
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse::<u32>().ok())
-        else {
-            continue;
-        };
-        let Ok(name) = fs::read_to_string(process.path().join("comm")) else {
-            continue;
-        };
-        let name = name.trim();
-        if !EDITORS.contains(&name) {
-            continue;
-        }
-        // Of somebody else's processes it cannot be read.
-        let Some(path) = environment_path(&process.path()) else {
-            continue;
-        };
-        let name = format!("An editor's process ({} {pid})", safe(name));
-        if !found.iter().any(|(_, known)| *known == path) {
-            found.push((name, path));
-        }
-    }
-    found
-}
-
-/// `secure_path` of sudo, where the file can be read.
-fn sudo_path() -> Option<OsString> {
-    let text = fs::read(super::system_root().join("etc/sudoers")).ok()?;
-    let line = text.split(|byte| *byte == b'\n').rfind(|line| {
-        let line = line.trim_ascii();
-        line.starts_with(b"Defaults") && memchr::memmem::find(line, b"secure_path").is_some()
-    })?;
-    let value = line.splitn(2, |byte| *byte == b'=').nth(1)?.trim_ascii();
-    let value = value
-        .strip_prefix(b"\"")
-        .and_then(|value| value.strip_suffix(b"\""))
-        .unwrap_or(value);
-    Some(OsString::from_vec(value.to_vec()))
-}
-
-/// What never comes by PATH, and what of that was found here.
+/// What does not come by PATH, or not here.
 fn notes() -> Vec<String> {
     let mut notes = Vec::new();
     if gofix_is_off() {
@@ -403,95 +331,16 @@ fn notes() -> Vec<String> {
     if let Some(go) = variable("GOFIX_GO").filter(|go| !go.is_empty()) {
         notes.push(format!("GOFIX_GO names the real go: {}", safe(go.as_bytes())));
     }
-    notes.extend(project_notes(Path::new(".")));
-    notes.extend(
-        code_settings()
-            .into_iter()
-            .filter_map(|path| settings_note(&path)),
-    );
-    if super::system_root().join("etc/sudoers").exists() && sudo_path().is_none() {
-        notes.push("sudo go ...: sudo has a PATH of its own (secure_path); sudo env \"PATH=$PATH\" go ... keeps yours".to_owned());
-    }
-    notes.push(
-        "a go that `go generate`, `go test` or `go run` starts: go puts GOROOT/bin first in their PATH"
-            .to_owned(),
-    );
-    notes
-        .push("GoLand and IntelliJ: they call the go of the GOROOT in their settings by its path".to_owned());
-    notes.push("Bazel's rules_go: it calls the go of its own toolchain by its path".to_owned());
+    let always = [
+        "a go that `go generate`, `go test` or `go run` starts: go puts GOROOT/bin first in their PATH",
+        "what calls a go by its path: GoLand and IntelliJ (the GOROOT of their settings), Bazel's rules_go, some Makefiles",
+        "sudo go ...: sudo has a PATH of its own (secure_path); sudo env \"PATH=$PATH\" go ... keeps yours",
+    ];
+    notes.extend(always.map(str::to_owned));
     notes
 }
 
 fn gofix_is_off() -> bool {
     let (gofix, none) = (variable("GOFIX"), None);
     gofix_shim::shim::is_switched_off(gofix.as_deref().map(OsStr::as_bytes), none)
-}
-
-/// What the folder that one stands in says about go by absolute path.
-fn project_notes(folder: &Path) -> Vec<String> {
-    let mut notes = Vec::new();
-    for name in ["Makefile", "makefile", "GNUmakefile", "Taskfile.yml", "justfile"] {
-        if let Some(go) = read_some(&folder.join(name)).as_deref().and_then(absolute_go) {
-            notes.push(format!("{name} here calls {} by its path", safe(go)));
-        }
-    }
-    if ["MODULE.bazel", "WORKSPACE", "WORKSPACE.bazel"]
-        .iter()
-        .any(|name| folder.join(name).exists())
-    {
-        notes.push("this folder is built by Bazel".to_owned());
-    }
-    if folder.join(".idea").is_dir() {
-        notes.push("this folder is opened in GoLand or IntelliJ (.idea)".to_owned());
-    }
-    notes.extend(settings_note(&folder.join(".vscode/settings.json")));
-    notes
-}
-
-/// The settings of Visual Studio Code that name a go.
-fn settings_note(path: &Path) -> Option<String> {
-    let text = read_some(path)?;
-    let keys = ["go.alternateTools", "go.goroot", "go.toolsEnvVars"];
-    let found: Vec<&str> = keys
-        .into_iter()
-        .filter(|key| memchr::memmem::find(&text, key.as_bytes()).is_some())
-        .collect();
-    (!found.is_empty()).then(|| {
-        format!(
-            "{} sets {}: look there if the editor's go is not the shim",
-            files::shown(path),
-            found.join(", ")
-        )
-    })
-}
-
-fn code_settings() -> Vec<PathBuf> {
-    let home = files::absolute("HOME");
-    let config = files::absolute("XDG_CONFIG_HOME").or_else(|| home.map(|home| home.join(".config")));
-    let Some(config) = config else { return Vec::new() };
-    ["Code", "VSCodium", "Cursor"]
-        .iter()
-        .map(|name| config.join(name).join("User/settings.json"))
-        .collect()
-}
-
-/// The beginning of a file: enough for what is looked for, harmless for what is not.
-fn read_some(path: &Path) -> Option<Vec<u8>> {
-    use std::io::Read;
-    use std::os::unix::fs::OpenOptionsExt;
-    let file = fs::File::options()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)
-        .ok()?;
-    file.metadata().ok().filter(fs::Metadata::is_file)?;
-    let mut text = Vec::new();
-    file.take(1 << 20).read_to_end(&mut text).ok()?;
-    Some(text)
-}
-
-/// The first word of a text that is the absolute path of a go.
-fn absolute_go(text: &[u8]) -> Option<&[u8]> {
-    text.split(|byte| byte.is_ascii_whitespace() || b"=:;\"'()@&|".contains(byte))
-        .find(|word| word.starts_with(b"/") && word.ends_with(b"/bin/go"))
 }
