@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 
 use super::args::{self, CacheAction, Settings};
-use super::{FAILED, OK, USAGE, load_config, say_warnings};
+use super::failure::Failure;
+use super::{FAILED, OK, config_with_warnings_said};
 use crate::config::Config;
 use crate::go::env::GoEnv;
 use crate::go::workspace;
@@ -26,40 +27,26 @@ use crate::text::{bytes, count};
 const TICK: Duration = Duration::from_millis(100);
 
 /// Runs the command.
-pub(super) fn run(asked: &args::Cache, settings: &Settings) -> i32 {
-    let (config, warnings) = match load_config(settings) {
-        Ok(loaded) => loaded,
-        Err(failure) => return failure.say(),
-    };
-    say_warnings(&warnings);
+pub(super) fn run(asked: &args::Cache, settings: &Settings) -> Result<i32, Failure> {
+    let config = config_with_warnings_said(settings)?;
     let here = Here::find(&config);
     let done = match &asked.action {
-        CacheAction::Verify { module, json } => {
-            selection(module.as_deref()).map(|s| verify(&here, &s, *json))
-        }
+        CacheAction::Verify { module, json } => verify(&here, &selection(module.as_deref())?, *json),
         CacheAction::Repair {
             module,
             dry_run,
             json,
-        } => selection(module.as_deref()).map(|s| repair(&here, &s, *dry_run, *json)),
-        CacheAction::Restore { id, json } => Ok(restore(&here, id.as_deref(), *json)),
-        CacheAction::List { json } => Ok(list(&here, *json)),
+        } => repair(&here, &selection(module.as_deref())?, *dry_run, *json),
+        CacheAction::Restore { id, json } => restore(&here, id.as_deref(), *json),
+        CacheAction::List { json } => list(&here, *json),
     };
-    match done {
-        Ok(Ok(status)) => status,
-        Ok(Err(error)) => {
-            out::message(&error.to_string());
-            FAILED
-        }
-        Err(error) => {
-            out::message(&error.to_string());
-            USAGE
-        }
-    }
+    done.map_err(|error| Failure::new(error.to_string()))
 }
 
-fn selection(module: Option<&str>) -> Result<Selection, RepairError> {
-    module.map_or_else(|| Ok(Selection::default()), Selection::parse)
+fn selection(module: Option<&str>) -> Result<Selection, Failure> {
+    module
+        .map_or_else(|| Ok(Selection::default()), Selection::parse)
+        .map_err(|error| Failure::usage(error.to_string()))
 }
 
 /// What holds where the command was typed.

@@ -7,7 +7,8 @@ use std::io::Write;
 use std::path::Path;
 
 use super::args;
-use super::{FAILED, OK, variable};
+use super::failure::Failure;
+use super::{OK, variable};
 use crate::report::out;
 use crate::text::safe;
 
@@ -64,7 +65,7 @@ const SYSTEMS: &[System] = &[
 ];
 
 /// Runs the command.
-pub(super) fn run(asked: &args::Ci) -> i32 {
+pub(super) fn run(asked: &args::Ci) -> Result<i32, Failure> {
     let chosen = match &asked.system {
         Some(name) => SYSTEMS.iter().filter(|system| system.name == name).collect(),
         None => here(
@@ -75,10 +76,9 @@ pub(super) fn run(asked: &args::Ci) -> i32 {
     let mut stdout = out::stdout();
     if chosen.is_empty() {
         let all = args::CI_SYSTEMS.join(", ");
-        out::message(&format!(
-            "nothing here says what builds this project; name it: {all}"
-        ));
-        return FAILED;
+        return Err(
+            Failure::new("nothing here says what builds this project").hint(format!("name it: {all}"))
+        );
     }
     for (nth, system) in chosen.iter().enumerate() {
         out::message(&format!(
@@ -89,7 +89,7 @@ pub(super) fn run(asked: &args::Ci) -> i32 {
         let gap = if nth > 0 { "\n" } else { "" };
         let _ = write!(stdout, "{gap}{}", recipe(system.name).unwrap_or_default());
     }
-    OK
+    Ok(OK)
 }
 
 /// The system whose job this is; else those that the project in this folder is made for.

@@ -6,13 +6,14 @@ use std::os::unix::ffi::OsStrExt;
 use serde_json::{Map, Value, json};
 
 use super::args::{self, ConfigAction, Settings};
+use super::failure::Failure;
 use super::{FAILED, OK, load_config, say_warnings, variable};
 use crate::config::{Config, Files, Origin, Shown, Warning};
 use crate::env_vars;
 use crate::report::out;
 
 /// Runs the command.
-pub(super) fn run(asked: &args::Config, settings: &Settings) -> i32 {
+pub(super) fn run(asked: &args::Config, settings: &Settings) -> Result<i32, Failure> {
     match asked.action {
         None => show(settings, asked.json),
         Some(ConfigAction::Show { json }) => show(settings, json || asked.json),
@@ -21,15 +22,12 @@ pub(super) fn run(asked: &args::Config, settings: &Settings) -> i32 {
     }
 }
 
-fn show(settings: &Settings, json: bool) -> i32 {
-    let (config, warnings) = match load_config(settings) {
-        Ok(loaded) => loaded,
-        Err(failure) => return failure.say(),
-    };
+fn show(settings: &Settings, json: bool) -> Result<i32, Failure> {
+    let (config, warnings) = load_config(settings)?;
     let mut stdout = out::stdout();
     if json {
         let _ = writeln!(stdout, "{:#}", as_json(&config, &warnings));
-        return OK;
+        return Ok(OK);
     }
     say_warnings(&warnings);
     let entries = config.entries();
@@ -46,7 +44,7 @@ fn show(settings: &Settings, json: bool) -> i32 {
     for (key, value, origin) in rows {
         let _ = writeln!(stdout, "{key:<13} {value:<width$}  {origin}");
     }
-    OK
+    Ok(OK)
 }
 
 /// The lines of one setting; the routes have one for each list.
@@ -106,11 +104,8 @@ fn warnings_json(warnings: &[Warning]) -> Value {
         .collect()
 }
 
-fn check(settings: &Settings, json: bool) -> i32 {
-    let (_, warnings) = match load_config(settings) {
-        Ok(loaded) => loaded,
-        Err(failure) => return failure.say(),
-    };
+fn check(settings: &Settings, json: bool) -> Result<i32, Failure> {
+    let (_, warnings) = load_config(settings)?;
     let status = if warnings.is_empty() { OK } else { FAILED };
     let mut stdout = out::stdout();
     if json {
@@ -119,7 +114,7 @@ fn check(settings: &Settings, json: bool) -> i32 {
             "{:#}",
             json!({ "ok": status == OK, "errors": warnings_json(&warnings) })
         );
-        return status;
+        return Ok(status);
     }
     for warning in &warnings {
         out::message(&format!("error: {warning}"));
@@ -127,7 +122,7 @@ fn check(settings: &Settings, json: bool) -> i32 {
     if warnings.is_empty() {
         let _ = writeln!(stdout, "no mistake in {}", what_was_read());
     }
-    status
+    Ok(status)
 }
 
 /// The files and variables that there are, in words.
@@ -149,18 +144,19 @@ fn what_was_read() -> String {
     }
 }
 
-fn path() -> i32 {
+fn path() -> Result<i32, Failure> {
     let mut warnings = Vec::new();
     let files = Files::locate(&variable, &mut warnings);
     say_warnings(&warnings);
-    let Some(user) = files.user else {
-        out::message(
-            "there is no place for your file: neither HOME nor XDG_CONFIG_HOME is an absolute path, or GOFIX_CONFIG forbids it",
-        );
-        return FAILED;
-    };
+    let user = files.user.ok_or_else(no_place)?;
     let mut stdout = out::stdout();
     let _ = stdout.write_all(user.path.as_os_str().as_bytes());
     let _ = stdout.write_all(b"\n");
-    OK
+    Ok(OK)
+}
+
+/// Nothing says where the user's own file would be.
+pub(super) fn no_place() -> Failure {
+    Failure::new("there is no place for your configuration file")
+        .hint("set HOME, XDG_CONFIG_HOME or GOFIX_CONFIG to an absolute path")
 }

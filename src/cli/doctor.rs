@@ -4,36 +4,36 @@ use std::io::Write as _;
 use std::path::Path;
 
 use super::args::{self, Settings};
-use super::{USAGE, load_config, real_go, say_warnings};
+use super::failure::Failure;
+use super::{config_with_warnings_said, real_go};
 use crate::doctor::{Examination, Subject, examine, go_of_the_shell};
 use crate::go::env::GoEnv;
 use crate::report::out::LiveLine;
 use crate::report::{Ci, out, safe};
 
 /// Runs `gofix doctor`; its exit status is that of the worst row.
-pub(super) fn run(asked: &args::Doctor, settings: &Settings) -> i32 {
-    let module = match asked.module.as_deref().map(module_version) {
-        None => None,
-        Some(Some(module)) => Some(module),
-        Some(None) => {
-            out::message("--module wants a module with its version, such as golang.org/x/text@v0.3.0");
-            return USAGE;
-        }
-    };
+pub(super) fn run(asked: &args::Doctor, settings: &Settings) -> Result<i32, Failure> {
+    let module = asked.module.as_deref().map(|text| {
+        module_version(text).ok_or_else(|| {
+            Failure::usage("--module wants a module with its version, such as golang.org/x/text@v0.3.0")
+        })
+    });
+    let module = module.transpose()?;
     doctor(settings, asked.json, module, false)
 }
 
 /// Runs `gofix routes test`.
-pub(super) fn test_routes(settings: &Settings, json: bool) -> i32 {
+pub(super) fn test_routes(settings: &Settings, json: bool) -> Result<i32, Failure> {
     doctor(settings, json, None, true)
 }
 
-fn doctor(settings: &Settings, json: bool, module: Option<(String, String)>, only_servers: bool) -> i32 {
-    let (config, warnings) = match load_config(settings) {
-        Ok(loaded) => loaded,
-        Err(failure) => return failure.say(),
-    };
-    say_warnings(&warnings);
+fn doctor(
+    settings: &Settings,
+    json: bool,
+    module: Option<(String, String)>,
+    only_servers: bool,
+) -> Result<i32, Failure> {
+    let config = config_with_warnings_said(settings)?;
     let env = |name: &str| std::env::var_os(name);
     let go = real_go().or_else(|| go_of_the_shell(&env));
     let goenv = GoEnv::load(&env, go.as_deref());
@@ -48,7 +48,7 @@ fn doctor(settings: &Settings, json: bool, module: Option<(String, String)>, onl
     let line = LiveLine::on_stderr(Ci::detect(&env) == Ci::None);
     let found = examine(&subject, &mut |state| line.show(state));
     drop(line);
-    match found {
+    Ok(match found {
         // What a probe that failed has left out is nobody's fault but gofix's own.
         Ok(_) if crate::sys::panics::happened() => super::FAILED,
         Ok(found) => {
@@ -59,7 +59,7 @@ fn doctor(settings: &Settings, json: bool, module: Option<(String, String)>, onl
             out::message(&format!("the examination cannot start: {}", safe(&e.to_string())));
             i32::from(crate::doctor::Grade::Broken.exit_status())
         }
-    }
+    })
 }
 
 fn show(found: &Examination, json: bool) {

@@ -10,7 +10,8 @@ use std::path::Path;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-use super::{FAILED, OK};
+use super::OK;
+use super::failure::Failure;
 use crate::diagnose::topics;
 use crate::diagnose::{Explanation, Fault, Finding, Needs, Scanner, Verdict};
 use crate::report::{out, safe};
@@ -20,24 +21,18 @@ const JSON_LINE: usize = 4096;
 
 /// Runs the command: reads `file` (standard input where it is missing or `-`),
 /// and says what is in it. 0 when it could be read, whatever it holds; 1 else.
-pub(super) fn run(file: Option<&Path>, json: bool) -> i32 {
+pub(super) fn run(file: Option<&Path>, json: bool) -> Result<i32, Failure> {
     let file = file.filter(|file| *file != Path::new("-"));
-    match read(file) {
-        Ok(explanation) => {
-            let text = if json {
-                format!("{}\n", as_json(&explanation))
-            } else {
-                screen(&explanation)
-            };
-            let _ = out::stdout().write_all(text.as_bytes());
-            OK
-        }
-        Err(error) => {
-            let name = file.map_or_else(|| "standard input".into(), Path::to_string_lossy);
-            out::message(&format!("cannot read {}: {error}", safe(name.as_bytes())));
-            FAILED
-        }
-    }
+    let explanation = read(file).map_err(|error| {
+        let name = file.map_or_else(|| "standard input".into(), Path::to_string_lossy);
+        Failure::new(format!("cannot read {}: {error}", safe(name.as_bytes())))
+    })?;
+    let text = match json {
+        true => format!("{}\n", as_json(&explanation)),
+        false => screen(&explanation),
+    };
+    let _ = out::stdout().write_all(text.as_bytes());
+    Ok(OK)
 }
 
 fn read(file: Option<&Path>) -> io::Result<Explanation> {
@@ -240,6 +235,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::cli::FAILED;
 
     fn explained(log: &str) -> Explanation {
         read_from(log.as_bytes()).unwrap()
@@ -319,7 +315,8 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_read_is_status_1() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(run(Some(folder.path()), false), FAILED);
-        assert_eq!(run(Some(&folder.path().join("absent")), true), FAILED);
+        for file in [folder.path(), &folder.path().join("absent")] {
+            assert_eq!(run(Some(file), false).unwrap_err().exit_code(), FAILED);
+        }
     }
 }

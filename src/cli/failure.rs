@@ -40,10 +40,15 @@ impl Failure {
         }
     }
 
+    /// The status that the program ends with.
+    pub(super) fn exit_code(&self) -> i32 {
+        self.exit_code
+    }
+
     /// Says the line and returns the exit status.
     pub(super) fn say(&self) -> i32 {
         out::message(&self.to_string());
-        self.exit_code
+        self.exit_code()
     }
 }
 

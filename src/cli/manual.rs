@@ -10,7 +10,8 @@ use super::args;
 use super::reference::EXIT_STATUSES;
 use crate::sys::files;
 
-use super::{FAILED, OK};
+use super::OK;
+use super::failure::Failure;
 use crate::env_vars;
 use crate::report::out;
 
@@ -24,20 +25,17 @@ pub(super) fn completions(asked: &args::Completions) -> i32 {
 }
 
 /// `gofix man`.
-pub(super) fn man(asked: &args::Man) -> i32 {
+pub(super) fn man(asked: &args::Man) -> Result<i32, Failure> {
     let mut command = args::definition();
     command.build();
     let Some(dir) = &asked.dir else {
         let _ = out::stdout().write_all(&page(&command, &examples_of(&command)));
-        return OK;
+        return Ok(OK);
     };
     for (name, text) in pages(&command) {
-        if let Err(refusal) = files::write(&dir.join(name), &text, 0o644) {
-            out::message(&refusal.to_string());
-            return FAILED;
-        }
+        files::write(&dir.join(name), &text, 0o644)?;
     }
-    OK
+    Ok(OK)
 }
 
 /// The page of gofix itself, and one for each command and those below it.

@@ -57,29 +57,27 @@ pub fn run(args: &[OsString], start: &StartState) -> i32 {
         Ok(cli) => cli,
         Err(error) => return show(&error, split.word),
     };
-    match cli.command {
+    let done = match cli.command {
         Command::Ci(asked) => ci::run(&asked),
         Command::Config(asked) => config::run(&asked, &cli.settings),
-        Command::Report(asked) => report::run(&asked),
+        Command::Report(asked) => Ok(report::run(&asked)),
         Command::Doctor(asked) => doctor::run(&asked, &cli.settings),
         Command::Routes(asked) => routes::run(&asked, &cli.settings),
         Command::Shim(asked) => shim::run(&asked),
         Command::Cache(asked) => cache::run(&asked, &cli.settings),
-        Command::Completions(asked) => manual::completions(&asked),
+        Command::Completions(asked) => Ok(manual::completions(&asked)),
         Command::Man(asked) => manual::man(&asked),
         Command::Explain(asked) => explain::run(asked.file.as_deref(), asked.json),
         Command::Wait(asked) => wait::run(&asked, &cli.settings),
         #[cfg(feature = "rehearse")]
         Command::Rehearse(asked) => rehearse::run(&asked, &cli.settings),
         #[cfg(not(feature = "rehearse"))]
-        Command::Rehearse(_) => {
-            out::message(
-                "this gofix was built without its rehearsal, to be small; a build with default features has it",
-            );
-            FAILED
-        }
+        Command::Rehearse(_) => Err(Failure::new(
+            "this gofix was built without its rehearsal, to be small; a build with default features has it",
+        )),
         _ => go(&split, &cli.settings, start),
-    }
+    };
+    done.unwrap_or_else(|failure| failure.say())
 }
 
 /// Answers `help TOPIC`; the help of commands is clap's.
@@ -105,7 +103,7 @@ fn parse(split: &Split<'_>) -> Result<Cli, clap::Error> {
 }
 
 /// The go command behind `split`, supervised.
-fn go(split: &Split<'_>, settings: &Settings, start: &StartState) -> i32 {
+fn go(split: &Split<'_>, settings: &Settings, start: &StartState) -> Result<i32, Failure> {
     let words = split
         .word
         .and_then(OsStr::to_str)
@@ -118,11 +116,8 @@ fn go(split: &Split<'_>, settings: &Settings, start: &StartState) -> i32 {
         .collect();
     let flags = settings.flags();
     // A mistake in a flag is the user's own, made just now: here it stops the command, as a mistake in one of go's would.
-    if let Err(complaint) = Config::default().apply(&flags) {
-        out::message(&complaint.to_string());
-        return USAGE;
-    }
-    crate::supervise::go(&args, &flags, start)
+    Config::default().apply(&flags)?;
+    Ok(crate::supervise::go(&args, &flags, start))
 }
 
 /// A variable of this process.
@@ -145,6 +140,13 @@ fn load_config(settings: &Settings) -> Result<(Config, Vec<Warning>), Failure> {
     let (mut config, warnings) = Config::load(&variable);
     config.apply(&settings.flags())?;
     Ok((config, warnings))
+}
+
+/// The same, with a line for each thing that is wrong in the files and variables.
+fn config_with_warnings_said(settings: &Settings) -> Result<Config, Failure> {
+    let (config, warnings) = load_config(settings)?;
+    say_warnings(&warnings);
+    Ok(config)
 }
 
 /// Says what is wrong in the configuration, a line each.

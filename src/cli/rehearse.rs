@@ -23,11 +23,8 @@ const ASKED: Duration = Duration::from_secs(30);
 
 /// Runs the command. Of the settings only `--relay` counts: it takes the place of what the
 /// scenarios say.
-pub(super) fn run(asked: &args::Rehearse, settings: &args::Settings) -> i32 {
-    let mut chosen = match choose(&asked.scenarios) {
-        Ok(chosen) => chosen,
-        Err(failure) => return failure.say(),
-    };
+pub(super) fn run(asked: &args::Rehearse, settings: &args::Settings) -> Result<i32, Failure> {
+    let mut chosen = choose(&asked.scenarios)?;
     if settings.relay.is_some() {
         chosen
             .iter_mut()
@@ -35,18 +32,16 @@ pub(super) fn run(asked: &args::Rehearse, settings: &args::Settings) -> i32 {
     }
     if asked.list {
         list(&chosen, asked.json);
-        return OK;
+        return Ok(OK);
     }
-    match players().and_then(|players| rehearse(&chosen, &players, asked.json)) {
-        Ok(true) => OK,
-        Ok(false) => FAILED,
-        Err(error) => {
-            out::message(&format!(
-                "the rehearsal cannot go on: {}",
-                safe(&error.to_string())
-            ));
-            FAILED
-        }
+    let done = players().and_then(|players| rehearse(&chosen, &players, asked.json));
+    match done {
+        Ok(true) => Ok(OK),
+        Ok(false) => Ok(FAILED),
+        Err(error) => Err(Failure::new(format!(
+            "the rehearsal cannot go on: {}",
+            safe(&error.to_string())
+        ))),
     }
 }
 

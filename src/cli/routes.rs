@@ -9,12 +9,12 @@ use serde_json::{Value as Json, json};
 use toml_edit::{Array, DocumentMut, Item, RawString, Value};
 
 use super::args::{self, RoutesAction, Settings};
-use super::config::origin_json;
+use super::config::{no_place, origin_json};
 use super::failure::Failure;
 use super::{OK, load_config, say_warnings, variable};
 use crate::config::{BadValue, Config, Files, Origin, RouteSpec, expand_route};
 use crate::go::env::{GoEnv, Layer};
-use crate::go::proxy_list::{Element, ProxyList};
+use crate::go::proxy_list::{Element, ListError, ProxyList};
 use crate::policy::presets::{self, MIRRORS, PRESETS};
 use crate::policy::routes::Routes;
 use crate::policy::widen::Narrow;
@@ -23,32 +23,36 @@ use crate::sys::files;
 use crate::text::{redact, redact_url};
 
 /// Runs the command.
-pub(super) fn run(asked: &args::Routes, settings: &Settings) -> i32 {
-    let done = match &asked.action {
+pub(super) fn run(asked: &args::Routes, settings: &Settings) -> Result<i32, Failure> {
+    let said = match &asked.action {
         None => return list(settings, asked.json),
         Some(RoutesAction::List { json }) => return list(settings, *json || asked.json),
-        Some(RoutesAction::Presets { json }) => return list_presets(*json),
-        Some(RoutesAction::Test { json }) => return test(settings, *json),
-        Some(RoutesAction::Add { lists, first }) => add(lists, *first),
-        Some(RoutesAction::Remove { routes }) => remove(routes, settings),
-        Some(RoutesAction::Use { routes }) => take(routes),
-        Some(RoutesAction::Reset) => reset(),
+        Some(RoutesAction::Presets { json }) => return Ok(list_presets(*json)),
+        Some(RoutesAction::Test { json }) => return super::doctor::test_routes(settings, *json),
+        Some(RoutesAction::Add { lists, first }) => add(lists, *first)?,
+        Some(RoutesAction::Remove { routes }) => remove(routes, settings)?,
+        Some(RoutesAction::Use { routes }) => take(routes)?,
+        Some(RoutesAction::Reset) => reset()?,
     };
-    match done {
-        Ok(said) => {
-            let mut stdout = out::stdout();
-            let _ = writeln!(stdout, "{said}");
-            say_overruled();
-            let _ = writeln!(stdout);
-            list(settings, false)
-        }
-        Err(failure) => failure.say(),
-    }
+    let mut stdout = out::stdout();
+    let _ = writeln!(stdout, "{said}");
+    say_overruled();
+    let _ = writeln!(stdout);
+    list(settings, false)
+}
+
+/// Why the user's own GOPROXY is no list.
+#[derive(Debug, thiserror::Error)]
+enum NoList {
+    #[error("it is not UTF-8")]
+    Encoding,
+    #[error(transparent)]
+    List(#[from] ListError),
 }
 
 /// Everything that `list` tells.
 struct Overview {
-    own: Result<ProxyList, String>,
+    own: Result<ProxyList, NoList>,
     own_layer: Layer,
     /// The routes behind it, from number 2 on.
     routes: Vec<RouteSpec>,
@@ -65,8 +69,8 @@ impl Overview {
         let (value, own_layer) = go.get("GOPROXY");
         let own = value
             .to_str()
-            .ok_or_else(|| "it is not UTF-8".to_owned())
-            .and_then(|text| ProxyList::parse(text).map_err(|error| error.to_string()));
+            .ok_or(NoList::Encoding)
+            .and_then(|text| Ok(ProxyList::parse(text)?));
         let counted = Routes::of(own.as_ref().ok(), &config.route_lists(), *config.widen);
         let (mut routes, mut repeated) = (Vec::new(), Vec::new());
         for (route, place) in config.routes.iter().zip(&counted.configured) {
@@ -153,16 +157,13 @@ fn who(name: &str) -> &'static str {
     })
 }
 
-fn list(settings: &Settings, json: bool) -> i32 {
-    let (config, warnings) = match load_config(settings) {
-        Ok(loaded) => loaded,
-        Err(failure) => return failure.say(),
-    };
+fn list(settings: &Settings, json: bool) -> Result<i32, Failure> {
+    let (config, warnings) = load_config(settings)?;
     let overview = Overview::of(&config);
     let mut stdout = out::stdout();
     if json {
         let _ = writeln!(stdout, "{:#}", as_json(&overview));
-        return OK;
+        return Ok(OK);
     }
     say_warnings(&warnings);
     for (number, list, from) in lines(&overview) {
@@ -184,13 +185,13 @@ fn list(settings: &Settings, json: bool) -> i32 {
         );
     }
     let _ = writeln!(stdout, "  {}", database(&overview.checksum_database));
-    OK
+    Ok(OK)
 }
 
 fn lines(overview: &Overview) -> Vec<(String, String, String)> {
     let own = match &overview.own {
         Ok(list) => list.redacted(),
-        Err(complaint) => format!("(GOPROXY: {})", safe(complaint)),
+        Err(complaint) => format!("(GOPROXY: {})", safe(&complaint.to_string())),
     };
     let mut lines = vec![(
         "1".to_owned(),
@@ -259,7 +260,7 @@ fn as_json(overview: &Overview) -> Json {
     let own = json!({
         "number": 1,
         "list": overview.own.as_ref().map(ProxyList::redacted).ok(),
-        "error": overview.own.as_ref().err(),
+        "error": overview.own.as_ref().err().map(ToString::to_string),
         "origin": { "layer": overview.own_layer.to_string(), "name": "GOPROXY" },
         "used": true,
     });
@@ -328,10 +329,6 @@ fn presets_json() -> Json {
     })
 }
 
-fn test(settings: &Settings, json: bool) -> i32 {
-    super::doctor::test_routes(settings, json)
-}
-
 /// The variable wins over the file, so a change of the file alone may change nothing.
 fn say_overruled() {
     if variable("GOFIX_ROUTES").is_some_and(|value| !value.is_empty()) {
@@ -354,11 +351,7 @@ impl RoutesFile {
     pub(super) fn open() -> Result<Self, Failure> {
         let mut warnings = Vec::new();
         let files = Files::locate(&variable, &mut warnings);
-        let Some(user) = files.user else {
-            return Err(Failure::new("there is no place for your configuration file")
-                .hint("set HOME, XDG_CONFIG_HOME or GOFIX_CONFIG"));
-        };
-        Self::at(user.path)
+        Self::at(files.user.ok_or_else(no_place)?.path)
     }
 
     /// The same for a path that is known.

@@ -16,8 +16,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::args::{self, Settings};
-use super::{FAILED, OK, TIMED_OUT, USAGE, load_config, real_go, say_warnings};
-use crate::config::{Config, parse_duration};
+use super::failure::Failure;
+use super::{FAILED, OK, TIMED_OUT, config_with_warnings_said, real_go};
+use crate::config::{BadFlag, Config, parse_duration};
 use crate::diagnose::FaultKind;
 use crate::go::env::GoEnv;
 use crate::go::escape::escape;
@@ -42,46 +43,24 @@ const LAST_ANSWER: Duration = Duration::from_secs(10);
 const SAID_EVERY: Duration = Duration::from_secs(30);
 
 /// Runs `gofix wait`.
-pub(super) fn run(asked: &args::Wait, settings: &Settings) -> i32 {
-    let (config, warnings) = match load_config(settings) {
-        Ok(loaded) => loaded,
-        Err(failure) => return failure.say(),
-    };
-    say_warnings(&warnings);
-    let limit = match parse_duration(&asked.limit) {
-        Ok(limit) => limit,
-        Err(wrong) => {
-            out::message(&format!("--for: {wrong}"));
-            return USAGE;
-        }
-    };
-    let modules: Result<Vec<Module>, String> = asked.modules.iter().map(|text| Module::parse(text)).collect();
-    let modules = match modules {
-        Ok(modules) => modules,
-        Err(wrong) => {
-            out::message(&wrong);
-            return USAGE;
-        }
-    };
+pub(super) fn run(asked: &args::Wait, settings: &Settings) -> Result<i32, Failure> {
+    let config = config_with_warnings_said(settings)?;
+    let limit = parse_duration(&asked.limit).map_err(|why| BadFlag { flag: "--for", why })?;
+    let modules: Vec<Module> = asked
+        .modules
+        .iter()
+        .map(|text| Module::parse(text))
+        .collect::<Result<_, _>>()?;
     let env = GoEnv::load(&|name| std::env::var_os(name), real_go().as_deref());
-    let list = match ProxyList::parse(&env.get("GOPROXY").0.to_string_lossy()) {
-        Ok(list) if list.is_off() => {
-            out::message("GOPROXY is off: go asks nobody for modules, so there is nothing to wait for");
-            return FAILED;
-        }
-        Ok(list) => list,
-        Err(wrong) => {
-            out::message(&format!("GOPROXY: {}", safe(&wrong.to_string())));
-            return FAILED;
-        }
-    };
-    match wait(&env, &config, &list, modules, limit, asked.json) {
-        Ok(status) => status,
-        Err(error) => {
-            out::message(&format!("cannot wait: {}", safe(&error.to_string())));
-            FAILED
-        }
+    let list = ProxyList::parse(&env.get("GOPROXY").0.to_string_lossy())
+        .map_err(|wrong| Failure::new(format!("GOPROXY: {}", safe(&wrong.to_string()))))?;
+    if list.is_off() {
+        return Err(Failure::new(
+            "GOPROXY is off: go asks nobody for modules, so there is nothing to wait for",
+        ));
     }
+    wait(&env, &config, &list, modules, limit, asked.json)
+        .map_err(|error| Failure::new(format!("cannot wait: {}", safe(&error.to_string()))))
 }
 
 /// A module version on the command line.
@@ -92,17 +71,17 @@ struct Module {
 }
 
 impl Module {
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, Failure> {
         let parts = text.split_once('@');
         match parts.filter(|(path, version)| !path.is_empty() && is_canonical(version)) {
             Some((path, version)) => Ok(Self {
                 path: path.to_owned(),
                 version: version.to_owned(),
             }),
-            None => Err(format!(
+            None => Err(Failure::usage(format!(
                 "`{}`: expected a module with a full version, such as golang.org/x/text@v0.3.0",
                 safe(text)
-            )),
+            ))),
         }
     }
 

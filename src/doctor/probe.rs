@@ -281,13 +281,7 @@ impl Probe {
             .get(&self.target.url.below("latest"), tools, small())
             .await;
         self.date(&reply);
-        let step = step_of(reply, |reply| {
-            if reply.body.starts_with(b"go.sum database tree") {
-                Ok(())
-            } else {
-                Err(first_words(&reply.body))
-            }
-        });
+        let step = step_of(reply, |body| body.starts_with(b"go.sum database tree"));
         self.notes().sumdb = Some(step);
     }
 
@@ -314,8 +308,7 @@ impl Probe {
         }
         self.date(&reply);
         self.notes().is_http_proxy = self.is_http_proxy(tools, &reply);
-        let is_info = |reply: &Reply| plausible_info(&reply.body, version);
-        let step = step_of(reply, is_info);
+        let step = step_of(reply, |body| files::info(body, Some(version)).is_ok());
         let reachable = step.is_ok();
         self.notes().info = Some(step);
         if !reachable {
@@ -325,12 +318,12 @@ impl Probe {
         let reply = self
             .again(&mut session, &url(".mod"), tools, dialled, small())
             .await;
-        self.notes().go_mod = Some(step_of(reply, |reply| plausible_mod(&reply.body)));
+        self.notes().go_mod = Some(step_of(reply, is_go_mod));
         if let Some(sumdb) = tools.sumdb.as_ref().filter(|sumdb| sumdb.url.is_none()) {
             self.doing("asking for the checksum database");
             let url = self.target.url.below(&format!("sumdb/{}/supported", sumdb.name));
             let reply = self.again(&mut session, &url, tools, dialled, small()).await;
-            self.notes().sumdb = Some(step_of(reply, |_| Ok(())));
+            self.notes().sumdb = Some(step_of(reply, |_| true));
         }
         self.fetch_zip(&mut session, url(".zip"), tools, dialled).await;
     }
@@ -368,14 +361,7 @@ impl Probe {
                 if let Ok(reply) = &reply {
                     self.speed(reply);
                 }
-                let step = step_of(reply, |reply| {
-                    if reply.body.starts_with(b"PK") {
-                        Ok(())
-                    } else {
-                        Err(first_words(&reply.body))
-                    }
-                });
-                self.notes().zip = Some(step);
+                self.notes().zip = Some(step_of(reply, files::may_be_zip));
                 return;
             };
             match redirect::follow(&first, &url, &location, hops) {
@@ -683,17 +669,15 @@ fn small() -> Wanted {
     }
 }
 
-/// What a reply means; `check` looks at the body of a 200.
-fn step_of(reply: Result<Reply, StepError>, check: impl Fn(&Reply) -> Result<(), String>) -> Step<Answer> {
+/// What a reply means; `is_good` looks at the body of a 200.
+fn step_of(reply: Result<Reply, StepError>, is_good: impl Fn(&[u8]) -> bool) -> Step<Answer> {
     let reply = reply?;
     let took = reply.wait;
     let html = reply.content_type.starts_with("text/html") || looks_like_html(&reply.body);
     let answer = match reply.status {
         200 if html => Answer::Garbage("a web page".to_owned()),
-        200 => match check(&reply) {
-            Ok(()) => Answer::Good,
-            Err(words) => Answer::Garbage(words),
-        },
+        200 if is_good(&reply.body) => Answer::Good,
+        200 => Answer::Garbage(first_words(&reply.body)),
         300..400 => {
             let to = reply.location.as_deref().unwrap_or("nowhere");
             Answer::Garbage(format!("a redirect to {}", crate::text::safe(to)))
@@ -723,15 +707,8 @@ fn first_words(body: &[u8]) -> String {
     }
 }
 
-fn plausible_info(body: &[u8], version: &str) -> Result<(), String> {
-    files::info(body, Some(version)).map_err(|_| first_words(body))
-}
-
-fn plausible_mod(body: &[u8]) -> Result<(), String> {
-    match files::go_mod_complaint(body, None, true) {
-        None => Ok(()),
-        Some(_) => Err(first_words(body)),
-    }
+fn is_go_mod(body: &[u8]) -> bool {
+    files::go_mod_complaint(body, None, true).is_none()
 }
 
 /// A Date header.
@@ -753,14 +730,10 @@ mod tests {
     }
 
     #[test]
-    fn only_files_of_the_protocol_are_plausible() {
-        assert!(plausible_info(br#"{"Version":"v1.0.0","Time":"2020-01-01T00:00:00Z"}"#, "v1.0.0").is_ok());
-        assert!(plausible_info(br#"{"Version":"v1.0.1"}"#, "v1.0.0").is_err());
-        assert!(plausible_info(b"[]", "v1.0.0").is_err());
-        assert!(plausible_mod(b"// comment\nmodule \"x\"\n").is_ok());
-        assert_eq!(
-            plausible_mod(b"\n  login please \x1b[2J\n").unwrap_err(),
-            "\"login please \u{fffd}[2J\""
-        );
+    fn what_is_no_file_of_the_protocol_is_quoted() {
+        assert!(is_go_mod(b"// comment\nmodule \"x\"\n"));
+        let body = b"\n  login please \x1b[2J\n";
+        assert!(!is_go_mod(body));
+        assert_eq!(first_words(body), "\"login please \u{fffd}[2J\"");
     }
 }

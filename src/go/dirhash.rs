@@ -44,10 +44,23 @@ pub(crate) struct ZipSum {
 /// Why a zip is no module zip: bad content, or a disk that does not read.
 #[derive(Debug)]
 pub(crate) enum ZipTrouble {
-    /// The content is bad; why, in words.
-    Bad(String),
+    /// The content is bad.
+    Bad(BadZip),
     /// Reading failed: nothing is proven.
     Io(io::Error),
+}
+
+/// What is bad about the content of a zip.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BadZip {
+    #[error(transparent)]
+    Archive(#[from] zip::result::ZipError),
+    #[error(transparent)]
+    Member(#[from] io::Error),
+    #[error("it holds the foreign file {0}")]
+    ForeignFile(String),
+    #[error("it inflates to more than any module")]
+    TooLarge,
 }
 
 /// The h1 hash of a go.mod file, as it stands on the `/go.mod` lines of go.sum.
@@ -96,22 +109,21 @@ pub(crate) fn read_zip(mut file: File, prefix: &str) -> Result<ZipSum, ZipTroubl
     })
 }
 
-fn read_whole_zip(file: &File, prefix: &str) -> Result<ZipSum, String> {
-    let mut archive =
-        zip::ZipArchive::new(BufReader::with_capacity(32 << 10, file)).map_err(|e| e.to_string())?;
+fn read_whole_zip(file: &File, prefix: &str) -> Result<ZipSum, BadZip> {
+    let mut archive = zip::ZipArchive::new(BufReader::with_capacity(32 << 10, file))?;
     let mut entries = Vec::with_capacity(archive.len());
     let mut go_mod = None;
     let mut buffer = vec![0; 64 << 10];
     let mut left = MAX_INFLATED;
     for i in 0..archive.len() {
-        let mut member = archive.by_index(i).map_err(|e| e.to_string())?;
+        let mut member = archive.by_index(i)?;
         let Some(name) = member
             .name_raw()
             .strip_prefix(prefix.as_bytes())
             .map(<[u8]>::to_vec)
         else {
             let name = String::from_utf8_lossy(member.name_raw()).into_owned();
-            return Err(format!("it holds the foreign file {}", crate::text::safe(&name)));
+            return Err(BadZip::ForeignFile(crate::text::safe(&name)));
         };
         let keep = name == b"go.mod" && member.size() <= MAX_GO_MOD;
         let mut kept = Vec::new();
@@ -119,11 +131,8 @@ fn read_whole_zip(file: &File, prefix: &str) -> Result<ZipSum, String> {
             if keep {
                 kept.extend_from_slice(bytes);
             }
-        })
-        .map_err(|e| e.to_string())?;
-        left = left
-            .checked_sub(size)
-            .ok_or("it inflates to more than any module")?;
+        })?;
+        left = left.checked_sub(size).ok_or(BadZip::TooLarge)?;
         if keep {
             go_mod = Some(kept);
         }

@@ -204,6 +204,11 @@ fn note(text: &[u8]) -> Result<(), Bad> {
     }
 }
 
+/// Whether a body of which only the beginning has come may become a zip.
+pub(crate) fn may_be_zip(begin: &[u8]) -> bool {
+    begin.starts_with(b"PK")
+}
+
 /// Reads the central directory and checks every name in it.
 fn zip(wanted: &Wanted, body: &Body) -> Result<(), Bad> {
     let (Some(module), Some(version)) = (&wanted.module, &wanted.version) else {

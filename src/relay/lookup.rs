@@ -78,8 +78,7 @@ impl Lookup {
         if wanted.kind == Kind::Zip {
             // The whole may be large, and go asks for it anyway.
             reply.body = exchange.head(4, self.timeouts.stall).await;
-            let is_zip = reply.body.starts_with(b"PK");
-            reply.complaint = (!is_zip).then(|| "not a zip".to_owned());
+            reply.complaint = (!files::may_be_zip(&reply.body)).then(|| "not a zip".to_owned());
             return Ok(reply);
         }
         let limit = usize::try_from(files::limit(&wanted.kind)).unwrap_or(usize::MAX);

@@ -304,7 +304,7 @@ impl Reporter {
         let now = nanoseconds(self.began + self.clock.elapsed());
         let delivered = caught_async("export", export.deliver(environment, now)).await;
         if let Some(Err(why)) = delivered {
-            self.event(&Event::ExportFailed { why });
+            self.event(&Event::ExportFailed { why: why.to_string() });
         }
     }
 

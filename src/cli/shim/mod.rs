@@ -37,16 +37,13 @@ const BARE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 const TRIAL: Duration = Duration::from_secs(20);
 
 /// Runs the command.
-pub(super) fn run(asked: &args::Shim) -> i32 {
-    let done = match &asked.action {
-        ShimAction::Install(asked) => install(asked),
-        ShimAction::Uninstall(place) => uninstall(place),
+pub(super) fn run(asked: &args::Shim) -> Result<i32, Failure> {
+    match &asked.action {
+        ShimAction::Install(asked) => install(asked)?,
+        ShimAction::Uninstall(place) => uninstall(place)?,
         ShimAction::Status(asked) => return status::run(asked),
-    };
-    match done {
-        Ok(()) => OK,
-        Err(failure) => failure.say(),
     }
+    Ok(OK)
 }
 
 /// Where the shim is or goes.

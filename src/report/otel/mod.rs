@@ -24,7 +24,7 @@ use serde::Serialize;
 pub use settings::Settings;
 
 use crate::net::environment::Environment;
-use crate::net::post::Post;
+use crate::net::post::{Post, PostError};
 use crate::net::url::Url;
 use crate::report::event::Event;
 use crate::text::{redact_queries, safe};
@@ -71,7 +71,7 @@ impl Export {
     }
 
     /// Delivers everything, or says why it cannot.
-    pub(super) async fn deliver(self, environment: &Environment, now: u64) -> Result<(), String> {
+    pub(super) async fn deliver(self, environment: &Environment, now: u64) -> Result<(), ExportError> {
         let Self {
             settings,
             trace,
@@ -80,7 +80,7 @@ impl Export {
             ..
         } = self;
         if let Some(why) = settings.refused {
-            return Err(why);
+            return Err(why.into());
         }
         if !self.started {
             return Ok(());
@@ -127,9 +127,24 @@ impl Export {
         };
         match tokio::time::timeout(settings.limit, both).await {
             Ok((traces, metrics)) => traces.and(metrics),
-            Err(_) => Err(format!("no answer in {:?}", settings.limit)),
+            Err(_) => Err(ExportError::Late(settings.limit)),
         }
     }
+}
+
+/// Why something could not be delivered; without secrets.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ExportError {
+    #[error(transparent)]
+    Settings(#[from] settings::Unusable),
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error("no answer in {0:?}")]
+    Late(std::time::Duration),
+    #[error("{server}: answered {status}")]
+    Status { server: String, status: u16 },
+    #[error("{server}: {why}")]
+    Post { server: String, why: PostError },
 }
 
 /// How messages travel.
@@ -145,13 +160,10 @@ impl Wire<'_> {
         &self,
         to: Option<&Url>,
         message: impl FnOnce() -> M,
-    ) -> Result<(), String> {
+    ) -> Result<(), ExportError> {
         let Some(url) = to else { return Ok(()) };
         let (content_type, body) = match self.json {
-            true => (
-                "application/json",
-                serde_json::to_vec(&message()).map_err(|error| error.to_string())?,
-            ),
+            true => ("application/json", serde_json::to_vec(&message())?),
             false => ("application/x-protobuf", message().encode_to_vec()),
         };
         let post = Post {
@@ -161,12 +173,11 @@ impl Wire<'_> {
             body,
         };
         // A key may stand in the path or behind it.
-        let server = format!("{}://{}", url.scheme.as_str(), url.authority);
-        let failed = |why: String| format!("{}: {why}", safe(&server));
+        let server = safe(&format!("{}://{}", url.scheme.as_str(), url.authority));
         match post.send(self.environment, self.limit).await {
             Ok(200..=299) => Ok(()),
-            Ok(status) => Err(failed(format!("answered {status}"))),
-            Err(why) => Err(failed(why)),
+            Ok(status) => Err(ExportError::Status { server, status }),
+            Err(why) => Err(ExportError::Post { server, why }),
         }
     }
 }

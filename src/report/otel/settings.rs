@@ -31,7 +31,16 @@ pub struct Settings {
     pub(super) place: Pairs,
     pub(super) parent: Option<Parent>,
     /// Why nothing can be exported.
-    pub(super) refused: Option<String>,
+    pub(super) refused: Option<Unusable>,
+}
+
+/// Why nothing can be exported.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(in crate::report) enum Unusable {
+    #[error("{OTEL_EXPORTER_OTLP_PROTOCOL}={0} is not spoken here")]
+    Protocol(String),
+    #[error("the endpoint is no http or https URL")]
+    Endpoint,
 }
 
 /// Headers hold secrets.
@@ -94,11 +103,9 @@ impl Settings {
         let protocol = text(OTEL_EXPORTER_OTLP_PROTOCOL);
         let mut refused = match protocol.as_deref() {
             None | Some("http/protobuf" | "http/json") => None,
-            Some(other) => Some(format!(
-                "{OTEL_EXPORTER_OTLP_PROTOCOL}={other} is not spoken here"
-            )),
+            Some(other) => Some(Unusable::Protocol(other.to_owned())),
         };
-        let mut parsed = |target: Option<Result<Url, String>>| match target? {
+        let mut parsed = |target: Option<Result<Url, Unusable>>| match target? {
             Ok(url) => Some(url),
             Err(why) => {
                 refused.get_or_insert(why);
@@ -122,13 +129,13 @@ impl Settings {
 }
 
 /// Where one kind of data goes: the URL of its own as it stands, or the common one with a path.
-fn target(own: Option<String>, base: Option<&str>, path: &str) -> Option<Result<Url, String>> {
+fn target(own: Option<String>, base: Option<&str>, path: &str) -> Option<Result<Url, Unusable>> {
     let url = match (own, base) {
         (Some(own), _) => Url::parse(&own),
         (None, Some(base)) => Url::parse(base).map(|base| base.below(path)),
         (None, None) => return None,
     };
-    Some(url.map_err(|_| "the endpoint is no http or https URL".to_owned()))
+    Some(url.map_err(|_| Unusable::Endpoint))
 }
 
 /// `KEY=VALUE,KEY=VALUE` with the values percent-encoded, as in W3C Baggage.
