@@ -35,7 +35,7 @@ pub use crate::policy::GaveUp;
 pub use crate::text::safe;
 pub use ci::Ci;
 pub use event::{AskedAhead, Event};
-pub use progress::{Progress, Transfer};
+pub use progress::{Direct, Progress, Transfer, VcsRun};
 pub(crate) use story::LONG_SILENCE;
 pub use story::Routes;
 
@@ -267,6 +267,11 @@ impl Reporter {
     /// Shows what is being fetched while go says nothing: on a terminal in the live line, in CI now and then.
     pub fn progress(&mut self, progress: &Progress) {
         self.unless_failed(|reporter| reporter.terminal.progress(progress, reporter.clock.elapsed()));
+    }
+
+    /// The same of a go that asks its servers itself.
+    pub fn direct(&mut self, direct: &Direct) {
+        self.unless_failed(|reporter| reporter.terminal.direct(direct, reporter.clock.elapsed()));
     }
 
     /// True while a live line wants a [`tick`](Self::tick) every second or so.

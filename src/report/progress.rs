@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::text::{bytes, count, duration, safe};
+use crate::text::{bytes, count, duration, redact, safe};
 
 /// A server is said to be silent from then on.
 const SILENT: Duration = Duration::from_secs(3);
@@ -35,6 +35,26 @@ pub struct Transfer {
     pub total: Option<u64>,
     /// For how long nothing has come.
     pub silent: Duration,
+}
+
+/// What is seen from outside of a go that asks its servers itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Direct {
+    /// Bytes that go has read since it was started.
+    pub read: u64,
+    /// The git that it waits for, or another such program.
+    pub vcs: Option<VcsRun>,
+}
+
+/// A version control program at work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VcsRun {
+    /// What it is called.
+    pub name: String,
+    /// Where it fetches from.
+    pub from: Option<String>,
+    /// For how long go has had one running.
+    pub took: Duration,
 }
 
 impl Transfer {
@@ -115,6 +135,26 @@ pub(super) fn line(progress: &Progress, speed: &Speed) -> Option<String> {
     Some(format!("fetching {figures}{what}{others}"))
 }
 
+/// The same of a go that asks its servers itself, and has printed nothing for `quiet`.
+pub(super) fn direct_line(direct: &Direct, quiet: Duration, speed: &Speed) -> String {
+    if let Some(vcs) = &direct.vcs {
+        let from = vcs.from.as_deref().map_or_else(String::new, |from| {
+            let from = redact(from).into_owned();
+            format!(": {}", safe(&from))
+        });
+        let took = seconds(vcs.took.as_secs());
+        return format!("{} has been running for {took}{from}", safe(&vcs.name));
+    }
+    let reads = match speed.per_second() {
+        Some(speed) => format!("reads {}/s", bytes(speed)),
+        None => "reads nothing".to_owned(),
+    };
+    format!(
+        "go has printed nothing for {} and {reads}",
+        seconds(quiet.as_secs())
+    )
+}
+
 /// Whole seconds: tenths would jump about in a line that is drawn once a second.
 fn seconds(seconds: u64) -> String {
     match seconds {
@@ -170,7 +210,32 @@ mod tests {
             shown(2, transfer(4 << 20, total, 8), &speed),
             "no response from proxy.golang.org for 8s: go1.27.0 (linux/amd64), 4.0 MiB of 70.0 MiB and 1 other file"
         );
+        let git = |from: Option<&str>| Direct {
+            read: 0,
+            vcs: Some(VcsRun {
+                name: "git".to_owned(),
+                from: from.map(str::to_owned),
+                took: Duration::from_secs(75),
+            }),
+        };
+        for (direct, want) in [
+            (
+                git(Some("https://me:secret@github.com/a/b")),
+                "git has been running for 1m15s: https://xxxxx@github.com/a/b",
+            ),
+            (git(None), "git has been running for 1m15s"),
+            (
+                Direct::default(),
+                "go has printed nothing for 9s and reads 33.0 MiB/s",
+            ),
+        ] {
+            assert_eq!(direct_line(&direct, Duration::from_millis(9900), &speed), want);
+        }
         speed.sample(Duration::from_secs(20), 0);
+        assert_eq!(
+            direct_line(&Direct::default(), Duration::from_secs(9), &speed),
+            "go has printed nothing for 9s and reads nothing"
+        );
         assert_eq!(speed.per_second(), None, "another relay");
     }
 }

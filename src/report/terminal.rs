@@ -9,7 +9,7 @@ use crate::diagnose::{Fault, FaultKind};
 use crate::policy::GaveUp;
 use crate::report::event::Event;
 use crate::report::phrase;
-use crate::report::progress::{self, Progress, Speed};
+use crate::report::progress::{self, Direct, Progress, Speed};
 use crate::report::story::{LONG_SILENCE, Leading, Story, Try, host_of};
 use crate::text::{count, duration, fit, safe, shell, wrap};
 
@@ -196,13 +196,25 @@ impl Terminal {
 
     /// What is being fetched while go says nothing. A pipe is told nothing of what goes well.
     pub(super) fn progress(&mut self, progress: &Progress, now: Duration) {
+        self.speed.sample(now, progress.received);
+        let line = progress::line(progress, &self.speed);
+        self.fetching(line.filter(|_| now >= SHOWN_FETCH), now);
+    }
+
+    /// The same of a go that asks its servers itself.
+    pub(super) fn direct(&mut self, direct: &Direct, now: Duration) {
+        self.speed.sample(now, direct.read);
+        let quiet = now.saturating_sub(self.spoken);
+        let line = progress::direct_line(direct, quiet, &self.speed);
+        self.fetching(Some(line).filter(|_| quiet >= SHOWN_FETCH), now);
+    }
+
+    fn fetching(&mut self, line: Option<String>, now: Duration) {
         if self.log == Log::Quiet || self.view == View::Plain {
             return;
         }
-        self.speed.sample(now, progress.received);
-        let line = progress::line(progress, &self.speed);
         if self.is_live() {
-            self.fetching = line.filter(|_| now >= SHOWN_FETCH);
+            self.fetching = line;
         } else if let Some(line) = line
             && now >= self.said_until.max(self.spoken + SAID_FETCH)
         {

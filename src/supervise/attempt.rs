@@ -15,14 +15,14 @@ use tokio::{net::unix::pipe::Receiver, sync::mpsc::UnboundedReceiver};
 
 use crate::{
     relay::{Relay, Rewriter},
-    report::{Event, Reporter},
+    report::{Direct, Event, Reporter, VcsRun},
     sys::panics::caught,
 };
 
 use super::{
     child::{Child, Plan, Sinks, reap_orphans},
     pipe::{pipe, read_now},
-    sample::{BlockedOn, Sample},
+    sample::{BlockedOn, Sample, Vcs},
     signals::{Arrived, Signals},
     stall::{SAMPLE, StallClock},
     streams::{Gate, KeptText, Mode, Spool, write_all},
@@ -155,6 +155,8 @@ fn start<'a>(plan: &Plan, setting: Setting<'a>, began: Instant) -> io::Result<Ru
         lock_said: false,
         line_ended: true,
         has_child: false,
+        vcs: None,
+        read: 0,
         buffer: vec![0; 64 << 10],
         setting,
     })
@@ -191,6 +193,10 @@ struct Running<'a> {
     line_ended: bool,
     /// go waits for a process of its own.
     has_child: bool,
+    /// The version control program that go waits for, and since when it has had one.
+    vcs: Option<(Vcs, Instant)>,
+    /// Bytes read since the start.
+    read: u64,
     buffer: Vec<u8>,
 }
 
@@ -294,9 +300,7 @@ impl Running<'_> {
                 self.sample();
                 // Not over what go has begun to say, nor over the question of a git or ssh.
                 if self.line_ended && !self.has_child {
-                    if let Some((relay, _)) = &self.setting.relay {
-                        self.setting.reporter.progress(&relay.progress());
-                    }
+                    self.show_progress();
                     self.setting.reporter.tick();
                 } else {
                     self.setting.reporter.clear();
@@ -305,6 +309,23 @@ impl Running<'_> {
             Happened::Told(event) => self.setting.reporter.event(&event),
         }
         Ok(())
+    }
+
+    /// Shows what go waits for. What it fetches without the relay can only be seen from outside, and not once it compiles:
+    /// then it waits for no server.
+    fn show_progress(&mut self) {
+        let relay = self.setting.relay.as_ref().map(|(relay, _)| relay.progress());
+        let is_idle = relay.as_ref().is_none_or(|progress| progress.files == 0);
+        if is_idle && (self.vcs.is_some() || (relay.is_none() && !self.other_child)) {
+            let vcs = self.vcs.as_ref().map(|(vcs, began)| VcsRun {
+                name: vcs.name.clone(),
+                from: vcs.from.clone(),
+                took: began.elapsed(),
+            });
+            self.setting.reporter.direct(&Direct { read: self.read, vcs });
+        } else {
+            self.setting.reporter.progress(&relay.unwrap_or_default());
+        }
     }
 
     fn signalled(&mut self, arrived: Arrived) -> io::Result<()> {
@@ -461,13 +482,18 @@ impl Running<'_> {
             bytes,
             blocked_on,
             other_child,
+            vcs,
             busy,
         }) = caught("watch", || self.watch.sample()).flatten()
         else {
             return;
         };
         self.other_child |= other_child;
-        self.has_child = other_child || matches!(blocked_on, BlockedOn::Child);
+        let may_ask = vcs.as_ref().is_some_and(|vcs| vcs.may_ask);
+        self.has_child = other_child || may_ask || matches!(blocked_on, BlockedOn::Child);
+        let began = self.vcs.take().map_or(now, |(_, began)| began);
+        self.vcs = vcs.map(|vcs| (vcs, began));
+        self.read += bytes;
         // The relay has clocks of its own for what go waits for there.
         let relayed = self
             .setting

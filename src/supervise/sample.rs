@@ -21,6 +21,16 @@ pub(super) enum BlockedOn {
     },
 }
 
+/// A version control program that go runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Vcs {
+    pub(super) name: String,
+    /// Where it fetches from, where that can be seen.
+    pub(super) from: Option<String>,
+    /// It may ask for a password on the terminal.
+    pub(super) may_ask: bool,
+}
+
 /// What a go and its children did since the last sample.
 #[derive(Debug)]
 pub(super) struct Sample {
@@ -29,6 +39,7 @@ pub(super) struct Sample {
     pub(super) blocked_on: BlockedOn,
     /// Something that is no VCS was among its children.
     pub(super) other_child: bool,
+    pub(super) vcs: Option<Vcs>,
     /// It computes, waits for a processor or for a disk: no server's doing.
     pub(super) busy: bool,
 }

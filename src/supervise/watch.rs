@@ -16,7 +16,7 @@ use nix::{
     unistd::{Pid, getsid},
 };
 
-use super::sample::{BlockedOn, Sample};
+use super::sample::{BlockedOn, Sample, Vcs};
 use crate::sys::proc;
 
 /// The processes of one attempt.
@@ -67,6 +67,7 @@ impl Watch {
             bytes,
             blocked_on,
             other_child,
+            vcs: vcs(&processes),
             busy,
         })
     }
@@ -140,10 +141,34 @@ impl Process {
         vcs && !name.starts_with("git-credential")
     }
 
+    /// It may ask somebody. go forbids git to, unless the user allows it, but not ssh.
+    fn may_ask(&self) -> bool {
+        let has_terminal = stat_word(self.pid, 4).is_some_and(|terminal| terminal != "0");
+        let is_git = self.name.starts_with("git");
+        has_terminal && !(is_git && proc::has_in_environment(self.pid, "GIT_TERMINAL_PROMPT=0"))
+    }
+
+    /// The repository that it was started for.
+    fn remote(&self) -> Option<String> {
+        let names_host = |word: &String| word.contains("://") || (self.name == "ssh" && word.contains('@'));
+        let words = proc::arguments(self.pid);
+        words.into_iter().skip(1).find(names_host)
+    }
+
     /// A version manager's script may start the real go without exec.
     fn is_go(&self) -> bool {
         self.name == "go"
     }
+}
+
+/// The version control program among them that go itself has started: the first.
+fn vcs(processes: &[Process]) -> Option<Vcs> {
+    let programs = || processes.iter().filter(|process| process.is_vcs());
+    Some(Vcs {
+        name: programs().next()?.name.clone(),
+        from: programs().find_map(Process::remote),
+        may_ask: programs().any(Process::may_ask),
+    })
 }
 
 /// Adds the descendants of `pid` that are in `session`.

@@ -107,6 +107,26 @@ pub(crate) fn name(pid: i32) -> Option<String> {
     Some(String::from_utf8_lossy(name.trim_ascii_end()).into_owned())
 }
 
+/// The words that a process was started with.
+pub(crate) fn arguments(pid: i32) -> Vec<String> {
+    words(&format!("/proc/{pid}/cmdline"))
+}
+
+/// True where a process was started with `NAME=value` in its environment.
+pub(crate) fn has_in_environment(pid: i32, variable: &str) -> bool {
+    words(&format!("/proc/{pid}/environ"))
+        .iter()
+        .any(|word| word == variable)
+}
+
+fn words(path: &str) -> Vec<String> {
+    let text = fs::read(path).unwrap_or_default();
+    let words = text.split(|byte| *byte == 0);
+    words
+        .map(|word| String::from_utf8_lossy(word).into_owned())
+        .collect()
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
@@ -173,6 +193,22 @@ mod tests {
         assert_eq!(flock_holder(&flock(about.ino()), &about), Some(me));
         assert_eq!(flock_holder(&flock(other.ino()), &other), None);
         assert_eq!(flock_holder(&flock(other.ino()), &about), None);
+    }
+
+    #[test]
+    fn a_process_shows_what_it_was_started_with() {
+        let mut child = std::process::Command::new("/bin/cat")
+            .arg("-")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pid = child.id().cast_signed();
+        let (words, has) = (arguments(pid), |text| has_in_environment(pid, text));
+        assert_eq!(words[..2], ["/bin/cat", "-"]);
+        assert!(has("GIT_TERMINAL_PROMPT=0") && !has("GIT_TERMINAL_PROMPT="));
+        drop(child.stdin.take());
+        child.wait().unwrap();
     }
 
     #[test]

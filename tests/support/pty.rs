@@ -81,6 +81,11 @@ impl Pty {
         nix::unistd::Pid::from_raw(self.child.id().try_into().expect("a process id"))
     }
 
+    /// The process group in front.
+    pub(crate) fn foreground(&self) -> nix::unistd::Pid {
+        nix::unistd::tcgetpgrp(&self.master).expect("a terminal has a group in front")
+    }
+
     /// The settings of the terminal: echo, line mode and all.
     pub(crate) fn settings(&self) -> nix::sys::termios::Termios {
         nix::sys::termios::tcgetattr(&self.master).expect("a terminal has settings")

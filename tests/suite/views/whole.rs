@@ -184,6 +184,75 @@ fn a_toolchain_on_its_way_is_seen_and_ctrl_c_takes_the_line_away() {
     );
 }
 
+/// Without the relay only go itself can be watched: that it waits is said, and how much it reads.
+#[test]
+fn without_the_relay_a_wait_is_seen_on_a_terminal_and_nowhere_else() {
+    let late = || [Rule::new(Fault::Delay { ms: 5000 }).on(Kind::Mod).first(1)];
+    let go = |proxy: &FaultProxy| {
+        let sandbox = sandbox(proxy).env("GOFIX_STALL_MS", "600000");
+        let run = sandbox.go(&["mod", "download"]);
+        (sandbox, run)
+    };
+    let slow = proxy(late());
+    let (_sandbox, run) = go(&slow);
+    let pty = Pty::spawn(run.env("TERM", "xterm"));
+    pty.expect("gofix: go has printed nothing for ");
+    pty.expect(" and reads nothing");
+    let (status, text) = pty.wait();
+    assert!(status.success(), "{text}");
+    assert_eq!(screen(&text), Vec::<String>::new());
+    let slow = proxy(late());
+    let (_sandbox, run) = go(&slow);
+    let (status, text) = Pty::spawn(run.env("TERM", "dumb")).wait();
+    assert!(status.success() && text.is_empty(), "{text:?}");
+    let slow = proxy(late());
+    let (_sandbox, run) = go(&slow);
+    let piped = run.output().expect_code(0);
+    assert_eq!(piped.stderr, "");
+}
+
+/// git is named with the repository that it fetches, and the line goes when Ctrl-C comes.
+#[test]
+fn a_git_that_waits_is_named_on_a_terminal() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let sandbox = Sandbox::new()
+        .env("GOPROXY", "direct")
+        .env("GOFIX_STALL_MS", "600000")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .requiring(&[("git.example.com/a.git", "v1.0.0")]);
+    if sandbox.run("git").args(["--version"]).command.output().is_err() {
+        return;
+    }
+    let config = format!(
+        "[url \"http://{}/\"]\n\tinsteadOf = https://git.example.com/\n",
+        silent.local_addr().unwrap()
+    );
+    fs::write(sandbox.path("home/.gitconfig"), config).unwrap();
+    let mut pty = Pty::spawn(sandbox.go(&["mod", "download"]).env("TERM", "xterm"));
+    pty.expect("gofix: git has been running for ");
+    pty.expect("s: https://git.example.com/a");
+    pty.type_text("\x03");
+    let (_, text) = pty.wait();
+    let lines = screen(&text);
+    assert!(
+        !lines.iter().any(|line| line.contains("has been running")),
+        "{lines:#?}"
+    );
+    sandbox.expect_nobody();
+    // A git that may ask for a password could ask at any time: nothing is drawn where the question would stand.
+    let asking = sandbox
+        .go(&["mod", "download"])
+        .env("TERM", "xterm")
+        .env("GIT_TERMINAL_PROMPT", "1")
+        .env("GOFIX_STALL_MS", "4000")
+        .env("GOFIX_RETRY_COUNT", "0");
+    let (_, text) = Pty::spawn(asking).wait();
+    assert!(
+        text.contains("gofix: gave up") && !text.contains("has been running"),
+        "{text}"
+    );
+}
+
 /// The terminal belongs to the job in front.
 #[test]
 fn in_the_background_no_line_is_drawn() {
