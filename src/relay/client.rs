@@ -35,7 +35,7 @@ use crate::net::proxy_env::{ProxyRules, ProxyScheme};
 use crate::net::tls::Tls;
 use crate::net::url::{Scheme, Url};
 use crate::net::{redirect, tunnel};
-use crate::sys::clock::{Clock, within};
+use crate::sys::clock::{Clock, least, within};
 
 /// Idle connections kept for one host.
 const IDLE_PER_HOST: usize = 16;
@@ -947,23 +947,22 @@ fn stalled() -> RequestError {
 #[derive(Debug)]
 pub(crate) struct Pace {
     clock: Clock,
-    needed: usize,
-    moved: usize,
+    needed: u64,
+    moved: u64,
 }
 
 impl Pace {
     /// Fewer than ten bytes a second over `stall` are too few.
     pub(crate) fn new(stall: Duration) -> Self {
-        let needed = usize::try_from(stall.as_millis() / 100).unwrap_or(usize::MAX);
         Self {
             clock: Clock::new(stall),
-            needed: needed.max(1),
+            needed: least(stall),
             moved: 0,
         }
     }
 
     fn moved(&mut self, bytes: usize) {
-        self.moved += bytes;
+        self.moved += bytes as u64;
         if self.moved >= self.needed {
             self.moved = 0;
             self.clock.restart();

@@ -16,7 +16,7 @@ use tokio::{net::unix::pipe::Receiver, sync::mpsc::UnboundedReceiver};
 use crate::{
     relay::{Relay, Rewriter},
     report::{Direct, Event, Reporter, VcsRun},
-    sys::panics::caught,
+    sys::{clock::SAMPLE, panics::caught},
 };
 
 use super::{
@@ -24,7 +24,7 @@ use super::{
     pipe::{pipe, read_now},
     sample::{BlockedOn, Sample, Vcs},
     signals::{Arrived, Signals},
-    stall::{SAMPLE, StallClock},
+    stall::StallClock,
     streams::{Gate, KeptText, Mode, Spool, write_all},
     watch::Watch,
 };

@@ -1,30 +1,24 @@
 //! The clock that watches go from outside: fewer than ten bytes a second for
 //! too long are a stall. Pure; what was read is measured by `watch`.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
-/// The sample period; a sample counts as at most [`SAMPLE_LIMIT`], so that a
-/// suspended machine or Ctrl-Z is no stall.
-pub(super) const SAMPLE: Duration = Duration::from_secs(1);
-const SAMPLE_LIMIT: Duration = Duration::from_secs(2);
-
-/// A transfer slower than this, in bytes a second, is a stall.
-const SLOWEST: f64 = 10.0;
+use crate::sys::clock::{SAMPLE, SAMPLE_LIMIT, least};
 
 /// The stall clock.
 #[derive(Debug)]
 pub(super) struct StallClock {
     limit: Duration,
-    window: VecDeque<(Duration, u64)>,
-    sum: (Duration, u64),
+    counted: Duration,
+    moved: u64,
 }
 
 impl StallClock {
     pub(super) fn new(limit: Duration) -> Self {
         Self {
             limit,
-            window: VecDeque::new(),
-            sum: (Duration::ZERO, 0),
+            counted: Duration::ZERO,
+            moved: 0,
         }
     }
 
@@ -35,26 +29,18 @@ impl StallClock {
 
     /// Something was printed, or there is a reason to wait.
     pub(super) fn reset(&mut self) {
-        self.window.clear();
-        self.sum = (Duration::ZERO, 0);
+        *self = Self::new(self.limit);
     }
 
     /// Adds a sample: how long it took and how much was read. Returns for how
-    /// long nothing has moved, once that is too long.
+    /// long too little has moved, once that is too long.
     pub(super) fn sample(&mut self, took: Duration, bytes: u64) -> Option<Duration> {
-        let took = took.min(SAMPLE_LIMIT);
-        self.window.push_back((took, bytes));
-        self.sum = (self.sum.0 + took, self.sum.1 + bytes);
-        while let Some((first, moved)) = self.window.front().copied() {
-            if self.sum.0 - first < self.limit {
-                break;
-            }
-            self.window.pop_front();
-            self.sum = (self.sum.0 - first, self.sum.1 - moved);
+        self.counted += took.min(SAMPLE_LIMIT);
+        self.moved += bytes;
+        if self.moved >= least(self.limit) {
+            self.reset();
         }
-        #[expect(clippy::cast_precision_loss, reason = "a rate, compared with a small number")]
-        let slow = (self.sum.1 as f64) < SLOWEST * self.sum.0.as_secs_f64();
-        (self.sum.0 >= self.limit && slow).then_some(self.sum.0)
+        (self.counted >= self.limit).then_some(self.counted)
     }
 }
 

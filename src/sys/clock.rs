@@ -10,9 +10,15 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// How often a clock is read.
-const SAMPLE: Duration = Duration::from_secs(1);
+pub(crate) const SAMPLE: Duration = Duration::from_secs(1);
 /// What one sample counts at most.
-const SAMPLE_LIMIT: Duration = Duration::from_secs(2);
+pub(crate) const SAMPLE_LIMIT: Duration = Duration::from_secs(2);
+
+/// How many bytes have to move within `limit`: a transfer of fewer than ten a second is a stall.
+pub(crate) fn least(limit: Duration) -> u64 {
+    let bytes = limit.as_millis() / 100;
+    u64::try_from(bytes).unwrap_or(u64::MAX).max(1)
+}
 
 /// A clock that adds up samples.
 #[derive(Debug)]
