@@ -116,11 +116,6 @@ pub(super) fn without_proxy(scheme: Scheme) -> Remedy {
     remedy::unset(&[upper, lower])
 }
 
-/// More local ports.
-pub(super) fn more_ports() -> Remedy {
-    remedy::run(["sysctl", "-w", "net.ipv4.ip_local_port_range=1024 65535"])
-}
-
 fn set_clock() -> Remedy {
     remedy::run(["timedatectl", "set-ntp", "true"])
 }
@@ -226,7 +221,11 @@ impl Judge<'_> {
         };
         let row = self.row(Grade::Broken, found);
         match refusal {
-            Refusal::NoPorts => row.fix(more_ports()),
+            Refusal::NoPorts => row.fix(remedy::run([
+                "sysctl",
+                "-w",
+                "net.ipv4.ip_local_port_range=1024 65535",
+            ])),
             Refusal::NoDescriptors => row.fix(remedy::run(["ulimit", "-n", "4096"])),
             Refusal::Unreachable => row.fix(remedy::run(["ip", "route"])),
             _ if self.measured.via.is_some() => row.fix(without_proxy(self.target.url.scheme)),

@@ -1,5 +1,5 @@
 //! What can be told without asking a server: Go's variables, the variables of
-//! HTTP proxies, git and credentials, ports and descriptors, which go runs.
+//! HTTP proxies, git and credentials, which go runs.
 //!
 //! Known limitations: interactive shells may set variables and paths that
 //! this process does not see; the table speaks of the process it runs in.
@@ -29,8 +29,6 @@ use super::words::StepError;
 
 /// How long a helper program may take.
 const PROGRAM: Duration = Duration::from_secs(3);
-/// Fewer descriptors are not enough for go on a large module graph.
-const FEW_DESCRIPTORS: u64 = 256;
 
 /// Everything that the checks read.
 pub(super) struct Local<'a> {
@@ -48,11 +46,8 @@ impl Local<'_> {
         rows.extend(self.switches());
         rows.extend(self.go_command());
         rows.extend(self.shim());
-        rows.extend(self.version_manager());
         rows.extend(self.git());
         rows.extend(self.netrc());
-        rows.extend(ports());
-        rows.extend(descriptors());
         rows
     }
 
@@ -271,26 +266,6 @@ impl Local<'_> {
         }
         let found = "plain `go` does not use gofix; `gofix go ...` does";
         Some(Row::new(Grade::Note, "shim", found, "PATH").fix(remedy::run(["gofix", "shim", "install"])))
-    }
-
-    fn version_manager(&self) -> Option<Row> {
-        let go = self.real_go?.to_string_lossy().into_owned();
-        let marks = [
-            ("asdf", "ASDF_DIR", "/.asdf/"),
-            ("mise", "MISE_SHELL", "/mise/"),
-            ("goenv", "GOENV_ROOT", "/.goenv/"),
-            ("gvm", "GVM_ROOT", "/.gvm/"),
-        ];
-        let (name, variable, part) = marks.into_iter().find(|(_, variable, part)| {
-            go.contains(part) || (go.contains("/shims/") && self.var(variable).is_some())
-        })?;
-        let from = if go.contains(part) {
-            safe(&go)
-        } else {
-            variable.to_owned()
-        };
-        let found = format!("go is chosen by {name}; a GOPATH per version means a module cache per version");
-        Some(Row::new(Grade::Note, "version manager", found, from))
     }
 
     fn git(&self) -> Vec<Row> {
@@ -601,86 +576,9 @@ pub(super) fn read_small(path: &Path) -> Option<String> {
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// `/proc` files say that their size is 0.
-pub(super) fn read_proc(path: &str) -> Option<String> {
-    std::fs::read(path)
-        .ok()
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// Local ports in use against those there are: EADDRNOTAVAIL.
-fn ports() -> Option<Row> {
-    let range = read_proc("/proc/sys/net/ipv4/ip_local_port_range")?;
-    let mut ends = range.split_whitespace().filter_map(|n| n.parse::<u64>().ok());
-    let total = (1 + ends.next_back()?).saturating_sub(ends.next()?);
-    let used = sockets(&read_proc("/proc/net/sockstat")?)?;
-    if total == 0 || used * 10 < total * 8 {
-        return None;
-    }
-    let found = format!("{used} sockets for {total} local ports: soon \"cannot assign requested address\"");
-    Some(Row::new(Grade::Warning, "ports", found, "/proc/net/sockstat").fix(super::judge::more_ports()))
-}
-
-/// Sockets in use and in TIME_WAIT: `TCP: inuse 5 orphan 0 tw 3 alloc 7 mem 1`.
-fn sockets(sockstat: &str) -> Option<u64> {
-    let line = sockstat.lines().find(|line| line.starts_with("TCP:"))?;
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let value = |name: &str| -> Option<u64> {
-        let at = words.iter().position(|word| *word == name)?;
-        words.get(at + 1)?.parse().ok()
-    };
-    Some(value("inuse")? + value("tw")?)
-}
-
-/// Descriptors: EMFILE and ENFILE.
-fn descriptors() -> Vec<Row> {
-    use nix::sys::resource::{Resource, getrlimit};
-    let mut rows = Vec::new();
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && soft < FEW_DESCRIPTORS
-    {
-        let found = format!("a process may open {soft} files (at most {hard}): soon \"too many open files\"");
-        rows.push(
-            Row::new(Grade::Warning, "descriptors", found, "ulimit -n")
-                .fix(remedy::run(["ulimit", "-n", "4096"])),
-        );
-    }
-    if let Some((used, max)) = read_proc("/proc/sys/fs/file-nr").as_deref().and_then(file_nr)
-        && used * 10 >= max * 9
-    {
-        let found = format!("{used} of {max} files of the whole machine are open");
-        rows.push(
-            Row::new(Grade::Warning, "descriptors", found, "/proc/sys/fs/file-nr").fix(remedy::run([
-                "sysctl",
-                "-w",
-                "fs.file-max=1000000",
-            ])),
-        );
-    }
-    rows
-}
-
-fn file_nr(text: &str) -> Option<(u64, u64)> {
-    let mut numbers = text.split_whitespace().filter_map(|n| n.parse::<u64>().ok());
-    let used = numbers.next()?;
-    let max = numbers.nth(1)?;
-    (max > 0).then_some((used, max))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sockets_in_use_are_read_from_proc() {
-        let text = "sockets: used 290\nTCP: inuse 27 orphan 0 tw 120 alloc 30 mem 4\nUDP: inuse 3 mem 1\n";
-        assert_eq!(sockets(text), Some(147));
-        assert_eq!(sockets("TCP: inuse x\n"), None);
-        assert_eq!(
-            file_nr("1216\t0\t9223372036854775807\n"),
-            Some((1216, 9223372036854775807))
-        );
-    }
 
     #[test]
     fn values_of_go_are_judged() {

@@ -371,10 +371,6 @@ impl Snapshot {
         "GIT_SSL_CAINFO",
         "GIT_SSL_CAPATH",
         "GIT_SSL_NO_VERIFY",
-        "ASDF_DIR",
-        "MISE_SHELL",
-        "GOENV_ROOT",
-        "GVM_ROOT",
     ];
 
     fn of(env: Lookup<'_>) -> Self {

@@ -5,7 +5,7 @@ use std::io::Write;
 use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 
-use crate::text::{count, fit};
+use crate::text::{count, fit, wrap};
 
 use super::row::{Grade, Row};
 use super::{Examination, Server};
@@ -66,24 +66,6 @@ fn one(row: &Row, columns: Option<usize>, out: &mut impl Write) -> std::io::Resu
     Ok(())
 }
 
-/// Words of `text` in lines of at most `width` columns; a longer word stays whole.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    for word in text.split(' ') {
-        let room = crate::text::width(&line) + 1 + crate::text::width(word);
-        if !line.is_empty() && room > width {
-            lines.push(std::mem::take(&mut line));
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    lines.push(line);
-    lines
-}
-
 fn summary(rows: &[Row]) -> String {
     let number = |grade: Grade| rows.iter().filter(|row| row.grade == grade).count() as u64;
     let (broken, warnings) = (number(Grade::Broken), number(Grade::Warning));
@@ -137,16 +119,4 @@ fn server(server: &Server) -> Value {
         "tls_issuer": server.issuer,
         "clock_skew_seconds": server.skew_seconds,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_wrapped_and_never_cut() {
-        assert_eq!(wrap("aa bb cc", 5), ["aa bb", "cc"]);
-        assert_eq!(wrap("aaaaaaaaaa b", 4), ["aaaaaaaaaa", "b"]);
-        assert_eq!(wrap("", 4), [""]);
-    }
 }
