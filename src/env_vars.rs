@@ -150,25 +150,6 @@ pub const OTHERS: &[(&str, &str)] = &[
     ),
 ];
 
-/// The reference as a Markdown table, the way it stands in the documentation.
-pub fn markdown_table() -> String {
-    let mut table = String::from(
-        "| variable | values | default | key in the files | what it does |\n|---|---|---|---|---|\n",
-    );
-    for v in ALL {
-        let key = v.key.map_or_else(|| "–".to_owned(), |key| format!("`{key}`"));
-        table.push_str(&format!(
-            "| `{}` | {} | {} | {} | {} |\n",
-            v.name,
-            v.values,
-            v.default,
-            key,
-            v.doc.trim()
-        ));
-    }
-    table
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -73,9 +73,9 @@ fn sources() -> Vec<Source> {
     files.iter().map(source).collect()
 }
 
-/// The code that is built into the program: no comments, no contents of strings, nothing behind `#[cfg(test)]`.
+/// The code that is built into the program: no comments, no contents of strings, no tests.
 fn bare(text: &str) -> String {
-    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    let text = text.split("\nmod tests {").next().unwrap_or_default();
     let mut code = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {

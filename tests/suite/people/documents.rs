@@ -17,7 +17,7 @@ fn generated_parts_of_documents_are_up_to_date() {
     let mut seen = String::new();
     for path in documents() {
         let text = fs::read_to_string(&path).unwrap();
-        let renewed = gofix::cli::reference::renew(&text);
+        let renewed = reference::renew(&text);
         if std::env::var_os("__GOFIX_TEST_UPDATE").is_some() {
             fs::write(&path, &renewed).unwrap();
         } else {
@@ -29,7 +29,7 @@ fn generated_parts_of_documents_are_up_to_date() {
         }
         seen.push_str(&text);
     }
-    for (name, _) in gofix::cli::reference::parts() {
+    for (name, _) in reference::parts() {
         assert!(
             seen.contains(&format!("<!-- generated: {name} -->")),
             "{name} is in no document"

@@ -4,6 +4,7 @@ mod command_line;
 mod configuration;
 mod documents;
 mod generated;
+mod reference;
 mod shim;
 
 use std::ffi::OsStr;
