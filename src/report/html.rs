@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::report::read::{Attempt, Outcome, Reports, Request, Run, Server, millis_between};
+use crate::report::read::{Attempt, Outcome, Reports, Request, Run, millis_between};
 use crate::report::summary::{
-    busiest, headline, most_frequent, outcome_words, route_totals, second, worst_first,
+    RUN_HEADS, Table, headline, outcome_words, run_row, second, tables, worst_first,
 };
 use crate::text::{bytes, count, duration, html as esc};
 
@@ -38,9 +38,9 @@ pub(super) fn page(reports: &Reports) -> String {
     page.tiles(reports);
     page.filter();
     page.runs(reports);
-    page.servers(reports);
-    page.kinds(reports);
-    page.routes(reports);
+    for table in tables(reports) {
+        page.table(&table);
+    }
     page.timelines(reports);
     page.add("</main></body></html>\n");
     page.text
@@ -123,26 +123,18 @@ impl Page {
             self.add("<p>These files contain no runs.</p>");
             return;
         }
-        self.add("<section><h2>Runs</h2><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Runs\"><table class=\"stack\"><thead><tr><th scope=\"col\">started<th scope=\"col\">command<th scope=\"col\" class=\"n\">attempts<th scope=\"col\" class=\"n\">took<th scope=\"col\">outcome</tr></thead><tbody>");
+        self.add("<section><h2>Runs</h2>");
+        self.open_table("Runs", &RUN_HEADS);
         for (i, run) in runs.iter().take(MAX_ROWS).enumerate() {
-            let started = run.start.map_or_else(String::new, second);
-            let command = if run.command.is_empty() {
-                "(unknown)"
-            } else {
-                run.command.as_str()
-            };
-            let command = esc(command);
+            let [started, command, attempts, took, _] = run_row(run).map(|cell| esc(&cell));
             let command = if i < MAX_TIMELINES {
                 format!("<a href=\"#run{i}\">{command}</a>")
             } else {
                 command
             };
-            let took = duration(Duration::from_millis(run.took_ms()));
             self.add(&format!(
-                "<tr class=\"{}\"><td class=\"nowrap\">{}<td>{command}<td class=\"n\" data-of=\"attempts\">{}<td class=\"n\" data-of=\"took\">{took}<td>{}</tr>",
+                "<tr class=\"{}\"><td class=\"nowrap\">{started}<td>{command}<td class=\"n\" data-of=\"attempts\">{attempts}<td class=\"n\" data-of=\"took\">{took}<td>{}</tr>",
                 outcome_class(run),
-                esc(&started),
-                run.attempts.len(),
                 badge(run)
             ));
         }
@@ -157,66 +149,28 @@ impl Page {
         self.add("</section>");
     }
 
-    fn servers(&mut self, reports: &Reports) {
-        if reports.servers.is_empty() {
-            return;
-        }
-        let servers = busiest(reports);
-        let slowest = servers
-            .iter()
-            .filter_map(|(_, server)| server.percentile(95))
-            .max()
-            .unwrap_or(0)
-            .max(1);
-        self.add("<section><h2>Servers: success and latency</h2>");
-        self.add("<p class=\"remark\">Success and latency are measured on the relay's requests; without the relay, only the faults that go reported are known. The latency bar ends at the median, the thin line at the 95th percentile.</p>");
-        self.add("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Servers\"><table class=\"stack\"><thead><tr><th scope=\"col\">server<th scope=\"col\" class=\"n\">requests<th scope=\"col\" class=\"wide\">success<th scope=\"col\" class=\"wide\">latency<th scope=\"col\" class=\"n\">received<th scope=\"col\" class=\"n\">faults seen by go</tr></thead><tbody>");
-        for (host, server) in servers.iter().take(100) {
-            self.add(&format!(
-                "<tr><th scope=\"row\">{}<td class=\"n\" data-of=\"requests\">{}<td>{}<td>{}<td class=\"n nowrap\" data-of=\"received\">{}<td class=\"n\" data-of=\"faults reported by go\">{}</tr>",
-                esc(host),
-                server.requests,
-                success(server),
-                latency(server, slowest),
-                bytes(server.bytes),
-                server.faults
-            ));
+    fn table(&mut self, table: &Table) {
+        self.add(&format!("<section><h2>{}</h2>", table.title));
+        self.open_table(table.title, &table.heads);
+        for row in &table.rows {
+            let cells: String = row
+                .iter()
+                .zip(&table.heads)
+                .skip(1)
+                .map(|(cell, head)| format!("<td{} data-of=\"{head}\">{}", class_of(head), esc(cell)))
+                .collect();
+            let first = row.first().map_or_else(String::new, |cell| esc(cell));
+            self.add(&format!("<tr><th scope=\"row\">{first}{cells}</tr>"));
         }
         self.add("</tbody></table></div></section>");
     }
 
-    fn kinds(&mut self, reports: &Reports) {
-        let kinds = most_frequent(reports);
-        let Some(most) = kinds.first().map(|(_, n)| *n) else {
-            return;
-        };
-        self.add("<section><h2>Faults by kind</h2><table class=\"bars\"><tbody>");
-        for (kind, n) in kinds.into_iter().take(30) {
-            let part = percent(n as f64 / most as f64);
-            self.add(&format!(
-                "<tr><th scope=\"row\">{}<td class=\"wide\"><span class=\"bar bad\" style=\"width:{part}%\"></span><td class=\"n\">{n}</tr>",
-                esc(&kind.replace('_', " "))
-            ));
-        }
-        self.add("</tbody></table></section>");
-    }
-
-    fn routes(&mut self, reports: &Reports) {
-        let totals = route_totals(reports);
-        if totals.is_empty() {
-            return;
-        }
-        self.add("<section><h2>Routes</h2><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Routes\"><table class=\"stack\"><thead><tr><th scope=\"col\" class=\"n\">route<th scope=\"col\">list<th scope=\"col\" class=\"n\">attempts<th scope=\"col\" class=\"n\">went through</tr></thead><tbody>");
-        for total in totals {
-            self.add(&format!(
-                "<tr><td class=\"n\" data-of=\"route\">{}<td><code>{}</code><td class=\"n\" data-of=\"attempts\">{}<td class=\"n\" data-of=\"went through\">{}</tr>",
-                total.number,
-                esc(&total.list),
-                total.attempts,
-                total.went_through
-            ));
-        }
-        self.add("</tbody></table></div></section>");
+    fn open_table(&mut self, name: &str, heads: &[&str]) {
+        let head = |head: &&str| format!("<th scope=\"col\"{}>{head}", class_of(head));
+        let heads: String = heads.iter().map(head).collect();
+        self.add(&format!(
+            "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{name}\"><table class=\"stack\"><thead><tr>{heads}</tr></thead><tbody>"
+        ));
     }
 
     fn timelines(&mut self, reports: &Reports) {
@@ -238,18 +192,10 @@ impl Page {
 
     fn timeline(&mut self, number: usize, run: &Run) {
         let Some(scale) = Scale::of(run) else { return };
-        let command = if run.command.is_empty() {
-            "(unknown)"
-        } else {
-            run.command.as_str()
-        };
-        let started = run.start.map_or_else(String::new, second);
+        let [started, command, _, took, _] = run_row(run).map(|cell| esc(&cell));
         self.add(&format!(
-            "<article id=\"run{number}\" class=\"{}\"><h3>{} <small>{} · {} · {}</small></h3>",
+            "<article id=\"run{number}\" class=\"{}\"><h3>{command} <small>{started} · {took} · {}</small></h3>",
             outcome_class(run),
-            esc(command),
-            esc(&started),
-            duration(Duration::from_millis(run.took_ms())),
             badge(run)
         ));
         self.add("<div class=\"lanes\">");
@@ -439,7 +385,8 @@ impl Page {
         if !faults && failed.is_empty() {
             return;
         }
-        self.add("<details><summary>Error messages</summary><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Error messages\"><table><thead><tr><th scope=\"col\">where<th scope=\"col\">fault<th scope=\"col\">line</tr></thead><tbody>");
+        self.add("<details><summary>Error messages</summary>");
+        self.open_table("Error messages", &["where", "fault", "line"]);
         for attempt in &run.attempts {
             for fault in &attempt.faults {
                 self.add(&format!(
@@ -467,6 +414,14 @@ impl Page {
             ));
         }
         self.add("</tbody></table></div></details>");
+    }
+}
+
+/// Figures stand to the right.
+fn class_of(head: &str) -> &'static str {
+    match head {
+        "started" | "command" | "outcome" | "server" | "list" | "where" | "fault" | "line" => "",
+        _ => " class=\"n\"",
     }
 }
 
@@ -585,30 +540,6 @@ fn badge(run: &Run) -> String {
     format!(
         "<span class=\"badge {class}\">{}</span>",
         esc(&outcome_words(run))
-    )
-}
-
-fn success(server: &Server) -> String {
-    if server.requests == 0 {
-        return "<span class=\"remark\">not asked by the relay</span>".to_owned();
-    }
-    let good = (server.requests - server.failed.min(server.requests)) as f64 / server.requests as f64;
-    let (good, bad) = (percent(good), percent(1.0 - good));
-    format!(
-        "<span class=\"pair\"><span class=\"bar good\" style=\"width:{good}%\"></span><span class=\"bar bad\" style=\"width:{bad}%\"></span></span> <small>{good:.0} %, {} failed</small>",
-        server.failed
-    )
-}
-
-fn latency(server: &Server, slowest: u32) -> String {
-    let (Some(median), Some(p95)) = (server.percentile(50), server.percentile(95)) else {
-        return String::new();
-    };
-    let part = |ms: u32| percent(f64::from(ms) / f64::from(slowest));
-    format!(
-        "<span class=\"pair thin\"><span class=\"line\" style=\"width:{}%\"></span><span class=\"bar good\" style=\"width:{}%\"></span></span> <small>{median} ms, 95 %: {p95} ms</small>",
-        part(p95),
-        part(median)
     )
 }
 

@@ -12,25 +12,39 @@ use crate::text::{bytes, count, duration, width};
 /// Runs that the terminal shows one by one: the troubled ones first.
 const MAX_SHOWN: usize = 30;
 
-/// One route over all runs.
+/// Rows of one table that the terminal shows.
+const MAX_ROWS: usize = 30;
+
+/// What is added up over all runs, for the terminal and for the page.
+pub(super) struct Table {
+    pub(super) title: &'static str,
+    pub(super) heads: Vec<&'static str>,
+    pub(super) rows: Vec<Vec<String>>,
+}
+
+/// The columns of a run's row.
+pub(super) const RUN_HEADS: [&str; 5] = ["started", "command", "attempts", "took", "outcome"];
+
+/// What became of all attempts on one route.
 #[derive(Debug, Clone, Default)]
-pub(super) struct RouteTotal {
-    pub(super) number: u64,
-    pub(super) list: String,
-    pub(super) attempts: u64,
-    pub(super) went_through: u64,
+struct RouteTotal {
+    number: u64,
+    list: String,
+    attempts: u64,
+    went_through: u64,
 }
 
 /// Writes the summary.
 pub(super) fn write(reports: &Reports, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{}", headline(reports))?;
     runs(reports, out)?;
-    routes(reports, out)?;
-    servers(reports, out)?;
+    for table in tables(reports) {
+        writeln!(out)?;
+        write_table(&table.heads, table.rows.into_iter().take(MAX_ROWS), out)?;
+    }
     if reports.ahead.requests > 0 {
         writeln!(out, "\n{}", phrase::asked_ahead(&reports.ahead))?;
     }
-    kinds(reports, out)?;
     if reports.unreadable > 0 {
         writeln!(
             out,
@@ -70,26 +84,32 @@ fn runs(reports: &Reports, out: &mut impl Write) -> io::Result<()> {
     if shown.is_empty() {
         return Ok(());
     }
-    let mut table = vec![row(&["started", "command", "attempts", "took", "outcome"])];
-    for run in shown.iter().take(MAX_SHOWN) {
-        let started = run.start.map_or_else(String::new, second);
-        let took = duration(Duration::from_millis(run.took_ms()));
-        let outcome = outcome_words(run);
-        table.push(vec![
-            started,
-            run.command.clone(),
-            run.attempts.len().to_string(),
-            took,
-            outcome,
-        ]);
-    }
     writeln!(out)?;
-    write_table(&table, out)?;
+    write_table(
+        &RUN_HEADS,
+        shown.iter().take(MAX_SHOWN).map(|run| run_row(run).into()),
+        out,
+    )?;
     let more = shown.len().saturating_sub(MAX_SHOWN) as u64 + reports.more_runs;
     if more > 0 {
         writeln!(out, "... and {}", count(more, "more run"))?;
     }
     Ok(())
+}
+
+/// A run as a row of a table.
+pub(super) fn run_row(run: &Run) -> [String; 5] {
+    [
+        run.start.map_or_else(String::new, second),
+        if run.command.is_empty() {
+            "(unknown)".to_owned()
+        } else {
+            run.command.clone()
+        },
+        run.attempts.len().to_string(),
+        duration(Duration::from_millis(run.took_ms())),
+        outcome_words(run),
+    ]
 }
 
 /// The runs with the worst outcome first, and among equals the latest.
@@ -129,7 +149,7 @@ pub(super) fn outcome_words(run: &Run) -> String {
 }
 
 /// Every route with what became of its attempts.
-pub(super) fn route_totals(reports: &Reports) -> Vec<RouteTotal> {
+fn route_totals(reports: &Reports) -> Vec<RouteTotal> {
     let mut totals: Vec<RouteTotal> = Vec::new();
     for run in &reports.runs {
         for (i, attempt) in run.attempts.iter().enumerate() {
@@ -154,51 +174,20 @@ pub(super) fn route_totals(reports: &Reports) -> Vec<RouteTotal> {
     totals
 }
 
-fn routes(reports: &Reports, out: &mut impl Write) -> io::Result<()> {
-    let totals = route_totals(reports);
-    if totals.is_empty() {
-        return Ok(());
-    }
-    let mut table = vec![row(&["route", "attempts", "went through", "list"])];
-    for t in totals.iter().take(20) {
-        table.push(vec![
-            t.number.to_string(),
-            t.attempts.to_string(),
-            t.went_through.to_string(),
-            t.list.clone(),
-        ]);
-    }
-    writeln!(out)?;
-    write_table(&table, out)
-}
-
-/// The servers that were asked most first.
-pub(super) fn busiest(reports: &Reports) -> Vec<(&String, &Server)> {
-    let mut servers: Vec<_> = reports.servers.iter().collect();
-    servers.sort_by_key(|(_, server)| std::cmp::Reverse((server.requests, server.faults)));
-    servers
-}
-
-fn servers(reports: &Reports, out: &mut impl Write) -> io::Result<()> {
-    if reports.servers.is_empty() {
-        return Ok(());
-    }
-    let mut table = vec![row(&[
-        "server",
-        "requests",
-        "failed",
-        "median",
-        "95%",
-        "received",
-        "faults reported by go",
-    ])];
-    for (host, server) in busiest(reports).into_iter().take(20) {
-        let ms = |percent| {
-            server
-                .percentile(percent)
-                .map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"))
-        };
-        table.push(vec![
+/// The tables below the runs; one without rows is left out.
+pub(super) fn tables(reports: &Reports) -> impl Iterator<Item = Table> {
+    let routes = route_totals(reports).into_iter().map(|total| {
+        vec![
+            total.number.to_string(),
+            total.attempts.to_string(),
+            total.went_through.to_string(),
+            total.list,
+        ]
+    });
+    let servers = busiest(reports).into_iter().map(|(host, server)| {
+        let percentile = |percent| server.percentile(percent);
+        let ms = |percent| percentile(percent).map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"));
+        vec![
             host.clone(),
             server.requests.to_string(),
             server.failed.to_string(),
@@ -206,48 +195,64 @@ fn servers(reports: &Reports, out: &mut impl Write) -> io::Result<()> {
             ms(95),
             bytes(server.bytes),
             server.faults.to_string(),
-        ]);
-    }
-    writeln!(out)?;
-    write_table(&table, out)
+        ]
+    });
+    let mut kinds: Vec<_> = reports.kinds.iter().collect();
+    kinds.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
+    let kinds = kinds
+        .into_iter()
+        .map(|(kind, n)| vec![kind.replace('_', " "), n.to_string()]);
+    let tables = [
+        Table {
+            title: "Routes",
+            heads: vec!["route", "attempts", "went through", "list"],
+            rows: routes.collect(),
+        },
+        Table {
+            title: "Servers, as the relay measured them",
+            heads: vec![
+                "server",
+                "requests",
+                "failed",
+                "median",
+                "95%",
+                "received",
+                "faults reported by go",
+            ],
+            rows: servers.collect(),
+        },
+        Table {
+            title: "Faults",
+            heads: vec!["fault", "seen"],
+            rows: kinds.collect(),
+        },
+    ];
+    tables.into_iter().filter(|table| !table.rows.is_empty())
 }
 
-fn kinds(reports: &Reports, out: &mut impl Write) -> io::Result<()> {
-    if reports.kinds.is_empty() {
-        return Ok(());
-    }
-    let mut table = vec![row(&["fault", "seen"])];
-    for (kind, n) in most_frequent(reports) {
-        table.push(vec![kind.clone(), n.to_string()]);
-    }
-    writeln!(out)?;
-    write_table(&table, out)
+/// The servers that were asked most first.
+fn busiest(reports: &Reports) -> Vec<(&String, &Server)> {
+    let mut servers: Vec<_> = reports.servers.iter().collect();
+    servers.sort_by_key(|(_, server)| std::cmp::Reverse((server.requests, server.faults)));
+    servers
 }
 
-/// The kinds of fault, most frequent first.
-pub(super) fn most_frequent(reports: &Reports) -> Vec<(&String, u64)> {
-    let mut kinds: Vec<(&String, u64)> = reports.kinds.iter().map(|(kind, n)| (kind, *n)).collect();
-    kinds.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
-    kinds
-}
-
-fn row(cells: &[&str]) -> Vec<String> {
-    cells.iter().map(|cell| (*cell).to_owned()).collect()
-}
-
-fn write_table(table: &[Vec<String>], out: &mut impl Write) -> io::Result<()> {
-    let columns = table.first().map_or(0, Vec::len);
-    let widths: Vec<usize> = (0..columns)
-        .map(|i| {
-            table
-                .iter()
-                .filter_map(|row| row.get(i))
-                .map(|cell| width(cell))
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
-    for row in table {
+fn write_table(
+    heads: &[&str],
+    rows: impl Iterator<Item = Vec<String>>,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let heads = heads.iter().map(|head| (*head).to_owned()).collect();
+    let table: Vec<Vec<String>> = std::iter::once(heads).chain(rows).collect();
+    let widest = |column| {
+        table
+            .iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell: &String| width(cell))
+            .max()
+    };
+    let widths: Vec<usize> = (0..).map_while(widest).collect();
+    for row in &table {
         let mut line = String::new();
         for (cell, column) in row.iter().zip(&widths) {
             line.push_str(cell);
