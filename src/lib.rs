@@ -17,7 +17,7 @@
 pub mod cli;
 pub mod config;
 pub mod diagnose;
-pub mod doctor;
+mod doctor;
 pub mod entry;
 pub mod env_vars;
 #[cfg(feature = "rehearse")]
@@ -31,8 +31,8 @@ pub mod policy;
 #[cfg(feature = "rehearse")]
 pub mod rehearse;
 pub mod relay;
-pub mod repair;
+mod repair;
 pub mod report;
-pub mod supervise;
+mod supervise;
 mod sys;
 pub mod text;

@@ -7,8 +7,7 @@ use std::path::Path;
 
 use super::args;
 use super::{FAILED, OK};
-use crate::report::files::Reports;
-use crate::report::{out, safe};
+use crate::report::{Reports, out, safe};
 
 /// Runs the command. A file that cannot be read is one line and exit status 1; what
 /// the others hold is shown all the same.

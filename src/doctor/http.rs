@@ -58,9 +58,6 @@ pub(super) struct Reply {
 
 impl Session {
     /// Starts to speak HTTP on `stream`.
-    ///
-    /// # Errors
-    /// Where not even the preface can be sent.
     pub(super) async fn start(stream: Box<dyn Stream>, http2: bool) -> Result<Self, StepError> {
         let started = match http2 {
             true => Http2::start(stream).await.map(Self::Http2),
@@ -78,9 +75,6 @@ impl Session {
     }
 
     /// GETs `url`. `absolute` is for an HTTP proxy that is asked without CONNECT.
-    ///
-    /// # Errors
-    /// What broke, in a few words.
     pub(super) async fn get(
         &mut self,
         url: &Url,

@@ -39,7 +39,6 @@ pub(super) struct Local<'a> {
 }
 
 impl Local<'_> {
-    /// Every row of this module.
     pub(super) fn rows(&self) -> Vec<Row> {
         let mut rows = self.go_variables();
         rows.extend(self.proxy_variables());

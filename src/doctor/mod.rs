@@ -46,8 +46,8 @@ use crate::text::safe;
 use local::Local;
 use probe::{Answer, Measured, Probe, Tools};
 use remedy::Package;
-pub use remedy::Remedy;
-pub use row::{Grade, Row};
+pub(crate) use remedy::Remedy;
+pub(crate) use row::{Grade, Row};
 use target::{Plan, Role};
 
 /// The servers have this long; then what is known is judged.
@@ -60,50 +60,40 @@ const LONGEST_CONNECT: Duration = Duration::from_secs(5);
 const MODULE: (&str, &str) = ("golang.org/x/text", "v0.3.0");
 
 /// What is to be examined.
-pub struct Subject<'a> {
-    /// Go's own values.
-    pub goenv: &'a GoEnv,
-    /// gofix's values.
-    pub config: &'a Config,
-    /// The real go, where there is one.
-    pub real_go: Option<&'a Path>,
-    /// The process environment.
-    pub env: Lookup<'a>,
+pub(crate) struct Subject<'a> {
+    pub(crate) goenv: &'a GoEnv,
+    pub(crate) config: &'a Config,
+    pub(crate) real_go: Option<&'a Path>,
+    pub(crate) env: Lookup<'a>,
     /// The module that proxies are asked for (path and version) in place of a public one.
-    pub module: Option<(String, String)>,
+    pub(crate) module: Option<(String, String)>,
     /// True for the servers alone, without the local checks.
-    pub only_servers: bool,
+    pub(crate) only_servers: bool,
 }
 
 /// What is known of one server, for the order of routes and for programs.
 #[derive(Debug, Clone)]
-pub struct Server {
+pub(crate) struct Server {
     /// The URL without credentials.
-    pub shown: String,
+    pub(crate) shown: String,
     role: Role,
     /// The numbers of the routes that hold it.
-    pub routes: Vec<usize>,
-    /// True where a module could be had.
-    pub works: bool,
+    pub(crate) routes: Vec<usize>,
+    pub(crate) works: bool,
     /// True where nobody answered at all: blocked, down, or no network.
-    pub unreachable: bool,
+    pub(crate) unreachable: bool,
     /// True where it answered that it does not have the module.
     pub(crate) lacks: bool,
     scheme: Scheme,
     /// The HTTP proxy in front of it, where that is what does not work.
     blocked_by: Option<String>,
-    /// From request to answer.
-    pub latency: Option<Duration>,
-    /// Bytes a second of a transfer.
-    pub speed: Option<u64>,
-    /// Whether HTTP/2 was spoken.
+    pub(crate) latency: Option<Duration>,
+    pub(crate) speed: Option<u64>,
     pub http2: Option<bool>,
-    /// Whether it serves the checksum database.
-    pub sumdb: Option<bool>,
-    /// Who issued its certificate.
-    pub issuer: Option<String>,
+    pub(crate) sumdb: Option<bool>,
+    pub(crate) issuer: Option<String>,
     /// Its clock minus the one here.
-    pub skew_seconds: Option<i64>,
+    pub(crate) skew_seconds: Option<i64>,
 }
 
 impl Server {
@@ -149,8 +139,7 @@ impl Server {
         }
     }
 
-    /// Latency and speed in words.
-    pub fn measure(&self) -> String {
+    pub(crate) fn measure(&self) -> String {
         let latency = self.latency.map(|d| format!("answers in {} ms", d.as_millis()));
         let speed = self.speed.map(|speed| format!("{}/s", bytes(speed)));
         let parts: Vec<String> = latency.into_iter().chain(speed).collect();
@@ -160,43 +149,35 @@ impl Server {
 
 /// Everything that was found.
 #[derive(Debug)]
-pub struct Examination {
+pub(crate) struct Examination {
     /// The table, worst first.
-    pub rows: Vec<Row>,
-    /// Every server that was asked.
-    pub servers: Vec<Server>,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) servers: Vec<Server>,
     /// The proxies that work, best first.
-    pub order: Vec<Server>,
-    /// What to do about the routes, in a sentence.
-    pub advice: Option<String>,
+    pub(crate) order: Vec<Server>,
+    pub(crate) advice: Option<String>,
     /// The commands for it: go's own first.
-    pub commands: Vec<Remedy>,
-    /// How long it took.
-    pub took: Duration,
+    pub(crate) commands: Vec<Remedy>,
+    pub(crate) took: Duration,
 }
 
 impl Examination {
-    /// The worst grade of all rows.
-    pub fn worst(&self) -> Grade {
+    pub(crate) fn worst(&self) -> Grade {
         self.rows.iter().map(|row| row.grade).max().unwrap_or(Grade::Fine)
     }
 
     /// The table on `out`, fit for a terminal of `columns`.
-    ///
-    /// # Errors
-    /// Those of `out`.
-    pub fn table(&self, columns: Option<usize>, out: &mut impl Write) -> std::io::Result<()> {
+    pub(crate) fn table(&self, columns: Option<usize>, out: &mut impl Write) -> std::io::Result<()> {
         show::table(self, columns, out)
     }
 
-    /// One JSON object.
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         show::json(self)
     }
 }
 
 /// The go that a shell would run where gofix finds none behind itself.
-pub fn go_of_the_shell(env: Lookup<'_>) -> Option<PathBuf> {
+pub(crate) fn go_of_the_shell(env: Lookup<'_>) -> Option<PathBuf> {
     local::first_go(env)
 }
 
@@ -205,7 +186,7 @@ pub fn go_of_the_shell(env: Lookup<'_>) -> Option<PathBuf> {
 ///
 /// # Errors
 /// Where not even a runtime for the probes can be had (no descriptors left).
-pub fn examine(subject: &Subject<'_>, progress: &mut dyn FnMut(&str)) -> std::io::Result<Examination> {
+pub(crate) fn examine(subject: &Subject<'_>, progress: &mut dyn FnMut(&str)) -> std::io::Result<Examination> {
     let start = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -51,9 +51,7 @@ pub(super) struct Tools {
     pub(super) rules: ProxyRules,
     pub(super) credentials: Credentials,
     pub(super) sumdb: Option<Sumdb>,
-    /// The module that proxies are asked for.
     pub(super) module: (String, String),
-    /// Limit of a connection attempt.
     pub(super) connect: Duration,
     /// False under `GODEBUG=http2client=0`.
     pub(super) http2: bool,
@@ -133,7 +131,6 @@ pub(super) struct Measured {
     pub(super) interface: Option<String>,
     /// Set where packets of full size are lost on the way, with the interface they should have come in by.
     pub(super) loses_large_packets: Option<String>,
-    /// What is being done.
     pub(super) doing: String,
     pub(super) done: bool,
 }

@@ -13,14 +13,7 @@ use crate::text::shell;
 /// One command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct Remedy(String);
-
-impl Remedy {
-    /// The command as it is typed.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+pub(crate) struct Remedy(String);
 
 impl fmt::Display for Remedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -176,7 +169,7 @@ mod tests {
     /// Runs a command in sh, where every program is one that tells its arguments.
     fn run_in_sh(remedy: &Remedy) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
-        let program = remedy.as_str().split(' ').next().unwrap();
+        let program = remedy.0.split(' ').next().unwrap();
         if !matches!(program, "export" | "unset" | "echo" | "ulimit") {
             let file = dir.path().join(program);
             std::fs::write(&file, "#!/bin/sh\nprintf '%s\\n' \"$@\"\n").unwrap();
@@ -252,7 +245,7 @@ mod tests {
         assert_eq!(install(Package::Git, &env), None);
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
         let remedy = install(Package::Ssh, &env).unwrap();
-        assert_eq!(remedy.as_str(), "apk add openssh-client");
+        assert_eq!(remedy.0, "apk add openssh-client");
         assert_eq!(run_in_sh(&remedy)[..2], ["add", "openssh-client"]);
     }
 }

@@ -7,7 +7,7 @@ use super::remedy::Remedy;
 /// How bad a finding is. The order is that of the exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Grade {
+pub(crate) enum Grade {
     /// As it should be.
     Fine,
     /// Worth knowing; nothing to fix.
@@ -20,7 +20,7 @@ pub enum Grade {
 
 impl Grade {
     /// The word in the table.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Fine => "fine",
             Self::Note => "note",
@@ -31,7 +31,7 @@ impl Grade {
 
     /// The exit status of `gofix doctor` where this is the worst that was found.
     /// 2 is left to a command line that makes no sense.
-    pub fn exit_status(self) -> u8 {
+    pub(crate) fn exit_status(self) -> u8 {
         match self {
             Self::Fine | Self::Note => 0,
             Self::Warning => 1,
@@ -48,25 +48,22 @@ pub(super) const ROOM: &str = "room";
 
 /// One row of the table. All text is fit to be shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Row {
+pub(crate) struct Row {
     /// What kind of finding it is, for those that depend on how busy or full the machine is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<&'static str>,
-    /// How bad it is.
-    pub grade: Grade,
+    pub(crate) id: Option<&'static str>,
+    pub(crate) grade: Grade,
     /// What it is about: a server, a variable, a folder.
-    pub subject: String,
-    /// What was found.
-    pub found: String,
+    pub(crate) subject: String,
+    pub(crate) found: String,
     /// Where that comes from: which variable, file or measurement.
-    pub from: String,
+    pub(crate) from: String,
     /// The one command that fixes it.
-    pub fix: Option<Remedy>,
+    pub(crate) fix: Option<Remedy>,
 }
 
 impl Row {
-    /// A row without a command.
-    pub fn new(
+    pub(crate) fn new(
         grade: Grade,
         subject: impl Into<String>,
         found: impl Into<String>,
@@ -91,7 +88,7 @@ impl Row {
 
     /// The same with the command that fixes it.
     #[must_use]
-    pub fn fix(mut self, command: impl Into<Option<Remedy>>) -> Self {
+    pub(crate) fn fix(mut self, command: impl Into<Option<Remedy>>) -> Self {
         self.fix = command.into();
         self
     }

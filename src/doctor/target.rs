@@ -42,7 +42,6 @@ pub(super) struct Target {
     pub(super) url: Url,
     /// The URL without credentials.
     pub(super) shown: String,
-    /// Which values name it.
     pub(super) from: String,
     /// The numbers of the routes that hold it.
     pub(super) routes: Vec<usize>,

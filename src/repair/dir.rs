@@ -68,7 +68,6 @@ pub(crate) struct Meta {
     /// Permission bits only.
     pub(crate) mode: u32,
     pub(crate) uid: u32,
-    /// Bytes.
     pub(crate) size: u64,
     pub(crate) dev: u64,
     pub(crate) ino: u64,
@@ -360,13 +359,11 @@ impl Dir {
         self.rename(name, to, new)
     }
 
-    /// Unlinks one file (or link).
     pub(crate) fn unlink(&self, name: impl AsRef<OsStr>) -> Result<(), RepairError> {
         let name = one_name(name.as_ref())?;
         unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir).map_err(|e| fail(&self.path.join(name), e))
     }
 
-    /// Removes one empty directory.
     pub(crate) fn remove_empty(&self, name: impl AsRef<OsStr>) -> Result<(), RepairError> {
         let name = one_name(name.as_ref())?;
         unlinkat(&self.fd, name, UnlinkatFlags::RemoveDir).map_err(|e| fail(&self.path.join(name), e))
@@ -394,7 +391,6 @@ impl Dir {
         }
     }
 
-    /// Sets the permission bits of a directory below.
     pub(crate) fn chmod(&self, name: impl AsRef<OsStr>, mode: u32) -> Result<(), RepairError> {
         let name = one_name(name.as_ref())?;
         self.chmod_dir(name, mode)

@@ -30,7 +30,7 @@ use crate::go::sums::{Sums, is_h1};
 
 /// One piece of a module version in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub(crate) enum Part {
     /// `VERSION.zip`.
     Zip,
     /// The extracted directory.
@@ -51,7 +51,7 @@ impl Part {
 
     /// What it is called in a message.
     #[must_use]
-    pub fn words(self) -> &'static str {
+    pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Zip => "zip",
             Self::ZipHash => "ziphash",
@@ -77,7 +77,7 @@ impl Part {
 
 /// How a bad piece becomes good again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cure {
+pub(crate) enum Cure {
     /// go does it by itself.
     Itself,
     /// go computes it again from what is in the cache, once it is out of the way.
@@ -88,15 +88,13 @@ pub enum Cure {
 
 /// One proven fault of one piece.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// The piece.
-    pub part: Part,
+pub(crate) struct Finding {
+    pub(crate) part: Part,
     /// The proof, in words.
-    pub why: String,
-    /// What it takes.
-    pub cure: Cure,
+    pub(crate) why: String,
+    pub(crate) cure: Cure,
     /// Nothing but a line of go.sum speaks against it.
-    pub disputed: bool,
+    pub(crate) disputed: bool,
 }
 
 /// How far to look.
@@ -132,7 +130,6 @@ impl Known {
 #[derive(Debug, Default)]
 pub(crate) struct Examined {
     pub(crate) findings: Vec<Finding>,
-    /// Bytes read.
     pub(crate) bytes: u64,
 }
 

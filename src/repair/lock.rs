@@ -29,14 +29,14 @@ const SILENT: Duration = Duration::from_secs(1);
 
 /// How long a lock may be waited for, and whom to tell.
 #[derive(Clone, Copy)]
-pub struct LockWait<'a> {
+pub(crate) struct LockWait<'a> {
     /// No wait goes past this.
-    pub deadline: Instant,
+    pub(crate) deadline: Instant,
     /// A holder that does not move for this long is not waited for any longer.
-    pub stall: Duration,
+    pub(crate) stall: Duration,
     /// Told once for each lock that has to be waited for: the file, and the process
     /// that holds it where that can be seen.
-    pub waiting: &'a dyn Fn(&Path, Option<i32>),
+    pub(crate) waiting: &'a dyn Fn(&Path, Option<i32>),
 }
 
 /// Takes the lock `name` in `dir`, made where it is not there, until the file is dropped.

@@ -38,17 +38,17 @@ mod examine;
 mod index;
 mod lock;
 mod mend;
-pub mod quarantine;
+pub(crate) mod quarantine;
 mod stamp;
 mod sumdb;
 mod tree;
 mod vcs;
-pub mod verify;
+pub(crate) mod verify;
 mod walk;
 
-pub use examine::{Cure, Finding, Part};
-pub use lock::LockWait;
-pub use walk::Selection;
+pub(crate) use examine::{Cure, Finding};
+pub(crate) use lock::LockWait;
+pub(crate) use walk::Selection;
 
 use crate::diagnose::Mend;
 use crate::go::env::GoEnv;
@@ -61,19 +61,13 @@ use index::ModuleIndex;
 /// Why a repair (or a look at the cache) could not be made. One line each.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum RepairError {
+pub(crate) enum RepairError {
     /// A directory of another owner.
     #[error("{} belongs to another user (uid {uid}) and is left alone", shown(.path))]
-    Foreign {
-        /// The directory.
-        path: PathBuf,
-        /// Its owner.
-        uid: u32,
-    },
+    Foreign { path: PathBuf, uid: u32 },
     /// Something else than what was looked for stands there.
     #[error("{} is {kind}", shown(.path))]
     WrongKind {
-        /// Where.
         path: PathBuf,
         /// What it is, with its article.
         kind: &'static str,
@@ -81,61 +75,37 @@ pub enum RepairError {
     /// Another process holds the lock and did not free it in time.
     #[error("{}", lock::words(.path, *.pid))]
     Locked {
-        /// The lock file.
         path: PathBuf,
         /// Its holder, where it can be seen.
         pid: Option<i32>,
     },
     /// Nothing could be fetched again, so nothing is taken away.
     #[error("{what} is damaged, but with GOPROXY=off nothing can be fetched again; it stays where it is")]
-    CannotFetch {
-        /// What is bad.
-        what: String,
-    },
+    CannotFetch { what: String },
     /// go.sum and the cache say different things, and neither is proven.
     #[error("{module} in the cache does not match go.sum; {}", by_name(.module))]
-    Disputed {
-        /// The module version.
-        module: String,
-    },
+    Disputed { module: String },
     /// A directory tree deeper than any module.
     #[error("{} is nested too deeply", shown(.path))]
-    TooDeep {
-        /// Where.
-        path: PathBuf,
-    },
+    TooDeep { path: PathBuf },
     /// A name that climbs or is no name.
     #[error("`{}` is not a name inside the cache", crate::text::safe(.name))]
-    BadName {
-        /// The name.
-        name: String,
-    },
+    BadName { name: String },
     /// A module path or version that go would not take.
     #[error(transparent)]
     Invalid(#[from] InvalidModule),
     /// No such set of files set aside.
     #[error("nothing is kept under `{}`", crate::text::safe(.id))]
-    NoSuchSet {
-        /// What was asked for.
-        id: String,
-    },
+    NoSuchSet { id: String },
     /// go has no module cache here.
     #[error("neither GOMODCACHE nor GOPATH is set")]
     NoCache,
     /// GOMODCACHE is relative; go refuses that as well.
     #[error("GOMODCACHE is not an absolute path: {}", shown(.path))]
-    Relative {
-        /// Its value.
-        path: PathBuf,
-    },
+    Relative { path: PathBuf },
     /// A failure of the system.
     #[error("{}", io_words(.path, .source))]
-    Io {
-        /// Where.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
 }
 
 fn io_words(path: &Path, error: &io::Error) -> String {
@@ -177,7 +147,7 @@ impl RepairError {
 
     /// True where what was looked for is simply not there.
     #[must_use]
-    pub fn is_missing(&self) -> bool {
+    pub(crate) fn is_missing(&self) -> bool {
         self.kind() == Some(io::ErrorKind::NotFound)
     }
 
@@ -193,17 +163,16 @@ impl RepairError {
 
 /// Where the pieces are that a repair may touch.
 #[derive(Debug, Clone, Default)]
-pub struct CacheEnv {
+pub(crate) struct CacheEnv {
     /// GOMODCACHE, absolute.
-    pub gomodcache: Option<PathBuf>,
+    pub(crate) gomodcache: Option<PathBuf>,
     /// `pkg/sumdb` below the first entry of GOPATH.
-    pub sumdb_dir: Option<PathBuf>,
-    /// GOCACHE.
-    pub gocache: Option<PathBuf>,
+    pub(crate) sumdb_dir: Option<PathBuf>,
+    pub(crate) gocache: Option<PathBuf>,
     /// GOROOT of the go whose module index is repaired with a directory.
-    pub goroot: Option<PathBuf>,
+    pub(crate) goroot: Option<PathBuf>,
     /// GOSUMDB, for the key of the database.
-    pub gosumdb: String,
+    pub(crate) gosumdb: String,
 }
 
 impl From<&GoEnv> for CacheEnv {
@@ -220,7 +189,7 @@ impl From<&GoEnv> for CacheEnv {
 
 /// An open module cache.
 #[derive(Debug)]
-pub struct ModCache {
+pub(crate) struct ModCache {
     dir: Dir,
     env: CacheEnv,
     index: Option<ModuleIndex>,
@@ -231,7 +200,7 @@ impl ModCache {
     ///
     /// # Errors
     /// No module cache by the settings, or one that cannot be opened.
-    pub fn open(env: CacheEnv) -> Result<Self, RepairError> {
+    pub(crate) fn open(env: CacheEnv) -> Result<Self, RepairError> {
         let path = clean(env.gomodcache.as_deref().ok_or(RepairError::NoCache)?);
         if !path.is_absolute() {
             return Err(RepairError::Relative { path });
@@ -246,32 +215,23 @@ impl ModCache {
 
     /// GOMODCACHE.
     #[must_use]
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
     /// Everything that is set aside, oldest first.
-    ///
-    /// # Errors
-    /// A cache that cannot be read.
-    pub fn kept(&self) -> Result<Vec<quarantine::QuarantinedSet>, RepairError> {
+    pub(crate) fn kept(&self) -> Result<Vec<quarantine::QuarantinedSet>, RepairError> {
         quarantine::list(&self.dir)
     }
 
     /// Puts the files of one set back where nothing is now.
-    ///
-    /// # Errors
-    /// No such set, or a cache that cannot be changed.
-    pub fn restore(&self, id: &str) -> Result<Vec<quarantine::Restored>, RepairError> {
+    pub(crate) fn restore(&self, id: &str) -> Result<Vec<quarantine::Restored>, RepairError> {
         quarantine::restore(&self.dir.owned()?, id)
     }
 
     /// Puts a set back as a whole, if nothing has come in its place. False
     /// where something has.
-    ///
-    /// # Errors
-    /// No such set, a lock that cannot be had, or a cache that cannot be changed.
-    pub fn restore_if_free(
+    pub(crate) fn restore_if_free(
         &self,
         set: &Path,
         module: &ModuleVersion,
@@ -307,19 +267,18 @@ fn clean(path: &Path) -> PathBuf {
 
 /// What a run of go was given, and how long a repair may take.
 #[derive(Clone, Copy)]
-pub struct RunContext<'a> {
+pub(crate) struct RunContext<'a> {
     /// The go.sum files in force (`go.sum`, `go.work.sum`, those of workspace modules). Read, never written.
-    pub go_sums: &'a [PathBuf],
+    pub(crate) go_sums: &'a [PathBuf],
     /// When the run began: a checksum mismatch is mended only for files that were there before.
-    pub started: Option<SystemTime>,
+    pub(crate) started: Option<SystemTime>,
     /// False where go could not fetch anything again (GOPROXY=off).
-    pub can_fetch: bool,
-    /// How long to wait for go's locks.
-    pub lock: LockWait<'a>,
+    pub(crate) can_fetch: bool,
+    pub(crate) lock: LockWait<'a>,
     /// Look and say, change nothing.
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Set aside also what nothing but go.sum speaks against.
-    pub disputed: bool,
+    pub(crate) disputed: bool,
 }
 
 impl RunContext<'_> {
@@ -343,24 +302,22 @@ impl RunContext<'_> {
 
 /// One piece of local state that was repaired (or would be, in a dry run).
 #[derive(Debug, Clone, Default)]
-pub struct RepairReport {
+pub(crate) struct RepairReport {
     /// What was bad and what was done, in one line fit to show.
-    pub what: String,
-    /// The module version, where it was one.
-    pub module: Option<ModuleVersion>,
+    pub(crate) what: String,
+    pub(crate) module: Option<ModuleVersion>,
     /// What was proven.
-    pub findings: Vec<Finding>,
+    pub(crate) findings: Vec<Finding>,
     /// The files and directories that were set aside, by the paths they had.
-    pub moved: Vec<PathBuf>,
-    /// The directory they are kept in now.
-    pub kept_in: Option<PathBuf>,
+    pub(crate) moved: Vec<PathBuf>,
+    pub(crate) kept_in: Option<PathBuf>,
     /// True where go has to fetch something for it.
-    pub fetches: bool,
+    pub(crate) fetches: bool,
     /// True where nothing but go.sum speaks against a part of it: it has to go
     /// back where nothing better comes.
-    pub disputed: bool,
+    pub(crate) disputed: bool,
     /// True where a file of it had only come since the run began.
-    pub came_bad: bool,
+    pub(crate) came_bad: bool,
 }
 
 impl RepairReport {
@@ -376,20 +333,19 @@ impl RepairReport {
 
 /// What a look at the disk came to.
 #[derive(Debug, Default)]
-pub struct Repairs {
+pub(crate) struct Repairs {
     /// What was repaired. Empty, with nothing failed: nothing is proven bad, and what go said is final.
-    pub done: Vec<RepairReport>,
-    /// What was bad and could not be repaired.
-    pub failed: Vec<RepairError>,
+    pub(crate) done: Vec<RepairReport>,
+    pub(crate) failed: Vec<RepairError>,
     /// What another gofix repaired since the run began, so that go may have met the
     /// damage and this one found none; one line each.
-    pub by_others: Vec<String>,
+    pub(crate) by_others: Vec<String>,
 }
 
 impl Repairs {
     /// True where running go again makes sense.
     #[must_use]
-    pub fn any(&self) -> bool {
+    pub(crate) fn any(&self) -> bool {
         !self.done.is_empty() || !self.by_others.is_empty()
     }
 
@@ -401,7 +357,7 @@ impl Repairs {
     }
 
     /// Takes over what another look came to.
-    pub fn merge(&mut self, other: Self) {
+    pub(crate) fn merge(&mut self, other: Self) {
         self.done.extend(other.done);
         self.failed.extend(other.failed);
         self.by_others.extend(other.by_others);
@@ -419,7 +375,7 @@ impl Repairs {
 ///
 /// [`Repairs`] that did nothing mean that nothing bad was found: the text is final.
 #[must_use]
-pub fn mend(cache: &ModCache, suspect: &Mend, ctx: &RunContext<'_>) -> Repairs {
+pub(crate) fn mend(cache: &ModCache, suspect: &Mend, ctx: &RunContext<'_>) -> Repairs {
     let mut repairs = Repairs::default();
     let mut look = |module: &ModuleVersion, scope| repairs.add(mend::module(cache, module, scope, ctx));
     let named = |module: &str, version: &str| ModuleVersion::new(module, version).ok();

@@ -33,13 +33,12 @@ const MAX_MANIFEST: u64 = 4 << 20;
 
 /// One thing that is (or is about to be) set aside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Item {
+pub(crate) struct Item {
     /// Where it stood: relative to GOMODCACHE.
-    pub path: String,
+    pub(crate) path: String,
     /// The name that it is kept under.
-    pub name: String,
-    /// Bytes.
-    pub bytes: u64,
+    pub(crate) name: String,
+    pub(crate) bytes: u64,
 }
 
 impl Item {
@@ -55,26 +54,25 @@ impl Item {
 
 /// The manifest of one repair.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Manifest {
+pub(crate) struct Manifest {
     /// What was mended, in one line.
-    pub what: String,
+    pub(crate) what: String,
     /// The module, where it was one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub module: Option<(String, String)>,
+    pub(crate) module: Option<(String, String)>,
     /// When (RFC 3339, UTC).
-    pub at: String,
-    /// What was set aside.
-    pub items: Vec<Item>,
+    pub(crate) at: String,
+    pub(crate) items: Vec<Item>,
 }
 
 /// One set found on the disk.
 #[derive(Debug, Clone, Serialize)]
-pub struct QuarantinedSet {
+pub(crate) struct QuarantinedSet {
     /// `DATE/TIME-PID-N`: what `gofix cache restore` takes.
-    pub id: String,
+    pub(crate) id: String,
     /// What its manifest says.
     #[serde(flatten)]
-    pub manifest: Manifest,
+    pub(crate) manifest: Manifest,
 }
 
 /// A set that is being filled.
@@ -140,7 +138,6 @@ impl Quarantine {
         }
     }
 
-    /// Writes a file of the set.
     pub(crate) fn write(&self, name: &str, content: &[u8]) -> Result<(), RepairError> {
         let mut file = self.dir.new_file(name)?;
         file.write_all(content)
@@ -153,7 +150,6 @@ impl Quarantine {
         let _ = self.day.remove_tree(&self.name);
     }
 
-    /// The directory of the set.
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -284,12 +280,11 @@ fn open(cache: &Dir, id: &str) -> Result<(Dir, Dir, Manifest), RepairError> {
 
 /// What became of one item of a restored set.
 #[derive(Debug, Clone, Serialize)]
-pub struct Restored {
-    /// Where it stood.
-    pub path: PathBuf,
+pub(crate) struct Restored {
+    pub(crate) path: PathBuf,
     /// Why it was not put back; `None` where it was.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub refused: Option<String>,
+    pub(crate) refused: Option<String>,
 }
 
 /// Puts the items of a set back where nothing is now. A set that is empty afterwards is removed.

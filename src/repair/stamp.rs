@@ -14,16 +14,13 @@ const LIMIT: usize = 512;
 impl ModCache {
     /// True where this note is there.
     #[must_use]
-    pub fn has_stamp(&self, digest: &str) -> bool {
+    pub(crate) fn has_stamp(&self, digest: &str) -> bool {
         let folder = self.dir.find(Path::new(FOLDER));
         matches!(folder, Ok(Some(folder)) if matches!(folder.meta(digest), Ok(Some(_))))
     }
 
     /// Leaves a note.
-    ///
-    /// # Errors
-    /// A cache that cannot be changed.
-    pub fn stamp(&self, digest: &str) -> Result<(), RepairError> {
+    pub(crate) fn stamp(&self, digest: &str) -> Result<(), RepairError> {
         let cache = self.dir.owned()?;
         let folder = cache.make(Path::new(FOLDER))?;
         let notes = folder.entries()?;

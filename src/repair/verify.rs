@@ -32,53 +32,48 @@ const OBSTACLE: &str = "path";
 
 /// How far the look has come.
 #[derive(Debug, Clone, Copy)]
-pub struct Progress {
-    /// Module versions looked at.
-    pub done: usize,
-    /// Module versions in all.
-    pub total: usize,
+pub(crate) struct Progress {
+    pub(crate) done: usize,
+    pub(crate) total: usize,
     /// Bytes hashed.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 /// One thing that is wrong in the cache.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Problem {
-    /// The module version, where it is one.
-    pub module: Option<ModuleVersion>,
+pub(crate) struct Problem {
+    pub(crate) module: Option<ModuleVersion>,
     /// What it is: `zip`, `go.mod`, `repository`, ….
-    pub what: &'static str,
-    /// Where it is.
-    pub path: PathBuf,
+    pub(crate) what: &'static str,
+    pub(crate) path: PathBuf,
     /// The proof, in words.
-    pub why: String,
+    pub(crate) why: String,
     /// How it becomes good again.
-    pub cure: Cure,
+    pub(crate) cure: Cure,
     /// Nothing but a line of go.sum speaks against it.
-    pub disputed: bool,
+    pub(crate) disputed: bool,
 }
 
 impl Problem {
     /// True where go stumbles over it, or would use what is wrong without a word.
     #[must_use]
-    pub fn is_bad(&self) -> bool {
+    pub(crate) fn is_bad(&self) -> bool {
         self.cure != Cure::Itself
     }
 }
 
 /// What the look came to.
 #[derive(Debug, Default)]
-pub struct Verified {
-    /// Module versions looked at.
-    pub modules: usize,
+pub(crate) struct Verified {
+    pub(crate) modules: usize,
     /// Bytes hashed.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// What is wrong, sorted.
-    pub problems: Vec<Problem>,
+    pub(crate) problems: Vec<Problem>,
     /// Modules that another process was working on; not judged.
-    pub in_use: Vec<String>,
+    pub(crate) in_use: Vec<String>,
     /// What could not be looked at, one line each, sorted.
-    pub unreadable: Vec<String>,
+    pub(crate) unreadable: Vec<String>,
 }
 
 impl Verified {
@@ -100,7 +95,7 @@ impl Verified {
 /// # Errors
 /// A cache whose list of modules cannot be read. What cannot be read further
 /// down is told in [`Verified::unreadable`].
-pub fn verify(
+pub(crate) fn verify(
     cache: &ModCache,
     selection: &Selection,
     go_sums: &[PathBuf],
@@ -256,7 +251,7 @@ fn repositories(cache: &ModCache, found: &mut Verified) -> Result<(), RepairErro
 ///
 /// # Errors
 /// As [`verify`]; what was bad and could not be repaired is in [`Repairs::failed`].
-pub fn repair(
+pub(crate) fn repair(
     cache: &ModCache,
     selection: &Selection,
     ctx: &RunContext<'_>,

@@ -11,19 +11,14 @@ use crate::go::module::{ModuleVersion, check_module_path};
 
 /// What to look at.
 #[derive(Debug, Clone, Default)]
-pub struct Selection {
-    /// Only this module.
-    pub module: Option<String>,
-    /// Only this version of it.
-    pub version: Option<String>,
+pub(crate) struct Selection {
+    pub(crate) module: Option<String>,
+    pub(crate) version: Option<String>,
 }
 
 impl Selection {
     /// Reads `MODULE` or `MODULE@VERSION`.
-    ///
-    /// # Errors
-    /// What go would not take as a module path or version.
-    pub fn parse(text: &str) -> Result<Self, RepairError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, RepairError> {
         match text.split_once('@') {
             Some((module, version)) => {
                 ModuleVersion::new(module, version)?;

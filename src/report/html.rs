@@ -29,8 +29,14 @@ const MAX_FILES: usize = 200;
 /// Runs in the table.
 const MAX_ROWS: usize = 500;
 
-/// The whole page.
-pub(super) fn page(reports: &Reports) -> String {
+impl Reports {
+    /// One self-contained HTML page.
+    pub(crate) fn html(&self) -> String {
+        page(self)
+    }
+}
+
+fn page(reports: &Reports) -> String {
     let mut page = Page {
         text: String::with_capacity(64 << 10),
     };

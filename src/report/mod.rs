@@ -13,7 +13,6 @@
 
 mod ci;
 mod event;
-pub mod files;
 mod html;
 mod jsonl;
 pub mod otel;
@@ -36,6 +35,7 @@ pub use crate::text::safe;
 pub use ci::Ci;
 pub use event::{AskedAhead, Event};
 pub use progress::{Direct, Progress, Transfer, VcsRun};
+pub(crate) use read::Reports;
 pub(crate) use story::LONG_SILENCE;
 pub use story::Routes;
 

@@ -28,9 +28,9 @@ const MAX_NAMES: usize = 500;
 /// Latencies that are kept of one server; the median of more would not differ.
 const MAX_LATENCIES: usize = 50_000;
 
-/// Everything that was read.
+/// Any number of JSON reports, read and added up.
 #[derive(Debug, Default)]
-pub(super) struct Reports {
+pub(crate) struct Reports {
     pub(super) files: u64,
     pub(super) events: u64,
     /// Lines that are no events.
@@ -168,11 +168,8 @@ pub(super) fn millis_between(from: Timestamp, to: Timestamp) -> Option<u64> {
 }
 
 impl Reports {
-    /// Adds one file.
-    ///
-    /// # Errors
-    /// Those of reading it; what was read before them counts.
-    pub(super) fn add(&mut self, mut file: impl BufRead) -> io::Result<()> {
+    /// Adds one file. What was read before an error counts.
+    pub(crate) fn add(&mut self, mut file: impl BufRead) -> io::Result<()> {
         self.files += 1;
         let mut line = Vec::new();
         while let Some(whole) = next_line(&mut file, &mut line)? {

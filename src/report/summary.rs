@@ -34,8 +34,19 @@ struct RouteTotal {
     went_through: u64,
 }
 
-/// Writes the summary.
-pub(super) fn write(reports: &Reports, out: &mut impl Write) -> io::Result<()> {
+impl Reports {
+    /// Writes the summary for a terminal.
+    pub(crate) fn summary(&self, out: &mut impl Write) -> io::Result<()> {
+        summary(self, out)
+    }
+
+    /// The same as one JSON object.
+    pub(crate) fn json(&self) -> Value {
+        json(self)
+    }
+}
+
+fn summary(reports: &Reports, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{}", headline(reports))?;
     runs(reports, out)?;
     for table in tables(reports) {
@@ -270,8 +281,7 @@ pub(super) fn second(time: jiff::Timestamp) -> String {
     format!("{}Z", whole.replace('T', " "))
 }
 
-/// The same for a program.
-pub(super) fn json(reports: &Reports) -> Value {
+fn json(reports: &Reports) -> Value {
     json!({
         "files": reports.files,
         "events": reports.events,

@@ -34,7 +34,6 @@ pub(super) struct Setting<'a> {
     pub(super) go: &'a RealGo,
     pub(super) start: &'a StartState,
     pub(super) signals: &'a Signals,
-    /// How stderr goes on to the user.
     pub(super) mode: Mode,
     /// Descriptors 1 and 2 are one file, and the command writes to both.
     pub(super) one_file: bool,

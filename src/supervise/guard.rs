@@ -12,7 +12,7 @@ use crate::sys::panics;
 
 /// Does what the executable `go` does, without another process image for the supervision; `flags` are the settings of
 /// gofix's own command line.
-pub fn go(args: &[OsString], flags: &Flags, start: &StartState) -> i32 {
+pub(crate) fn go(args: &[OsString], flags: &Flags, start: &StartState) -> i32 {
     let go = match find_real_go(&SearchEnv::current()) {
         Ok(go) => go,
         Err(missing) => {
@@ -27,7 +27,7 @@ pub fn go(args: &[OsString], flags: &Flags, start: &StartState) -> i32 {
 }
 
 /// Does what the shim has handed over.
-pub fn take_over(hand_over: &HandOver, start: &StartState) -> i32 {
+pub(crate) fn take_over(hand_over: &HandOver, start: &StartState) -> i32 {
     if !hand_over.understood {
         return hand_over.go.exec(&hand_over.args, start);
     }

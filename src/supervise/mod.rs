@@ -43,8 +43,8 @@ use std::{
 use gofix_shim::{Invocation, RealGo, StartState, Treatment, classify};
 use nix::sys::signal::Signal;
 
-pub use self::guard::{go, take_over};
-pub use self::routes::Routes;
+pub(crate) use self::guard::{go, take_over};
+pub(crate) use self::routes::Routes;
 use self::session::{Request, Session};
 use crate::{
     config::{Config, Flags, Relay},
@@ -61,7 +61,7 @@ const USAGE: i32 = 2;
 /// Runs a go command and returns the exit status. `flags` are settings from
 /// gofix's own command line, on top of files and variables. Where go was ended
 /// by a signal this process ends by the same one.
-pub fn run(invocation: &Invocation, go: &RealGo, flags: &Flags, start: &StartState) -> i32 {
+pub(crate) fn run(invocation: &Invocation, go: &RealGo, flags: &Flags, start: &StartState) -> i32 {
     let began = Instant::now();
     if watch::inside_supervised() {
         return go.exec(&invocation.args, start);

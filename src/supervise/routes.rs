@@ -12,11 +12,11 @@ use crate::{
 
 /// The routes, and why there are no more.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Routes {
+pub(crate) struct Routes {
     /// Route 1 first: always the user's own effective GOPROXY.
-    pub lists: Vec<ProxyList>,
+    pub(crate) lists: Vec<ProxyList>,
     /// Why configured routes are not used, where there are some.
-    pub narrow: Option<Narrow>,
+    pub(crate) narrow: Option<Narrow>,
 }
 
 impl Routes {
@@ -24,7 +24,7 @@ impl Routes {
     ///
     /// # Errors
     /// Where GOPROXY is a value that go refuses; go says so in its own words.
-    pub fn allowed(env: &GoEnv, config: &Config) -> Result<Self, ListError> {
+    pub(crate) fn allowed(env: &GoEnv, config: &Config) -> Result<Self, ListError> {
         let own = ProxyList::parse(&env.text("GOPROXY"))?;
         let configured = config.route_lists();
         let counted = policy::Routes::of(Some(&own), &configured, *config.widen);

@@ -34,7 +34,6 @@ pub(super) struct Vcs {
 /// What a go and its children did since the last sample.
 #[derive(Debug)]
 pub(super) struct Sample {
-    /// Bytes read.
     pub(super) bytes: u64,
     pub(super) blocked_on: BlockedOn,
     /// Something that is no VCS was among its children.

@@ -268,7 +268,6 @@ fn is_freed(signal: c_int) -> bool {
 }
 
 impl Signals {
-    /// Catches the signals.
     pub(super) fn catch() -> io::Result<Self> {
         let (notes, write_end) = pipe()?;
         // The handler must never wait.
