@@ -4,10 +4,14 @@
 //! `make test-dropin` prepares a folder with a release, images and tools, and names it in `__GOFIX_TEST_DROPIN`; without it
 //! these tests have nothing to run with and say so. Of a recipe only OWNER and the place of the release are filled in.
 
+mod buildkit;
+mod devcontainer;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use self::buildkit::BuildKit;
 use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Framing, Kind, Module, Packed, Rule, When};
 
 use crate::support::{Outcome, Run, Sandbox, real_go, tree};
@@ -144,8 +148,10 @@ fn project(line: Line) -> Sandbox {
 /// What a recipe must come to: `run` carries it out with the variables that lead go to the proxy, with gofix or without.
 fn three_times(name: &str, run: &dyn Fn(&Sandbox, &FaultProxy, bool) -> Outcome) {
     for line in [Line::Healthy, Line::Bad, Line::NotFound, Line::Mismatch] {
+        let start = std::time::Instant::now();
         let (sandbox, proxy) = (project(line), proxy(line));
         let outcome = run(&sandbox, &proxy, true);
+        let mut beside = String::new();
         let said = format!("{}{}", outcome.stdout, outcome.stderr);
         match line {
             Line::Healthy => {
@@ -160,7 +166,12 @@ fn three_times(name: &str, run: &dyn Fn(&Sandbox, &FaultProxy, bool) -> Outcome)
                 );
                 let (sandbox, proxy) = (project(line), self::proxy(line));
                 let plain = run(&sandbox, &proxy, false);
-                assert!(!plain.status.success(), "{name}, plain go: {plain}");
+                // 126 and 127 would be a shell that finds no go.
+                assert!(
+                    !matches!(plain.code(), Some(0 | 126 | 127)),
+                    "{name}, plain go: {plain}"
+                );
+                beside = format!(" (plain go: {})", plain.status);
             }
             Line::NotFound => {
                 assert!(!outcome.status.success(), "{name}, {line:?}: {outcome}");
@@ -177,7 +188,8 @@ fn three_times(name: &str, run: &dyn Fn(&Sandbox, &FaultProxy, bool) -> Outcome)
             asked <= 1,
             "{name}, {line:?}: an answer was asked for {asked} times"
         );
-        say(&format!("{name}: {line:?} as it should be"));
+        let seconds = start.elapsed().as_secs();
+        say(&format!("{name}: {line:?} as it should be{beside}, {seconds} s"));
     }
 }
 
@@ -242,14 +254,15 @@ fn build_folder(
         .output()
 }
 
-/// The Dockerfile without the line of gofix, and with a limit for what has no clock of its own. What it takes to run is a
-/// fraction of that.
+/// The Dockerfile without the line of gofix.
+fn without_the_line(dockerfile: &str) -> String {
+    let lines = dockerfile.lines().filter(|line| !line.contains("owner/gofix"));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// The same, with a limit for what has no clock of its own. What it takes to run is a fraction of that.
 fn plain(dockerfile: &str) -> String {
-    dockerfile
-        .lines()
-        .filter(|line| !line.contains("owner/gofix"))
-        .map(|line| line.replace("go mod download", "timeout 10 go mod download") + "\n")
-        .collect()
+    without_the_line(dockerfile).replace("go mod download", "timeout 10 go mod download")
 }
 
 fn dockerfile(name: &str) {
@@ -622,11 +635,18 @@ fn userlands(place: &Place, debian_only: bool) -> Vec<PathBuf> {
 
 /// Runs a program in a userland with this PATH there, and with /proc as a container has it.
 fn inside(sandbox: &Sandbox, root: &Path, path: &str, words: &[&str]) -> Run {
-    let script = "mount -t proc proc \"$0/proc\" && path=$1 chroot=$(command -v chroot) && shift \
-                  && PATH=$path exec \"$chroot\" \"$0\" \"$@\"";
+    inside_with(sandbox, root, "true", path, words)
+}
+
+/// The same after further mounts. In their commands $0 is the userland.
+fn inside_with(sandbox: &Sandbox, root: &Path, mounts: &str, path: &str, words: &[&str]) -> Run {
+    let script = format!(
+        "mount -t proc proc \"$0/proc\" && {mounts} && path=$1 chroot=$(command -v chroot) && shift \
+         && PATH=$path exec \"$chroot\" \"$0\" \"$@\""
+    );
     sandbox
         .run("timeout")
-        .args(["20", "unshare", "--mount", "sh", "-c", script])
+        .args(["20", "unshare", "--mount", "sh", "-c", &script])
         .args([root])
         .args([path])
         .args(words)
@@ -680,6 +700,139 @@ fn the_programs_run_in_every_userland() {
     }
 }
 
+/// PATH as Debian's login gives it to root, and go behind it.
+const ROOTS_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/go/bin";
+
+/// install.sh as root, with what each userland has of shells and tools: installed, used, removed. What is wrong is told in the
+/// last line and leaves nothing behind.
+#[test]
+fn the_installer_in_every_userland() {
+    let Some(place) = Place::prepared().filter(|place| place.has("release") && place.has("chroot")) else {
+        return;
+    };
+    // scratch has no shell.
+    let roots = userlands(&place, false)
+        .into_iter()
+        .filter(|root| root.join("bin/sh").exists());
+    for root in roots {
+        let name = root.file_name().unwrap().display().to_string();
+        let sandbox = Sandbox::new();
+        let release = root.join("release");
+        let _ = fs::remove_dir_all(&release);
+        fs::create_dir_all(&release).unwrap();
+        fs::create_dir_all(root.join("small")).unwrap();
+        for file in fs::read_dir(place.0.join("release")).unwrap() {
+            let file = file.unwrap().path();
+            let wanted = ["gz", "sh"]
+                .map(Some)
+                .contains(&file.extension().and_then(|end| end.to_str()));
+            if wanted || file.ends_with("SHA256SUMS") {
+                fs::copy(&file, release.join(file.file_name().unwrap())).unwrap();
+            }
+        }
+        // Where go counts for its telemetry, files come and go.
+        fs::create_dir_all(root.join("root/.config/go")).unwrap();
+        let files = || {
+            let script = "find /usr /etc /root /tmp /small \\( -path /usr/local/go -o -path /root/.config/go \\) -prune \
+                          -o -print | sort; cat /root/.[bp]*";
+            inside(&sandbox, &root, ROOTS_PATH, &["sh", "-c", script])
+                .output()
+                .stdout
+        };
+        let install = |shell: &str, mounts: &str, words: &[&str]| {
+            let all = [&[shell, "/release/install.sh", "--from", "/release"], words].concat();
+            inside_with(&sandbox, &root, mounts, ROOTS_PATH, &all).output()
+        };
+        // A run that failed may have left it there.
+        install("sh", "true", &["--uninstall"]);
+        let before = files();
+        for shell in ["sh", "bash"] {
+            if !root.join("bin").join(shell).exists() {
+                continue;
+            }
+            let installed = install(shell, "true", &[]);
+            assert!(installed.status.success(), "{name}, {shell}: {installed}");
+            if shell == "sh" {
+                three_times(&format!("install.sh, {name}"), &|sandbox, proxy, with_gofix| {
+                    bring_project(sandbox, &root);
+                    let shims = if with_gofix {
+                        "/root/.local/share/gofix/shims:"
+                    } else {
+                        ""
+                    };
+                    let words = ["env", "go", "-C", "/app", "mod", "download"];
+                    inside(sandbox, &root, &format!("{shims}{ROOTS_PATH}"), &words)
+                        .env("GOPROXY", proxy.url())
+                        .output()
+                });
+            }
+            let removed = install(shell, "true", &["--uninstall"]);
+            assert!(removed.status.success(), "{name}, {shell}: {removed}");
+            assert_eq!(files(), before, "{name}, {shell}");
+        }
+        let other = if cfg!(target_arch = "x86_64") {
+            "arm64"
+        } else {
+            "amd64"
+        };
+        let mut wrong: Vec<(&str, &[&str], &str)> = vec![
+            (
+                "mount --bind -o ro \"$0/root\" \"$0/root\"",
+                &[],
+                "the shim could not be put in front of go; nothing was installed",
+            ),
+            (
+                "mount -t tmpfs -o size=1m tmpfs \"$0/tmp\"",
+                &[],
+                "no room for gofix-",
+            ),
+            (
+                "mount -t tmpfs -o size=6m tmpfs \"$0/tmp\"",
+                &[],
+                "cannot be unpacked",
+            ),
+            (
+                "mount -t tmpfs -o size=1m tmpfs \"$0/small\"",
+                &["--prefix", "/small"],
+                "no room in /small/lib; nothing was installed",
+            ),
+        ];
+        let foreign = ["--arch", other];
+        if release.join(format!("gofix-linux-{other}.tar.gz")).exists() && !runs_foreign_programs() {
+            wrong.push(("true", &foreign, "does not run on this machine"));
+        }
+        for (mounts, words, why) in wrong {
+            // What a mount hides is looked for under it.
+            let look = "sh /release/install.sh --from /release \"$@\"; status=$?; \
+                        find /tmp /small -mindepth 1; exit $status";
+            let all = [&["sh", "-c", look, "sh"], words].concat();
+            let refused = inside_with(&sandbox, &root, mounts, ROOTS_PATH, &all).output();
+            assert_eq!(refused.stdout, "", "{name}: {refused}");
+            assert_eq!(refused.code(), Some(1), "{name}: {refused}");
+            let last = refused.stderr.lines().last().unwrap_or_default();
+            assert!(
+                last.starts_with("gofix: ") && last.contains(why),
+                "{name}, {why}: {refused}"
+            );
+            assert_eq!(files(), before, "{name}, {why}");
+        }
+        fs::remove_dir_all(release).unwrap();
+        fs::remove_dir(root.join("small")).unwrap();
+        say(&format!(
+            "install.sh, {name}: installed, used, removed; refused where it must"
+        ));
+    }
+}
+
+/// This machine's kernel hands programs of another architecture to an emulator.
+fn runs_foreign_programs() -> bool {
+    fs::read_dir("/proc/sys/fs/binfmt_misc").is_ok_and(|entries| {
+        entries
+            .flatten()
+            .any(|entry| entry.file_name().to_string_lossy().starts_with("qemu-"))
+    })
+}
+
 /// Installed, used, removed and purged; afterwards every file is there that was, and no other.
 #[test]
 fn the_deb() {
@@ -698,7 +851,7 @@ fn the_deb() {
         let sandbox = Sandbox::new();
         let name = root.file_name().unwrap().display().to_string();
         fs::copy(place.0.join("release").join(&deb), root.join(&deb)).unwrap();
-        let path = "/usr/lib/gofix/shims:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/go/bin";
+        let path = &format!("/usr/lib/gofix/shims:{ROOTS_PATH}");
         let dpkg = |option: &str, what: &str| {
             let done = inside(&sandbox, &root, path, &["dpkg", option, what])
                 .env("DEBIAN_FRONTEND", "noninteractive")
@@ -954,10 +1107,9 @@ fn a_real_projects_image() {
                 say(&outcome.to_string());
             }
         }
-        seconds.sort_by(f64::total_cmp);
         rows.push(format!(
             "| {name} | {requests} | {healthy:.0} s | {ended_well} of {TIMES} | {:.0} s |\n",
-            seconds[seconds.len() / 2]
+            median(seconds)
         ));
         well.push(ended_well);
     }
@@ -969,6 +1121,56 @@ fn a_real_projects_image() {
     write_measured("image", &table);
     assert!(well[0] <= TIMES / 10, "plain go: {table}");
     assert_eq!(well[1], TIMES, "{table}");
+}
+
+/// What the line adds to the time of a build on a healthy line: builds without it and with it in turn, with nothing in their
+/// caches. With BENCH_WRITE=1 the table of docs/ci.md is written.
+#[test]
+fn what_the_line_adds() {
+    const PAIRS: usize = 10;
+    let Some(place) = Place::prepared().filter(|place| place.has("buildah")) else {
+        return;
+    };
+    let home = Sandbox::new();
+    let kit = BuildKit::start(&home);
+    type Builder<'a> = &'a dyn Fn(&Sandbox, &FaultProxy, &str) -> Outcome;
+    let of_buildah: Builder<'_> = &|sandbox, proxy, text| build(&place, sandbox, proxy, text);
+    let of_buildkit: Option<Builder<'_>> = match &kit {
+        Some(kit) => Some(&|sandbox, proxy, text| kit.build(sandbox, &BuildKit::settings(proxy), text)),
+        None => None,
+    };
+    let with_line = recipe("docker");
+    let without = without_the_line(&with_line);
+    let mut table =
+        String::from("\n| built by | without the line | with it | ratio | added |\n|---|---|---|---|---|\n");
+    for (name, builder) in [("buildah", Some(of_buildah)), ("BuildKit", of_buildkit)] {
+        let Some(builder) = builder else { continue };
+        let once = |dockerfile: &str| {
+            let (sandbox, proxy) = (project(Line::Healthy), proxy(Line::Healthy));
+            let start = std::time::Instant::now();
+            let outcome = builder(&sandbox, &proxy, dockerfile);
+            assert!(outcome.status.success(), "{name}: {outcome}");
+            start.elapsed().as_secs_f64()
+        };
+        // The first of each unpacks and compiles what all have in common.
+        let pairs = (0..=PAIRS).map(|_| (once(&without), once(&with_line))).skip(1);
+        let (before, after): (Vec<f64>, Vec<f64>) = pairs.unzip();
+        let ratio = median(after.iter().zip(&before).map(|(after, before)| after / before));
+        let added = median(after.iter().zip(&before).map(|(after, before)| after - before));
+        table.push_str(&format!(
+            "| {name} | {:.1} s | {:.1} s | {ratio:.2} | {added:+.1} s |\n",
+            median(before),
+            median(after)
+        ));
+    }
+    say(&table);
+    write_measured("line", &table);
+}
+
+fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// With BENCH_WRITE=1, puts a table into its place in docs/ci.md.
