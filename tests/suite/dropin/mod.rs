@@ -6,6 +6,7 @@
 
 mod buildkit;
 mod devcontainer;
+mod shells;
 
 use std::fs;
 use std::io::Write as _;
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use self::buildkit::BuildKit;
 use gofix::faultproxy::{Catalogue, Fault, FaultProxy, Framing, Kind, Module, Packed, Rule, When};
 
-use crate::support::{Outcome, Run, Sandbox, real_go, tree};
+use crate::support::{Outcome, Run, Sandbox, certificate, real_go, tree};
 
 /// What `make test-dropin` has prepared.
 struct Place(PathBuf);
@@ -300,6 +301,22 @@ fn the_line_in_alpine() {
     let text = recipe("docker").replace("1.26-bookworm", "1.26-alpine");
     three_times("docker, alpine", &|sandbox, proxy, with_gofix| {
         let text = if with_gofix { text.clone() } else { plain(&text) };
+        build(&place, sandbox, proxy, &text)
+    });
+}
+
+/// The second image of the Dockerfile at the root.
+#[test]
+fn golang_with_gofix_in_it() {
+    let Some(place) = Place::prepared().filter(|place| place.has("debian")) else {
+        return;
+    };
+    let text = without_the_line(&recipe("docker"));
+    three_times("golang with gofix in it", &|sandbox, proxy, with_gofix| {
+        let text = match with_gofix {
+            true => text.replace("golang:1.26-bookworm", "owner/gofix:golang"),
+            false => plain(&text),
+        };
         build(&place, sandbox, proxy, &text)
     });
 }
@@ -671,6 +688,17 @@ fn bring_project(sandbox: &Sandbox, root: &Path) {
     copied.expect_code(0);
 }
 
+/// Puts both programs into the userland, as /gofix.
+fn bring_programs(place: &Place, root: &Path) {
+    let programs = root.join("gofix");
+    let _ = fs::remove_dir_all(&programs);
+    fs::create_dir(&programs).unwrap();
+    for program in ["go", "gofix"] {
+        let from = place.0.join("programs/lib/gofix").join(program);
+        fs::copy(from, programs.join(program)).unwrap();
+    }
+}
+
 #[test]
 fn the_programs_run_in_every_userland() {
     let Some(place) = Place::prepared().filter(|place| place.has("chroot")) else {
@@ -678,13 +706,7 @@ fn the_programs_run_in_every_userland() {
     };
     for root in userlands(&place, false) {
         let name = format!("static, {}", root.file_name().unwrap().display());
-        let programs = root.join("gofix");
-        let _ = fs::remove_dir_all(&programs);
-        fs::create_dir(&programs).unwrap();
-        for program in ["go", "gofix"] {
-            let from = place.0.join("programs/lib/gofix").join(program);
-            fs::copy(from, programs.join(program)).unwrap();
-        }
+        bring_programs(&place, &root);
         three_times(&name, &|sandbox, proxy, with_gofix| {
             bring_project(sandbox, &root);
             let go = if with_gofix {
@@ -831,6 +853,53 @@ fn runs_foreign_programs() -> bool {
             .flatten()
             .any(|entry| entry.file_name().to_string_lossy().starts_with("qemu-"))
     })
+}
+
+/// Names come from /etc/hosts and roots from where the system keeps them, for the relay as for go, with no C library's files.
+#[test]
+fn names_and_roots_are_those_of_the_userland() {
+    let Some(place) = Place::prepared().filter(|place| place.has("chroot")) else {
+        return;
+    };
+    let (tls, pem) = certificate();
+    for root in userlands(&place, false) {
+        let name = root.file_name().unwrap().display();
+        bring_programs(&place, &root);
+        let sandbox = project(Line::Healthy);
+        bring_project(&sandbox, &root);
+        let proxy = FaultProxy::builder(catalogue()).tls(tls.clone()).start().unwrap();
+        let mut mounts = "true".to_owned();
+        for (file, content) in [
+            ("etc/hosts", "127.0.0.1 proxy.test\n"),
+            ("etc/ssl/certs/ca-certificates.crt", pem.as_str()),
+        ] {
+            let place = root.join(file);
+            fs::create_dir_all(place.parent().unwrap()).unwrap();
+            fs::File::options()
+                .append(true)
+                .create(true)
+                .open(&place)
+                .unwrap();
+            let own = sandbox.path(place.file_name().unwrap());
+            fs::write(&own, content).unwrap();
+            mounts += &format!(" && mount --bind {} \"$0/{file}\"", own.display());
+        }
+        let words = ["/gofix/go", "-C", "/app", "mod", "download"];
+        let outcome = inside_with(&sandbox, &root, &mounts, "/gofix:/usr/local/go/bin", &words)
+            .env("GOPROXY", proxy.url_as("proxy.test"))
+            .env("GOFIX_RELAY", "on")
+            .env("GOFIX_REPORT", "/app/report.jsonl")
+            .output();
+        assert!(outcome.status.success(), "{name}: {outcome}");
+        // The relay has asked, so its own client found the name and trusted the root.
+        let report = fs::read_to_string(root.join("app/report.jsonl")).unwrap();
+        let asked = report
+            .lines()
+            .filter(|line| line.contains("\"upstream_request\""));
+        assert_eq!(asked.count(), proxy.requests().len(), "{name}: {report}");
+        assert!(!proxy.requests().is_empty(), "{name}: {outcome}");
+        say(&format!("names and roots, {name}: as go finds them"));
+    }
 }
 
 /// Installed, used, removed and purged; afterwards every file is there that was, and no other.
