@@ -129,6 +129,8 @@ fn words(path: &str) -> Vec<String> {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::io::{Read as _, Write as _};
+
     use super::*;
 
     #[test]
@@ -201,13 +203,18 @@ mod tests {
             .arg("-")
             .env("GIT_TERMINAL_PROMPT", "0")
             .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
             .spawn()
             .unwrap();
+        // What it answers, it runs; before that its words may still be those of this process.
+        let (mut to, mut from) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        to.write_all(b"x").unwrap();
+        from.read_exact(&mut [0]).unwrap();
         let pid = child.id().cast_signed();
         let (words, has) = (arguments(pid), |text| has_in_environment(pid, text));
         assert_eq!(words[..2], ["/bin/cat", "-"]);
         assert!(has("GIT_TERMINAL_PROMPT=0") && !has("GIT_TERMINAL_PROMPT="));
-        drop(child.stdin.take());
+        drop(to);
         child.wait().unwrap();
     }
 
