@@ -44,6 +44,9 @@ frame.onload = () => {
   found.keys = all.filter(element => element.matches('a[href], input, summary, [tabindex="0"]')).map(element => element.localName);
   found.loud = all.filter(element => element.matches('.track') && element.getAttribute('aria-hidden') !== 'true').length;
   const rows = () => all.filter(element => element.matches('tr.fine, tr.trouble, article')).filter(shown).length;
+  const bars = [...page.querySelectorAll('.track .bar')];
+  found.bars = bars.length;
+  found.unseen = bars.filter(bar => bar.getBoundingClientRect().width < 1).length;
   found.everything = rows();
   page.getElementById('show-trouble').click();
   found.trouble = rows();
@@ -54,6 +57,25 @@ frame.onload = () => {
 frame.srcdoc = document.getElementById('source').textContent.replaceAll('&lt;', '<').replaceAll('&amp;', '&');
 </script></html>"#;
 
+/// What is on paper: the page's rules for print hold, and nobody has opened or filtered anything.
+const PRINT: &str = r#"<!DOCTYPE html><meta charset="utf-8">
+<iframe id="page" style="width: 700px; height: 3000px; border: 0"></iframe>
+<script id="source" type="text/plain">SOURCE</script>
+<pre id="found"></pre>
+<script>
+const frame = document.getElementById('page');
+frame.onload = () => {
+  const page = frame.contentDocument, found = {};
+  const folded = [...page.querySelectorAll('details:not([open]) > :not(summary)')];
+  found.folded = folded.length;
+  found.missing = folded.filter(element => !element.checkVisibility()).length;
+  found.controls = [...page.querySelectorAll('input, .skip')].filter(element => element.checkVisibility()).length;
+  found.overhang = page.documentElement.scrollWidth - page.documentElement.clientWidth;
+  document.getElementById('found').textContent = JSON.stringify(found);
+};
+frame.srcdoc = document.getElementById('source').textContent.replaceAll('&lt;', '<').replaceAll('&amp;', '&');
+</script>"#;
+
 /// A browser that runs without a screen.
 fn browser() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
@@ -63,10 +85,10 @@ fn browser() -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-fn look(browser: &Path, dir: &Path, html: &str, scheme: &str) -> Value {
+fn look(browser: &Path, dir: &Path, script: &str, html: &str, scheme: &str) -> Value {
     let source = html.replace('&', "&amp;").replace('<', "&lt;");
     let file = dir.join(format!("look-{scheme}.html"));
-    fs::write(&file, LOOK.replace("SCHEME", scheme).replace("SOURCE", &source)).unwrap();
+    fs::write(&file, script.replace("SCHEME", scheme).replace("SOURCE", &source)).unwrap();
     let preferred = if scheme == "dark" { 0 } else { 1 };
     let outcome = Command::new(browser)
         .args([
@@ -112,7 +134,7 @@ fn the_page_is_read_on_a_phone_in_the_dark_by_keyboard_and_by_ear() {
     let dir = tempfile::tempdir().unwrap();
     let html = page(dir.path(), &[&sample(dir.path())]);
     for scheme in ["light", "dark"] {
-        let found = look(&browser, dir.path(), &html, scheme);
+        let found = look(&browser, dir.path(), LOOK, &html, scheme);
         assert_eq!(found["overhang"], 0, "nothing sticks out at 400 px: {found:#}");
         assert_eq!(found["contrast"], Value::Array(Vec::new()), "{scheme}");
         assert_eq!(
@@ -134,6 +156,9 @@ fn the_page_is_read_on_a_phone_in_the_dark_by_keyboard_and_by_ear() {
             .collect();
         assert_eq!(keys[..4], ["a", "input", "input", "input"], "{found:#}");
         assert!(keys.contains(&"summary") && keys.contains(&"div"), "{found:#}");
+        // The timeline.
+        assert!(found["bars"].as_u64().unwrap() > 0, "{found:#}");
+        assert_eq!(found["unseen"], 0, "{found:#}");
         // Four runs: one without trouble, two that recovered, one that gave up; each in the table and with a timeline.
         assert_eq!(
             (&found["everything"], &found["trouble"], &found["failed"]),
@@ -141,4 +166,27 @@ fn the_page_is_read_on_a_phone_in_the_dark_by_keyboard_and_by_ear() {
             "{found:#}"
         );
     }
+}
+
+#[test]
+fn the_page_is_printed_whole() {
+    let Some(browser) = browser() else {
+        writeln!(std::io::stderr(), "skipped: this machine has no Chromium").unwrap();
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let html = page(dir.path(), &[&sample(dir.path())]);
+    // A frame cannot be told that it is paper; its rules can.
+    let on_paper = html.replace("@media print", "@media all");
+    assert_ne!(on_paper, html);
+    let found = look(&browser, dir.path(), PRINT, &on_paper, "light");
+    assert!(found["folded"].as_u64().unwrap() > 0, "{found:#}");
+    assert_eq!(
+        (&found["missing"], &found["controls"], &found["overhang"]),
+        (&0.into(), &0.into(), &0.into()),
+        "{found:#}"
+    );
+    // On a screen they are folded: what is looked at can tell the two apart.
+    let on_screen = look(&browser, dir.path(), PRINT, &html, "light");
+    assert_eq!(on_screen["missing"], on_screen["folded"], "{on_screen:#}");
 }
