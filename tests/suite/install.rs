@@ -156,6 +156,18 @@ fn every_shell_installs_updates_and_uninstalls() {
         let installed = fs::canonicalize(sandbox.path("home/.local/lib/gofix/go")).unwrap();
         assert_eq!(shim, installed, "the small shim, not gofix itself");
         assert!(sandbox.path("home/.local/share/man/man1/gofix.1").exists());
+        // A new shell finds both, though nobody has `~/.local/bin` in PATH here.
+        let found = sandbox
+            .run("sh")
+            .args(["-c", ". ~/.profile; command -v gofix; command -v go"])
+            .env("PATH", "/usr/bin:/bin")
+            .output();
+        let home = sandbox.path("home/.local").display().to_string();
+        assert_eq!(
+            found.stdout,
+            format!("{home}/bin/gofix\n{home}/share/gofix/shims/go\n"),
+            "{found}"
+        );
 
         install(&sandbox, &shell, &["--uninstall", "--prefix", &prefix(&sandbox)])
             .output()

@@ -28,21 +28,22 @@ pub(super) enum Shell {
 const POSIX: &str = include_str!("../../../shims/path.sh");
 const FISH: &str = include_str!("../../../shims/path.fish");
 
-/// What stands behind them in the files of the whole machine: the folder of the go that was there, last in PATH. A login
-/// shell's `/etc/profile` makes PATH anew, without the folders that an image or an installer has put there.
-const POSIX_GO: &str = "case \":${PATH}:\" in *:@DIR@:*) ;; *) PATH=\"${PATH}:\"@DIR@ ;; esac\n";
-const FISH_GO: &str = "contains -- @DIR@ $PATH; or set -gx PATH $PATH @DIR@\n";
+/// What may stand behind them: a folder that belongs last in PATH, unless it is there. For the whole machine it is that of the
+/// go that was there: a login shell's `/etc/profile` makes PATH anew, without the folders that an image or an installer has
+/// put there. For one user it is that of `gofix` itself, since `~/.local/bin` often is not in PATH.
+const POSIX_LAST: &str = "case \":${PATH}:\" in *:@DIR@:*) ;; *) PATH=\"${PATH}:\"@DIR@ ;; esac\n";
+const FISH_LAST: &str = "contains -- @DIR@ $PATH; or set -gx PATH $PATH @DIR@\n";
 
 impl Shell {
-    /// The lines that put `dir` first, and `go` last where it has to be named.
-    pub(super) fn lines(self, dir: &Path, go: Option<&Path>) -> Vec<u8> {
-        let (first, last) = match self {
-            Self::Posix => (POSIX, POSIX_GO),
-            Self::Fish => (FISH, FISH_GO),
+    /// The lines that put `dir` first, and another folder last.
+    pub(super) fn lines(self, dir: &Path, last: Option<&Path>) -> Vec<u8> {
+        let (move_first, add_last) = match self {
+            Self::Posix => (POSIX, POSIX_LAST),
+            Self::Fish => (FISH, FISH_LAST),
         };
-        let mut lines = self.filled(first, dir);
-        if let Some(go) = go {
-            lines.extend(self.filled(last, go));
+        let mut lines = self.filled(move_first, dir);
+        if let Some(last) = last {
+            lines.extend(self.filled(add_last, last));
         }
         lines
     }
@@ -223,12 +224,12 @@ pub(super) enum Put {
 }
 
 /// Puts the lines into a file, in place of those for another folder.
-pub(super) fn put(target: &Target, dir: &Path, go: Option<&Path>) -> Result<Put, Refusal> {
+pub(super) fn put(target: &Target, dir: &Path, last: Option<&Path>) -> Result<Put, Refusal> {
     let was = files::read(&target.path)?;
     let text = if target.own {
-        target.shell.lines(dir, go)
+        target.shell.lines(dir, last)
     } else {
-        with_block(was.as_deref(), target, &target.shell.lines(dir, go))?
+        with_block(was.as_deref(), target, &target.shell.lines(dir, last))?
     };
     if was.as_ref() == Some(&text) {
         return Ok(Put::Already);

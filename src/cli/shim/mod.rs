@@ -118,7 +118,14 @@ impl Place {
         } else {
             String::new()
         };
-        format!("gofix shim install{system}{dir} --print")
+        // Said before gofix is in PATH, it must be found all the same.
+        let is_found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+            .any(|entry| entry.join("gofix").is_file());
+        let gofix = match called().filter(|_| !is_found) {
+            Some(path) => lines::for_shell(&path),
+            None => "gofix".to_owned(),
+        };
+        format!("{gofix} shim install{system}{dir} --print")
     }
 
     /// The files that may hold the PATH lines, or those of them that should.
@@ -376,17 +383,21 @@ fn print_lines(place: &Place, shell: &str) {
         name => name == "fish",
     };
     let shell = if fish { Shell::Fish } else { Shell::Posix };
-    let _ = out::stdout().write_all(&shell.lines(&place.dir, None));
+    let last = folder_of_gofix().filter(|_| !place.system);
+    let _ = out::stdout().write_all(&shell.lines(&place.dir, last.as_deref()));
 }
 
 fn write_lines(place: &Place, made: &mut Made) -> Result<(), Failure> {
     if let Some(file) = github_path() {
         return append_github_path(&file, &place.dir);
     }
-    let go = if place.system { folder_of_go() } else { None };
+    let last = match place.system {
+        true => folder_of_go(),
+        false => folder_of_gofix(),
+    };
     let mut failed = Vec::new();
     for target in place.targets(true) {
-        match lines::put(&target, &place.dir, go.as_deref()) {
+        match lines::put(&target, &place.dir, last.as_deref()) {
             Ok(Put::Written(folder)) => {
                 made.add(folder);
                 out::message(&format!("put the PATH lines into {}", files::shown(&target.path)));
@@ -421,6 +432,26 @@ fn write_lines(place: &Place, made: &mut Made) -> Result<(), Failure> {
         "`gofix shim status` shows which go runs where; `gofix shim uninstall` undoes the installation",
     );
     Ok(())
+}
+
+/// The path by which this gofix was called.
+fn called() -> Option<PathBuf> {
+    let called = PathBuf::from(std::env::args_os().next()?);
+    if called.components().count() > 1 {
+        return std::path::absolute(called).ok();
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|entry| entry.join(&called))
+        .find(|file| file.is_absolute() && file.is_file())
+}
+
+/// The folder of `gofix`, where no shell has it in PATH by default. One that holds a `go`, too, is nothing for PATH: behind
+/// the real go it would hide that.
+fn folder_of_gofix() -> Option<PathBuf> {
+    let folder = called()?.parent()?.to_owned();
+    let is_common = std::env::split_paths(BARE_PATH).any(|entry| entry == folder);
+    (!is_common && folder.join("gofix").is_file() && !folder.join("go").exists()).then_some(folder)
 }
 
 /// The folder of the real go, where every user of the machine may have it in PATH and none has by default.
