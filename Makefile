@@ -3,7 +3,7 @@
 CARGO ?= cargo
 WITH_GO := scripts/with-go
 
-.PHONY: build rehearse recording test lint deny bench bench-cache bench-relay bench-distance bench-herd bench-record bench-compare fault-proof soak test-real conformance conformance-quick check-others fuzz dist dist-check install test-dropin test-fleet lint-workflows
+.PHONY: build rehearse recording test lint deny bench bench-cache bench-relay bench-servers bench-distance bench-herd bench-record bench-compare fault-proof soak test-real conformance conformance-quick check-others fuzz dist dist-check install test-dropin test-fleet lint-workflows
 
 # Both executables, go and gofix, into target/debug.
 build:
@@ -53,6 +53,11 @@ conformance-quick: build
 # What the relay costs, brings and needs: ratios of one run. Writes docs/relay-measured.md.
 bench-relay:
 	BENCH_WRITE=1 $(WITH_GO) $(CARGO) bench --locked --bench relay $(if $(BENCH),-- $(BENCH))
+
+# Athens and goproxy between go and a bad line; builds both. Writes a table into docs/relay-measured.md.
+bench-servers:
+	$(WITH_GO) scripts/go-tool target/proxies athens goproxy
+	BENCH_WRITE=1 $(WITH_GO) $(CARGO) bench --locked --bench relay -- servers $(BENCH)
 
 # Ten thousand machines and one proxy that fails, played. Writes docs/fleet.md and its chart. Always the same numbers.
 bench-herd:

@@ -9,6 +9,8 @@
 //! The same under faults: gofix beside itself on a healthy line, beside plain
 //! go, beside a list that names the proxy twice (`a|a`), and beside a shell loop
 //! of five tries.
+//!
+//! `servers` puts Athens and goproxy between go and the bad line; see `relay/servers.rs`.
 
 use std::ffi::OsString;
 use std::fs;
@@ -22,6 +24,8 @@ use std::time::{Duration, Instant};
 mod measured;
 #[path = "common/ratio.rs"]
 mod ratio;
+#[path = "relay/servers.rs"]
+mod servers;
 
 use gofix::faultproxy::{Catalogue, FaultProxy, Module, Rule};
 use gofix::go::proxy_list::ProxyList;
@@ -32,7 +36,7 @@ use nix::sys::time::TimeValLike;
 /// A zip just below the 500 MiB that go takes.
 const LARGE: usize = 490 << 20;
 /// One bench is one of these words; `all` where none is given.
-const WORDS: &str = "healthy | faults | memory | all [PAIRS] [MODULES]";
+const WORDS: &str = "healthy | faults | memory | servers | all [PAIRS] [MODULES]";
 /// `faults` takes about ten minutes with these.
 const PAIRS: usize = 20;
 const MODULES: usize = 500;
@@ -50,6 +54,7 @@ fn main() -> ExitCode {
         "healthy" => healthy(number(1, PAIRS), number(2, MODULES)),
         "faults" => faults(number(1, PAIRS), number(2, MODULES)),
         "memory" => memory(),
+        "servers" => servers::measure(number(1, PAIRS), number(2, MODULES)),
         "all" => {
             healthy(number(1, PAIRS), number(2, MODULES));
             faults(number(1, PAIRS), number(2, MODULES));
@@ -208,7 +213,11 @@ impl Project {
             Subject::PlainTwice => format!("{url}|{url}"),
             _ => url.to_owned(),
         };
-        let command = match subject {
+        measure(self.download(subject), &list, &cache)
+    }
+
+    fn download(&self, subject: Subject) -> Command {
+        match subject {
             Subject::Plain | Subject::PlainTwice => self.command(&self.go, &["mod", "download"]),
             Subject::Loop => {
                 let script = "for n in 1 2 3 4 5; do \"$0\" mod download && exit 0; done; exit 1";
@@ -228,8 +237,7 @@ impl Project {
                 command.env("GOFIX_RELAY", "on").env("GOFIX_GO", &self.go);
                 command
             }
-        };
-        measure(command, &list, &cache)
+        }
     }
 
     fn command(&self, program: &Path, args: &[&str]) -> Command {
