@@ -18,7 +18,7 @@ const MATTERS: &[Matter] = &[
     ("topics", "every topic", topics),
     (
         "exit-status",
-        "the exit status of a carried command, and of gofix's own",
+        "the exit status of a go command run by gofix, and of gofix's own commands",
         exit_status,
     ),
     ("variables", "the variables that gofix reads", variables),
