@@ -148,13 +148,18 @@ const introduction = `# Cold fetches against the round-trip time
 
 ![Time of gofix as a part of plain go's, by round-trip time](performance.svg)
 
-How long a command takes with empty caches, as a part of what plain go takes for the same in the same run: 0.25 is four times as
-fast. ` + "`GOMAXPROCS=32`" + ` is what can be done by hand, "relay off" is gofix without what this is about, and "limit" is how long
-one HTTP/2 client takes for the same files, 64 at a time, unpacking nothing. "In vain" is what gofix asked for ahead and plain go
-did not ask for at all. go.mod, go.sum, output and exit status were those of plain go, or it would say so.
+How long a command takes with empty caches, as a fraction of the time that plain go takes in the same run: 0.25 is four times as
+fast. The other columns:
 
-The module proxy speaks HTTPS and HTTP/2 and has a checksum database of its own, of 2^19 records. It lives in a network namespace,
-the client in another, and scripts/lossy is the line between them. GOMAXPROCS is 2, caches are in memory. Made by
+- ` + "`GOMAXPROCS=32`" + `: plain go, with the one setting that speeds it up.
+- "relay off": gofix without the relay, which makes requests ahead of go.
+- "limit": one HTTP/2 client that fetches the same files, 64 at a time, and unpacks nothing.
+- "in vain": what gofix requested and plain go did not.
+
+go.mod, go.sum, output and exit status were the same as with plain go; the report would name a difference.
+
+The module proxy speaks HTTPS and HTTP/2 and has a checksum database of its own with 2^19 records. It runs in one network namespace,
+the client in another; scripts/lossy is the line between them. GOMAXPROCS is 2, the caches are in memory. Measured by
 ` + "`make bench-distance`" + `; see scripts/distance.
 `
 
