@@ -142,7 +142,7 @@ enum End {
 
 fn run(way: Way, project: &Project, proxy: &FaultProxy) -> (End, Duration) {
     let front = Front::start(way, proxy.url(), &project.go);
-    let list = front.as_ref().map_or(proxy.url(), |front| &front.url);
+    let list = front.as_ref().map_or_else(|| proxy.url(), |front| &front.url);
     let cache = project.root.path().join("cache");
     remove(&cache);
     let subject = if way == Way::Gofix {
