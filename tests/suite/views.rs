@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use gofix::config::Log;
 use gofix::diagnose::{Diagnosis, Fault, FaultKind, Verdict};
-use gofix::report::{Ci, Clock, Event, GaveUp, Progress, Reporter, Settings, Transfer};
+use gofix::report::{Ci, Clock, Direct, Event, GaveUp, Progress, Reporter, Settings, Transfer, VcsRun};
 
 /// A clock that stands still until it is moved.
 #[derive(Clone, Default)]
@@ -377,6 +377,36 @@ fn ci_is_told_every_half_minute_what_is_being_fetched() {
         "gofix: fetching 15.0 MiB of 70.0 MiB, 512.0 KiB/s, 1m50s left: go1.27.0 (linux/amd64)\n\
          gofix: fetching 35.0 MiB of 70.0 MiB, 512.0 KiB/s, 1m10s left: go1.27.0 (linux/amd64)\n\
          gofix: no response from proxy.golang.org for 30s: go1.27.0 (linux/amd64), 47.5 MiB of 70.0 MiB\n"
+    );
+}
+
+/// The same of a go that asks its servers itself: by git, or without the relay.
+#[test]
+fn ci_is_told_every_half_minute_that_go_or_its_git_waits() {
+    let git = |took: u64| VcsRun {
+        name: "git".to_owned(),
+        from: Some("https://ann:secret@git.corp.example/lib".to_owned()),
+        took: Duration::from_secs(took),
+    };
+    let mut stage = stage(Settings {
+        ci: Ci::Other,
+        ..settings()
+    });
+    stage.started(1, (1, OWN));
+    stage.reporter.go_speaks();
+    for second in 1..=65 {
+        stage.clock.advance(1000);
+        stage.reporter.direct(&Direct {
+            read: second << 19,
+            vcs: (second < 50).then(|| git(second)),
+        });
+        stage.reporter.tick();
+    }
+    stage.finished(1, true);
+    assert_eq!(
+        stage.screen.text(),
+        "gofix: git has been running for 30s: https://xxxxx@git.corp.example/lib\n\
+         gofix: go has printed nothing for 1m00s and reads 512.0 KiB/s\n"
     );
 }
 
