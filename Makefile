@@ -3,7 +3,7 @@
 CARGO ?= cargo
 WITH_GO := scripts/with-go
 
-.PHONY: build rehearse recording test lint deny bench bench-cache bench-relay bench-servers bench-distance bench-herd bench-record bench-compare fault-proof soak test-real conformance conformance-quick check-others fuzz dist dist-check install test-dropin test-fleet lint-workflows
+.PHONY: build rehearse recording test lint deny bench bench-cache bench-relay bench-servers bench-distance bench-herd bench-record bench-compare fault-proof soak test-real conformance conformance-quick check-others fuzz dist dist-check install test-dropin test-fleet fleet lint-workflows
 
 # Both executables, go and gofix, into target/debug.
 build:
@@ -127,3 +127,7 @@ test-dropin:
 # The files of deploy/ with promtool and a real collector.
 test-fleet:
 	CARGO="$(CARGO)" scripts/test-fleet
+
+# Forty commands at once through two real Athens, one of them killed, the storage slow, the upstream gone. Writes docs/fleet.md.
+fleet:
+	CARGO="$(CARGO)" scripts/fleet

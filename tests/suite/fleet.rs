@@ -25,7 +25,7 @@ fn read(file: &str) -> String {
 }
 
 /// The program that a variable of scripts/test-fleet names; says why where there is none.
-fn tool(variable: &str) -> Option<PathBuf> {
+pub(crate) fn tool(variable: &str) -> Option<PathBuf> {
     let found = std::env::var_os(variable).map(PathBuf::from);
     if found.is_none() {
         skip(&format!("{variable} names no program (see scripts/test-fleet)"));
@@ -162,7 +162,7 @@ fn the_alerts_fire_when_they_should() {
 }
 
 /// A program that ends with its test.
-struct Daemon(Child);
+pub(crate) struct Daemon(pub(crate) Child);
 
 impl Drop for Daemon {
     fn drop(&mut self) {
@@ -171,7 +171,7 @@ impl Drop for Daemon {
     }
 }
 
-fn free_address() -> String {
+pub(crate) fn free_address() -> String {
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     free.local_addr().unwrap().to_string()
 }
@@ -331,6 +331,21 @@ fn the_parts_of_the_composition_find_each_other() {
     assert!(read("prometheus.yml").contains("rule_files: [alerts.yml]"));
     let dashboards = format!("path: {}", folder("grafana/gofix.json").unwrap().display());
     assert!(read("grafana/dashboards.yaml").contains(&dashboards));
+    // The two Athens have the same storage and the same lock, as those of `make fleet`.
+    for (variable, port) in [
+        ("AWS_ENDPOINT: http://", "storage:9000"),
+        ("ATHENS_ETCD_ENDPOINTS: ", "lock:2379"),
+    ] {
+        assert!(compose.contains(&format!("{variable}{port}\n")), "{variable}");
+        let (service, _) = port.split_once(':').unwrap();
+        assert!(compose.contains(&format!("\n  {service}:\n")), "{service}");
+    }
+    for athens in ["athens-1", "athens-2"] {
+        assert!(
+            compose.contains(&format!("\n  {athens}:\n    <<: *athens\n")),
+            "{athens}"
+        );
+    }
     let dashboard: serde_json::Value = serde_json::from_str(&read("grafana/gofix.json")).unwrap();
     for panel in dashboard["panels"].as_array().unwrap() {
         let uid = format!("uid: {}\n", panel["datasource"]["uid"].as_str().unwrap());

@@ -32,5 +32,6 @@ mod supervise;
 #[path = "../support/mod.rs"]
 mod support;
 mod terminal;
+mod two_athens;
 mod views;
 mod wait_for_release;
