@@ -91,7 +91,10 @@ macro_rules! names {
 
 names! {
     OTEL_EXPORTER_OTLP_ENDPOINT OTEL_EXPORTER_OTLP_TRACES_ENDPOINT OTEL_EXPORTER_OTLP_METRICS_ENDPOINT
-    OTEL_EXPORTER_OTLP_PROTOCOL OTEL_EXPORTER_OTLP_HEADERS OTEL_EXPORTER_OTLP_TIMEOUT
+    OTEL_EXPORTER_OTLP_PROTOCOL OTEL_EXPORTER_OTLP_TRACES_PROTOCOL OTEL_EXPORTER_OTLP_METRICS_PROTOCOL
+    OTEL_EXPORTER_OTLP_HEADERS OTEL_EXPORTER_OTLP_TRACES_HEADERS OTEL_EXPORTER_OTLP_METRICS_HEADERS
+    OTEL_EXPORTER_OTLP_TIMEOUT OTEL_EXPORTER_OTLP_TRACES_TIMEOUT OTEL_EXPORTER_OTLP_METRICS_TIMEOUT
+    OTEL_EXPORTER_OTLP_COMPRESSION OTEL_EXPORTER_OTLP_TRACES_COMPRESSION OTEL_EXPORTER_OTLP_METRICS_COMPRESSION
     OTEL_TRACES_EXPORTER OTEL_METRICS_EXPORTER OTEL_SERVICE_NAME OTEL_RESOURCE_ATTRIBUTES OTEL_SDK_DISABLED
     TRACEPARENT
 }
@@ -123,15 +126,48 @@ pub const OTHERS: &[(&str, &str)] = &[
     ),
     (
         OTEL_EXPORTER_OTLP_PROTOCOL,
-        "`http/protobuf` (the default) or `http/json`. With anything else, `grpc` for one, nothing is exported.",
+        "`http/protobuf` (the default) or `http/json`. `grpc` and anything else is not exported.",
+    ),
+    (
+        OTEL_EXPORTER_OTLP_TRACES_PROTOCOL,
+        "The same for traces only, instead of the common value.",
+    ),
+    (
+        OTEL_EXPORTER_OTLP_METRICS_PROTOCOL,
+        "The same for metrics only, instead of the common value.",
     ),
     (
         OTEL_EXPORTER_OTLP_HEADERS,
         "Headers of these requests, as `NAME=VALUE,NAME=VALUE` with percent-encoded values.",
     ),
     (
+        OTEL_EXPORTER_OTLP_TRACES_HEADERS,
+        "The same for traces only, instead of the common value.",
+    ),
+    (
+        OTEL_EXPORTER_OTLP_METRICS_HEADERS,
+        "The same for metrics only, instead of the common value.",
+    ),
+    (
         OTEL_EXPORTER_OTLP_TIMEOUT,
         "The time limit of a delivery in milliseconds; never more than 1000.",
+    ),
+    (
+        OTEL_EXPORTER_OTLP_TRACES_TIMEOUT,
+        "The same for traces only, instead of the common value.",
+    ),
+    (
+        OTEL_EXPORTER_OTLP_METRICS_TIMEOUT,
+        "The same for metrics only, instead of the common value.",
+    ),
+    (OTEL_EXPORTER_OTLP_COMPRESSION, "`gzip`: bodies are compressed."),
+    (
+        OTEL_EXPORTER_OTLP_TRACES_COMPRESSION,
+        "The same for traces only, instead of the common value.",
+    ),
+    (
+        OTEL_EXPORTER_OTLP_METRICS_COMPRESSION,
+        "The same for metrics only, instead of the common value.",
     ),
     (OTEL_TRACES_EXPORTER, "`none`: no traces."),
     (OTEL_METRICS_EXPORTER, "`none`: no metrics."),

@@ -60,6 +60,58 @@ fn reported(sandbox: &Sandbox) -> (usize, usize) {
 }
 
 #[test]
+fn each_kind_of_data_has_variables_of_its_own() {
+    let server = OtlpServer::start(Manner::Answer(200));
+    let proxy = proxy_of(catalogue(), []);
+    let sandbox = told(sandbox(&proxy), &server)
+        .env("OTEL_EXPORTER_OTLP_HEADERS", "authorization=both")
+        .env("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "authorization=traces")
+        .env("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "http/json")
+        .env("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
+        .env("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "none");
+    sandbox.go(&["mod", "download"]).output().expect_code(0);
+    let sent: HashMap<String, [Option<String>; 3]> = server
+        .posted()
+        .into_iter()
+        .map(|posted| {
+            let headers = ["authorization", "content-type", "content-encoding"];
+            let headers = headers.map(|name| posted.header(name).map(str::to_owned));
+            (posted.path, headers)
+        })
+        .collect();
+    let headers = |values: [Option<&str>; 3]| values.map(|value| value.map(str::to_owned));
+    assert_eq!(
+        sent["/v1/traces"],
+        headers([Some("traces"), Some("application/x-protobuf"), None])
+    );
+    assert_eq!(
+        sent["/v1/metrics"],
+        headers([Some("both"), Some("application/json"), Some("gzip")])
+    );
+    assert!(!server.spans().is_empty());
+    assert_eq!(server.total("gofix.commands", &[]), 1);
+}
+
+#[test]
+fn grpc_is_refused_in_one_line_that_says_what_works() {
+    let server = OtlpServer::start(Manner::Answer(200));
+    let proxy = proxy_of(catalogue(), []);
+    let sandbox = told(sandbox(&proxy), &server)
+        .env("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc")
+        .env("GOFIX_LOG", "debug");
+    let outcome = sandbox.go(&["mod", "download"]).output().expect_code(0);
+    let lines: Vec<&str> = outcome
+        .stderr
+        .lines()
+        .filter(|line| {
+            line.contains("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=grpc is not supported; use http/protobuf or")
+        })
+        .collect();
+    assert_eq!(lines.len(), 1, "{outcome}");
+    assert_eq!(server.total("gofix.commands", &[]), 1);
+}
+
+#[test]
 fn a_command_is_a_trace_and_metrics() {
     for protocol in ["http/protobuf", "http/json"] {
         let server = OtlpServer::start(Manner::Answer(200));

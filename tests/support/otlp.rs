@@ -36,9 +36,19 @@ impl Posted {
     }
 
     fn decoded<M: Message + Default + serde::de::DeserializeOwned>(&self) -> M {
+        let body = match self.header("content-encoding") {
+            Some("gzip") => {
+                let mut body = Vec::new();
+                let mut decoder = flate2::read::GzDecoder::new(&*self.body);
+                decoder.read_to_end(&mut body).expect("gzip");
+                body
+            }
+            None => self.body.clone(),
+            other => panic!("content encoding {other:?}"),
+        };
         match self.header("content-type") {
-            Some("application/x-protobuf") => M::decode(&*self.body).expect("protobuf"),
-            Some("application/json") => serde_json::from_slice(&self.body).expect("OTLP in JSON"),
+            Some("application/x-protobuf") => M::decode(&*body).expect("protobuf"),
+            Some("application/json") => serde_json::from_slice(&body).expect("OTLP in JSON"),
             other => panic!("content type {other:?}"),
         }
     }

@@ -4,13 +4,15 @@
 //! has gone through the same redaction as everywhere, and a delivery is one post for each kind of data, which together
 //! have a second. It is not tried again: a fleet must not add load to a collector that is in trouble.
 //!
-//! Known limitations: bodies are not compressed, and commands that are passed through or carried without a prefetch are in
+//! Known limitations: commands that are passed through or carried without a prefetch are in
 //! no trace.
 
 mod metrics;
 mod place;
 mod settings;
 mod trace;
+
+use std::io::Write as _;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -21,11 +23,11 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
 use prost::Message;
 use serde::Serialize;
 
+use settings::Delivery;
 pub use settings::Settings;
 
 use crate::net::environment::Environment;
 use crate::net::post::{Post, PostError};
-use crate::net::url::Url;
 use crate::report::event::Event;
 use crate::text::{redact_queries, safe};
 use metrics::Metrics;
@@ -76,13 +78,11 @@ impl Export {
             settings,
             trace,
             metrics,
+            command: _,
             began,
-            ..
+            started,
         } = self;
-        if let Some(why) = settings.refused {
-            return Err(why.into());
-        }
-        if !self.started {
+        if !started {
             return Ok(());
         }
         let scope = Some(InstrumentationScope {
@@ -113,22 +113,12 @@ impl Export {
                 schema_url: SCHEMA.to_owned(),
             }],
         };
-        let wire = Wire {
-            json: settings.json,
-            headers: &settings.headers,
-            limit: settings.limit,
-            environment,
-        };
-        let both = async {
-            tokio::join!(
-                wire.send(settings.traces.as_ref(), traces),
-                wire.send(settings.metrics.as_ref(), metrics)
-            )
-        };
-        match tokio::time::timeout(settings.limit, both).await {
-            Ok((traces, metrics)) => traces.and(metrics),
-            Err(_) => Err(ExportError::Late(settings.limit)),
-        }
+        let (traces, metrics) = tokio::join!(
+            send(settings.traces.as_ref(), traces, environment),
+            send(settings.metrics.as_ref(), metrics, environment)
+        );
+        traces.and(metrics)?;
+        settings.refused.map_or(Ok(()), |why| Err(why.into()))
     }
 }
 
@@ -137,6 +127,8 @@ impl Export {
 pub(super) enum ExportError {
     #[error(transparent)]
     Settings(#[from] settings::Unusable),
+    #[error("the body cannot be compressed: {0}")]
+    Gzip(#[from] std::io::Error),
     #[error(transparent)]
     Json(#[from] serde_json::Error),
     #[error("no answer in {0:?}")]
@@ -147,38 +139,37 @@ pub(super) enum ExportError {
     Post { server: String, why: PostError },
 }
 
-/// How messages travel.
-struct Wire<'a> {
-    json: bool,
-    headers: &'a Pairs,
-    limit: std::time::Duration,
-    environment: &'a Environment,
-}
-
-impl Wire<'_> {
-    async fn send<M: Message + Serialize>(
-        &self,
-        to: Option<&Url>,
-        message: impl FnOnce() -> M,
-    ) -> Result<(), ExportError> {
-        let Some(url) = to else { return Ok(()) };
-        let (content_type, body) = match self.json {
-            true => ("application/json", serde_json::to_vec(&message())?),
-            false => ("application/x-protobuf", message().encode_to_vec()),
-        };
-        let post = Post {
-            url,
-            content_type,
-            headers: self.headers,
-            body,
-        };
-        // A key may stand in the path or behind it.
-        let server = safe(&format!("{}://{}", url.scheme.as_str(), url.authority));
-        match post.send(self.environment, self.limit).await {
-            Ok(200..=299) => Ok(()),
-            Ok(status) => Err(ExportError::Status { server, status }),
-            Err(why) => Err(ExportError::Post { server, why }),
-        }
+async fn send<M: Message + Serialize>(
+    delivery: Option<&Delivery>,
+    message: impl FnOnce() -> M,
+    environment: &Environment,
+) -> Result<(), ExportError> {
+    let Some(delivery) = delivery else { return Ok(()) };
+    let (content_type, mut body) = match delivery.json {
+        true => ("application/json", serde_json::to_vec(&message())?),
+        false => ("application/x-protobuf", message().encode_to_vec()),
+    };
+    let mut headers = delivery.headers.clone();
+    if delivery.gzip {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(&body)?;
+        body = encoder.finish()?;
+        headers.push(("content-encoding".to_owned(), "gzip".to_owned()));
+    }
+    let (url, limit) = (&delivery.url, delivery.limit);
+    let post = Post {
+        url,
+        content_type,
+        headers: &headers,
+        body,
+    };
+    // A key may stand in the path or behind it.
+    let server = safe(&format!("{}://{}", url.scheme.as_str(), url.authority));
+    match tokio::time::timeout(limit, post.send(environment, limit)).await {
+        Err(_) => Err(ExportError::Late(limit)),
+        Ok(Ok(200..=299)) => Ok(()),
+        Ok(Ok(status)) => Err(ExportError::Status { server, status }),
+        Ok(Err(why)) => Err(ExportError::Post { server, why }),
     }
 }
 

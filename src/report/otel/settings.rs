@@ -5,8 +5,12 @@ use std::time::Duration;
 
 use super::place::{self, Pairs};
 use crate::env_vars::{
-    OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS, OTEL_EXPORTER_OTLP_METRICS_ENDPOINT,
-    OTEL_EXPORTER_OTLP_PROTOCOL, OTEL_EXPORTER_OTLP_TIMEOUT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
+    OTEL_EXPORTER_OTLP_COMPRESSION, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS,
+    OTEL_EXPORTER_OTLP_METRICS_COMPRESSION, OTEL_EXPORTER_OTLP_METRICS_ENDPOINT,
+    OTEL_EXPORTER_OTLP_METRICS_HEADERS, OTEL_EXPORTER_OTLP_METRICS_PROTOCOL,
+    OTEL_EXPORTER_OTLP_METRICS_TIMEOUT, OTEL_EXPORTER_OTLP_PROTOCOL, OTEL_EXPORTER_OTLP_TIMEOUT,
+    OTEL_EXPORTER_OTLP_TRACES_COMPRESSION, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
+    OTEL_EXPORTER_OTLP_TRACES_HEADERS, OTEL_EXPORTER_OTLP_TRACES_PROTOCOL, OTEL_EXPORTER_OTLP_TRACES_TIMEOUT,
     OTEL_METRICS_EXPORTER, OTEL_RESOURCE_ATTRIBUTES, OTEL_SDK_DISABLED, OTEL_SERVICE_NAME,
     OTEL_TRACES_EXPORTER, TRACEPARENT,
 };
@@ -20,25 +24,34 @@ const LIMIT: Duration = Duration::from_secs(1);
 /// What is exported, and where to.
 #[derive(Clone)]
 pub struct Settings {
-    pub(super) traces: Option<Url>,
-    pub(super) metrics: Option<Url>,
-    pub(super) json: bool,
-    pub(super) headers: Pairs,
-    pub(super) limit: Duration,
+    pub(super) traces: Option<Delivery>,
+    pub(super) metrics: Option<Delivery>,
     /// What the data is about.
     pub(super) resource: Pairs,
     /// The job of a CI system and this machine: on traces only, since each would be a time series of its own.
     pub(super) place: Pairs,
     pub(super) parent: Option<Parent>,
-    /// Why nothing can be exported.
+    /// Why one of them, or both, cannot be exported.
     pub(super) refused: Option<Unusable>,
 }
 
-/// Why nothing can be exported.
+/// How one kind of data is delivered.
+#[derive(Clone)]
+pub(super) struct Delivery {
+    pub(super) url: Url,
+    pub(super) json: bool,
+    pub(super) gzip: bool,
+    pub(super) headers: Pairs,
+    pub(super) limit: Duration,
+}
+
+/// Why something cannot be exported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(in crate::report) enum Unusable {
-    #[error("{OTEL_EXPORTER_OTLP_PROTOCOL}={0} is not spoken here")]
-    Protocol(String),
+    #[error(
+        "{name}={value} is not supported; use http/protobuf or http/json, with the HTTP port of the collector (4318)"
+    )]
+    Protocol { name: &'static str, value: String },
     #[error("the endpoint is no http or https URL")]
     Endpoint,
 }
@@ -65,28 +78,19 @@ impl Settings {
             let value = env(name)?.to_string_lossy().trim().to_owned();
             (!value.is_empty()).then_some(value)
         };
-        let base = text(OTEL_EXPORTER_OTLP_ENDPOINT);
-        let own = [
-            OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
-            OTEL_EXPORTER_OTLP_METRICS_ENDPOINT,
-        ]
-        .map(text);
-        if base.is_none() && own.iter().all(Option::is_none)
-            || text(OTEL_SDK_DISABLED).is_some_and(|value| value.eq_ignore_ascii_case("true"))
-        {
+        let is_set = |signal: &Signal| {
+            let own = signal.endpoint.iter().any(|name| text(name).is_some());
+            own && text(signal.exporter)
+                .is_none_or(|value| value.split(',').any(|word| word.trim() == "otlp"))
+        };
+        if text(OTEL_SDK_DISABLED).is_some_and(|value| value.eq_ignore_ascii_case("true")) {
             return None;
         }
-        let is_wanted =
-            |name| text(name).is_none_or(|value| value.split(',').any(|word| word.trim() == "otlp"));
         let parent = text(TRACEPARENT).and_then(|value| Parent::parse(&value));
-        let [own_traces, own_metrics] = own;
         // A trace that its parent does not record is not recorded here.
-        let traces = (is_wanted(OTEL_TRACES_EXPORTER) && parent.is_none_or(|parent| parent.sampled))
-            .then(|| target(own_traces, base.as_deref(), "v1/traces"))
-            .flatten();
-        let metrics = is_wanted(OTEL_METRICS_EXPORTER)
-            .then(|| target(own_metrics, base.as_deref(), "v1/metrics"))
-            .flatten();
+        let traces = (is_set(&TRACES) && parent.is_none_or(|parent| parent.sampled))
+            .then(|| Delivery::of(&TRACES, &text));
+        let metrics = is_set(&METRICS).then(|| Delivery::of(&METRICS, &text));
         if traces.is_none() && metrics.is_none() {
             return None;
         }
@@ -100,26 +104,17 @@ impl Settings {
         if let Some(name) = text(OTEL_SERVICE_NAME) {
             set(&mut resource, "service.name".to_owned(), &name);
         }
-        let protocol = text(OTEL_EXPORTER_OTLP_PROTOCOL);
-        let mut refused = match protocol.as_deref() {
-            None | Some("http/protobuf" | "http/json") => None,
-            Some(other) => Some(Unusable::Protocol(other.to_owned())),
-        };
-        let mut parsed = |target: Option<Result<Url, Unusable>>| match target? {
-            Ok(url) => Some(url),
+        let mut refused = None;
+        let mut usable = |delivery: Option<Result<Delivery, Unusable>>| match delivery? {
+            Ok(delivery) => Some(delivery),
             Err(why) => {
                 refused.get_or_insert(why);
                 None
             }
         };
         Some(Self {
-            traces: parsed(traces),
-            metrics: parsed(metrics),
-            json: protocol.as_deref() == Some("http/json"),
-            headers: pairs(&text(OTEL_EXPORTER_OTLP_HEADERS).unwrap_or_default()),
-            limit: text(OTEL_EXPORTER_OTLP_TIMEOUT)
-                .and_then(|ms| ms.parse().ok())
-                .map_or(LIMIT, |ms| Duration::from_millis(ms).min(LIMIT)),
+            traces: usable(traces),
+            metrics: usable(metrics),
             resource,
             place: place::of(&text),
             parent,
@@ -128,14 +123,79 @@ impl Settings {
     }
 }
 
-/// Where one kind of data goes: the URL of its own as it stands, or the common one with a path.
-fn target(own: Option<String>, base: Option<&str>, path: &str) -> Option<Result<Url, Unusable>> {
-    let url = match (own, base) {
-        (Some(own), _) => Url::parse(&own),
-        (None, Some(base)) => Url::parse(base).map(|base| base.below(path)),
-        (None, None) => return None,
-    };
-    Some(url.map_err(|_| Unusable::Endpoint))
+/// The variables for one kind of data: each of its own, and behind that the one for both.
+struct Signal {
+    exporter: &'static str,
+    /// Where the endpoint for both is asked.
+    path: &'static str,
+    endpoint: [&'static str; 2],
+    protocol: [&'static str; 2],
+    headers: [&'static str; 2],
+    timeout: [&'static str; 2],
+    compression: [&'static str; 2],
+}
+
+const TRACES: Signal = Signal {
+    exporter: OTEL_TRACES_EXPORTER,
+    path: "v1/traces",
+    endpoint: [OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_ENDPOINT],
+    protocol: [OTEL_EXPORTER_OTLP_TRACES_PROTOCOL, OTEL_EXPORTER_OTLP_PROTOCOL],
+    headers: [OTEL_EXPORTER_OTLP_TRACES_HEADERS, OTEL_EXPORTER_OTLP_HEADERS],
+    timeout: [OTEL_EXPORTER_OTLP_TRACES_TIMEOUT, OTEL_EXPORTER_OTLP_TIMEOUT],
+    compression: [
+        OTEL_EXPORTER_OTLP_TRACES_COMPRESSION,
+        OTEL_EXPORTER_OTLP_COMPRESSION,
+    ],
+};
+
+const METRICS: Signal = Signal {
+    exporter: OTEL_METRICS_EXPORTER,
+    path: "v1/metrics",
+    endpoint: [OTEL_EXPORTER_OTLP_METRICS_ENDPOINT, OTEL_EXPORTER_OTLP_ENDPOINT],
+    protocol: [OTEL_EXPORTER_OTLP_METRICS_PROTOCOL, OTEL_EXPORTER_OTLP_PROTOCOL],
+    headers: [OTEL_EXPORTER_OTLP_METRICS_HEADERS, OTEL_EXPORTER_OTLP_HEADERS],
+    timeout: [OTEL_EXPORTER_OTLP_METRICS_TIMEOUT, OTEL_EXPORTER_OTLP_TIMEOUT],
+    compression: [
+        OTEL_EXPORTER_OTLP_METRICS_COMPRESSION,
+        OTEL_EXPORTER_OTLP_COMPRESSION,
+    ],
+};
+
+impl Delivery {
+    fn of(signal: &Signal, text: &dyn Fn(&str) -> Option<String>) -> Result<Self, Unusable> {
+        let first = |names: [&'static str; 2]| {
+            names
+                .into_iter()
+                .find_map(|name| text(name).map(|value| (name, value)))
+        };
+        let json = match first(signal.protocol) {
+            None => false,
+            Some((name, value)) => match value.as_str() {
+                "http/protobuf" => false,
+                "http/json" => true,
+                _ => {
+                    return Err(Unusable::Protocol {
+                        name,
+                        value: safe(&value),
+                    });
+                }
+            },
+        };
+        // The endpoint of its own is asked as it stands, the common one below itself.
+        let url = match signal.endpoint.map(text) {
+            [Some(own), _] => Url::parse(&own),
+            [None, common] => Url::parse(&common.unwrap_or_default()).map(|base| base.below(signal.path)),
+        };
+        Ok(Self {
+            url: url.map_err(|_| Unusable::Endpoint)?,
+            json,
+            gzip: first(signal.compression).is_some_and(|(_, value)| value == "gzip"),
+            headers: first(signal.headers).map_or_else(Pairs::new, |(_, value)| pairs(&value)),
+            limit: first(signal.timeout)
+                .and_then(|(_, ms)| ms.parse().ok())
+                .map_or(LIMIT, |ms| Duration::from_millis(ms).min(LIMIT)),
+        })
+    }
 }
 
 /// `KEY=VALUE,KEY=VALUE` with the values percent-encoded, as in W3C Baggage.
@@ -212,7 +272,8 @@ mod tests {
     fn where_it_goes() {
         let shown = |env: &[(&str, &str)]| {
             let settings = detect(env).unwrap();
-            [settings.traces, settings.metrics].map(|url| url.map_or_else(String::new, |url| url.redacted()))
+            [settings.traces, settings.metrics]
+                .map(|delivery| delivery.map_or_else(String::new, |delivery| delivery.url.redacted()))
         };
         assert_eq!(
             shown(&[(OTEL_EXPORTER_OTLP_ENDPOINT, "https://h/otlp/")]),
@@ -233,6 +294,36 @@ mod tests {
         assert_eq!(refused(&[to]), None);
         assert!(refused(&[to, (OTEL_EXPORTER_OTLP_PROTOCOL, "grpc")]).is_some());
         assert!(refused(&[(OTEL_EXPORTER_OTLP_ENDPOINT, "h:4317")]).is_some());
+        // The other kind of data goes all the same.
+        let one = detect(&[to, (OTEL_EXPORTER_OTLP_METRICS_PROTOCOL, "grpc")]).unwrap();
+        assert!(one.traces.is_some() && one.metrics.is_none());
+        let words = one.refused.unwrap().to_string();
+        assert!(
+            words.starts_with("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL=grpc is not supported; use http/protobuf"),
+            "{words}"
+        );
+    }
+
+    #[test]
+    fn what_is_said_of_one_kind_of_data_holds_for_it_alone() {
+        let settings = detect(&[
+            (OTEL_EXPORTER_OTLP_ENDPOINT, "http://h"),
+            (OTEL_EXPORTER_OTLP_PROTOCOL, "grpc"),
+            (OTEL_EXPORTER_OTLP_TRACES_PROTOCOL, "http/json"),
+            (OTEL_EXPORTER_OTLP_METRICS_PROTOCOL, "http/protobuf"),
+            (OTEL_EXPORTER_OTLP_HEADERS, "a=b"),
+            (OTEL_EXPORTER_OTLP_TRACES_HEADERS, "c=d"),
+            (OTEL_EXPORTER_OTLP_METRICS_TIMEOUT, "300"),
+            (OTEL_EXPORTER_OTLP_TRACES_COMPRESSION, "gzip"),
+        ])
+        .unwrap();
+        let (traces, metrics) = (settings.traces.unwrap(), settings.metrics.unwrap());
+        assert_eq!(settings.refused, None);
+        assert_eq!((traces.json, metrics.json), (true, false));
+        assert_eq!((traces.gzip, metrics.gzip), (true, false));
+        assert_eq!(traces.headers, [("c".to_owned(), "d".to_owned())]);
+        assert_eq!(metrics.headers, [("a".to_owned(), "b".to_owned())]);
+        assert_eq!([traces.limit, metrics.limit], [LIMIT, Duration::from_millis(300)]);
     }
 
     #[test]
@@ -246,13 +337,14 @@ mod tests {
         ])
         .unwrap();
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let traces = settings.traces.as_ref().unwrap();
         assert_eq!(
-            settings.headers,
+            traces.headers,
             [pair("authorization", "Bearer x"), pair("a", "b")]
         );
         assert!(settings.resource.contains(&pair("service.name", "two")));
         assert!(settings.resource.contains(&pair("team", "build,infra")));
-        assert_eq!(settings.limit, LIMIT);
+        assert_eq!(traces.limit, LIMIT);
     }
 
     #[test]
