@@ -57,6 +57,14 @@ fn jenkins(text: &str) -> Steps {
     }
 }
 
+/// What is left of a step, with a limit for what has no clock of its own.
+fn without_gofix(step: &str) -> String {
+    let lines = step.lines();
+    let left = lines.filter(|line| !(line.contains("gofix") || line.contains("install.sh")));
+    let left: String = left.map(|line| format!("{line}\n")).collect();
+    left.replace("go mod download", "timeout 10 go mod download")
+}
+
 fn commands(name: &str, parse: fn(&str) -> Steps) {
     let Some(place) = Place::prepared().filter(|place| place.has("curl")) else {
         return;
@@ -69,13 +77,13 @@ fn commands(name: &str, parse: fn(&str) -> Steps) {
         &|sandbox, proxy, with_gofix| {
             let mut files = Vec::new();
             for (nth, step) in all.steps.iter().enumerate() {
-                let lines = step.lines();
-                let own = lines
-                    .filter(|line| with_gofix || !(line.contains("gofix") || line.contains("install.sh")));
-                let own: String = own.map(|line| format!("{line}\n")).collect();
-                let own = own.replace("go mod download", "timeout 30 go mod download");
+                let own = if with_gofix {
+                    step.clone()
+                } else {
+                    without_gofix(step)
+                };
                 let file = sandbox.path(format!("step{nth}"));
-                fs::write(&file, format!("{}{own}", all.before)).unwrap();
+                fs::write(&file, format!("{}{own}\n", all.before)).unwrap();
                 files.push(file);
             }
             fs::write(sandbox.path("bash_env"), "").unwrap();
