@@ -101,7 +101,7 @@ impl Child {
     /// Reaps whatever has ended and says how go did, once it has.
     pub(super) fn poll(&mut self) -> io::Result<Option<ExitStatus>> {
         while self.ended.is_none() {
-            let Some((dead, status)) = reap()? else {
+            let Some((dead, status)) = reap(Some(self.pid))? else {
                 return Ok(None);
             };
             if dead == self.pid {
@@ -114,13 +114,19 @@ impl Child {
 }
 
 /// Reaps one child that has ended, if there is one: go itself, or what was
-/// left to this process.
-fn reap() -> io::Result<Option<(Pid, ExitStatus)>> {
+/// left to this process. While a program is being started it is go alone.
+fn reap(go: Option<Pid>) -> io::Result<Option<(Pid, ExitStatus)>> {
+    let leave = run::leave_to_reap();
+    let whom = match (&leave, go) {
+        (Some(_), _) => -1,
+        (None, Some(go)) => go.as_raw(),
+        (None, None) => return Ok(None),
+    };
     let mut status = 0;
     loop {
         #[expect(unsafe_code, reason = "the raw status, which ExitStatus is made from")]
         // SAFETY: `status` is valid for writing.
-        let dead = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+        let dead = unsafe { libc::waitpid(whom, &raw mut status, libc::WNOHANG) };
         match dead {
             0 => return Ok(None),
             1.. => {
@@ -138,7 +144,7 @@ fn reap() -> io::Result<Option<(Pid, ExitStatus)>> {
 
 /// Reaps what has been left to this process and is dead.
 pub(super) fn reap_orphans() {
-    while let Ok(Some(_)) = reap() {}
+    while let Ok(Some(_)) = reap(None) {}
 }
 
 #[cfg(target_os = "linux")]

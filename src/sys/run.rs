@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write as _};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{
+    Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, mpsc,
+};
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal, killpg};
@@ -31,11 +33,28 @@ pub(crate) enum Ended {
 /// The programs that run, and how those ended whom the supervisor of a go has reaped, which reaps all there is.
 static RUNNING: Mutex<BTreeMap<u32, Option<ExitStatus>>> = Mutex::new(BTreeMap::new());
 static REAPED: Condvar = Condvar::new();
+/// Held for reading by whoever starts a program. Until it is known who it is, or that it could not be started (which the
+/// standard library learns by waiting for it), nobody else may reap it.
+static STARTING: RwLock<()> = RwLock::new(());
 /// From a reaping elsewhere to the word of it.
 const WORD: Duration = Duration::from_secs(5);
 
 fn running() -> MutexGuard<'static, BTreeMap<u32, Option<ExitStatus>>> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn starting() -> RwLockReadGuard<'static, ()> {
+    STARTING.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Leave to reap any child of this process; `None` while a program is being started. That may take long, as on a file
+/// system whose server is gone, and is not waited for.
+pub(crate) fn leave_to_reap() -> Option<RwLockWriteGuard<'static, ()>> {
+    match STARTING.try_write() {
+        Ok(leave) => Some(leave),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
 }
 
 /// A child of this process has been reaped elsewhere.
@@ -80,14 +99,13 @@ fn run(time: Duration, mut command: Command, input: Vec<u8>, mark: Option<&[u8]>
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
     new_session(&mut command);
-    // Held until the program is known: it may be reaped at once.
-    let mut running = running();
+    let starting = starting();
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => return Ended::NotStarted(error),
     };
-    running.insert(child.id(), None);
-    drop(running);
+    running().insert(child.id(), None);
+    drop(starting);
     let group = i32::try_from(child.id()).ok().map(Pid::from_raw);
     let end_group = move || {
         if let Some(group) = group {
@@ -163,6 +181,31 @@ mod tests {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script]);
         command
+    }
+
+    /// As on a file system whose server is gone.
+    #[test]
+    #[expect(unsafe_code, reason = "a start that takes until it is told to go on")]
+    fn a_start_that_hangs_holds_up_nobody_who_reaps() {
+        let (mut started, mut has_started) = std::io::pipe().unwrap();
+        let (mut go_on, mut let_go_on) = std::io::pipe().unwrap();
+        let mut command = sh("exit 4");
+        // SAFETY: read(2) and write(2) only.
+        unsafe {
+            command.pre_exec(move || {
+                has_started.write_all(b"x")?;
+                go_on.read_exact(&mut [0])
+            });
+        }
+        let hanging = std::thread::spawn(|| within(Duration::from_secs(60), command, None));
+        started.read_exact(&mut [0]).unwrap();
+        assert!(leave_to_reap().is_none());
+        reaped(i32::MAX, ExitStatus::default());
+        let_go_on.write_all(b"x").unwrap();
+        let Ended::Said(_, Some(status)) = hanging.join().unwrap() else {
+            panic!("it ended");
+        };
+        assert_eq!(status.code(), Some(4));
     }
 
     #[test]
