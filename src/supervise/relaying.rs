@@ -8,7 +8,7 @@ use gofix_shim::Invocation;
 
 use super::{Session, tidy};
 use crate::{
-    go::{env::GoEnv, workspace},
+    go::{env::GoEnv, sumdb::Sumdb, workspace},
     relay::{Command, Environment, Project, Quoting, Relay, Rewriter, Setup},
     report::Event,
 };
@@ -94,6 +94,10 @@ fn project(invocation: &Invocation, env: &GoEnv) -> Project {
         workspace,
         cache: env.gomodcache(),
         no_proxy: env.text("GONOPROXY"),
+        // One that has a URL is asked past the proxies.
+        sumdb: Sumdb::parse(&env.text("GOSUMDB"))
+            .filter(|sumdb| sumdb.url.is_none())
+            .map(|sumdb| sumdb.name),
         no_sumdb: env.text("GONOSUMDB"),
     }
 }

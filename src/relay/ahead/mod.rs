@@ -181,18 +181,8 @@ impl<T> Room<T> {
         if let Some(element) = state.elements.get_mut(element) {
             element.faults = 0;
         }
-        if wanted.kind == Kind::SumdbSupported {
-            let name = wanted
-                .path
-                .strip_prefix("sumdb/")
-                .and_then(|rest| rest.strip_suffix("/supported"));
-            if let Some(name) = name.filter(|_| state.database.is_none()) {
-                state.database = Some(element);
-                state.world(&self.project).database = Some(name.to_owned());
-                state.see(&self.project, Seen::Database, self.first_is_asked_all);
-            }
-        } else if let Some(name) = Name::of(wanted) {
-            state.see(&self.project, Seen::Came(&name, text), self.first_is_asked_all);
+        if let Some(name) = Name::of(wanted) {
+            state.came(&self.project, element, &name, text, self.first_is_asked_all);
         }
     }
 
@@ -231,7 +221,7 @@ impl<T> Room<T> {
             }
         }
         if let Some(text) = text {
-            state.see(&self.project, Seen::Came(name, text), self.first_is_asked_all);
+            state.came(&self.project, element, name, text, self.first_is_asked_all);
         }
     }
 
@@ -255,6 +245,25 @@ impl<T> State<T> {
         let coming = queue.coming.remove(name)?;
         coming.claim();
         Some(coming)
+    }
+
+    /// A file has come from an element's own proxy.
+    fn came(
+        &mut self,
+        project: &Project,
+        element: usize,
+        name: &Name,
+        text: &[u8],
+        first_is_asked_all: bool,
+    ) {
+        let Name::Supported(database) = name else {
+            return self.see(project, Seen::Came(name, text), first_is_asked_all);
+        };
+        if self.database.is_none() {
+            self.database = Some(element);
+            self.world(project).database = Some(database.clone());
+            self.see(project, Seen::Database, first_is_asked_all);
+        }
     }
 
     /// Tells the rules, and queues what they want.
@@ -685,6 +694,7 @@ mod tests {
     fn no_record_is_asked_for_before_the_database_is_known() {
         let (_dir, project) = project(Command::Tidy, GO_MOD, &sums(&["b.example/b"]));
         let project = Project {
+            sumdb: Some("sum.example".to_owned()),
             no_sumdb: "a.example/secret".to_owned(),
             ..project
         };
@@ -694,6 +704,19 @@ mod tests {
             &["a.example/a/@v/v1.0.0.mod", "a.example/secret/@v/v1.0.0.mod"],
         );
         assert!(!before.iter().any(|path| path.contains("lookup")), "{before:?}");
+        let supported = "sumdb/sum.example/supported";
+        assert!(before.iter().any(|path| path == supported), "{before:?}");
+        let (_dir, secret) = self::project(Command::Tidy, GO_MOD, &sums(&["b.example/b"]));
+        let secret = Project {
+            sumdb: Some("sum.example".to_owned()),
+            no_sumdb: "a.example/*".to_owned(),
+            ..secret
+        };
+        let asked = replay(
+            &Room::<u32>::new(secret, true, 1),
+            &["a.example/a/@v/v1.0.0.mod", "b.example/b/@v/v1.0.0.mod"],
+        );
+        assert!(!asked.iter().any(|path| path == supported), "{asked:?}");
         room.served(0, &Wanted::parse("sumdb/sum.example/supported").unwrap(), b"");
         let due = room.due(|_| false);
         let lookups: Vec<_> = due

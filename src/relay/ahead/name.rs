@@ -12,6 +12,8 @@ pub(crate) enum Name {
     Info(ModuleVersion),
     Mod(ModuleVersion),
     Zip(ModuleVersion),
+    /// Whether the proxy serves the checksum database of this name.
+    Supported(String),
     /// A record of the checksum database.
     Lookup(ModuleVersion),
     /// A tile of the checksum database: what stands behind `tile/`.
@@ -30,7 +32,11 @@ impl Name {
             Kind::Zip => Self::Zip(version()?),
             Kind::SumdbLookup => Self::Lookup(version()?),
             Kind::SumdbTile(_) => Self::Tile(wanted.path.split_once("/tile/")?.1.to_owned()),
-            Kind::SumdbSupported | Kind::SumdbLatest | Kind::Other => return None,
+            Kind::SumdbSupported => {
+                let name = wanted.path.strip_prefix("sumdb/")?.strip_suffix("/supported")?;
+                Self::Supported(name.to_owned())
+            }
+            Kind::SumdbLatest | Kind::Other => return None,
         })
     }
 
@@ -41,7 +47,7 @@ impl Name {
             Self::Info(module) | Self::Mod(module) | Self::Zip(module) | Self::Lookup(module) => {
                 Some(module.path())
             }
-            Self::Tile(_) => None,
+            Self::Supported(_) | Self::Tile(_) => None,
         }
     }
 
@@ -87,7 +93,7 @@ impl Name {
     pub(crate) fn in_cache(&self, database: &str) -> Option<String> {
         match self {
             // Go asks for these every time.
-            Self::List(_) | Self::Latest(_) => None,
+            Self::List(_) | Self::Latest(_) | Self::Supported(_) => None,
             _ => Some(self.below(database)),
         }
     }
@@ -106,6 +112,7 @@ impl Name {
             Self::Info(module) => file(module, "info"),
             Self::Mod(module) => file(module, "mod"),
             Self::Zip(module) => file(module, "zip"),
+            Self::Supported(name) => format!("sumdb/{name}/supported"),
             Self::Lookup(module) => format!(
                 "sumdb/{database}/lookup/{}@{}",
                 escape(module.path()),
@@ -129,18 +136,14 @@ mod tests {
             "a.b/%21c/@v/v1.0.0-%21r%21c1.mod",
             "a.b/c/@v/v0.0.0-20200101000000-abcdefabcdef.zip",
             "sumdb/sum.example/lookup/a.b/%21c@v1.0.0",
+            "sumdb/sum.example/supported",
             "sumdb/sum.example/tile/8/0/x001/234.p/7",
         ] {
             let wanted = Wanted::parse(path).unwrap();
             let name = Name::of(&wanted).unwrap();
             assert_eq!(name.wanted("sum.example"), Some(wanted), "{path}");
         }
-        for path in [
-            "a.b/c/@v/master.info",
-            "sumdb/s/supported",
-            "sumdb/s/latest",
-            "a.b/c",
-        ] {
+        for path in ["a.b/c/@v/master.info", "sumdb/s/latest", "a.b/c"] {
             assert_eq!(Name::of(&Wanted::parse(path).unwrap()), None, "{path}");
         }
     }

@@ -58,6 +58,8 @@ pub struct Project {
     pub cache: Option<PathBuf>,
     /// GONOPROXY.
     pub no_proxy: String,
+    /// The checksum database that go asks through its proxies.
+    pub sumdb: Option<String>,
     /// GONOSUMDB.
     pub no_sumdb: String,
 }
@@ -68,6 +70,8 @@ pub(super) struct World {
     pub(super) command: Command,
     cache: Option<PathBuf>,
     no_proxy: String,
+    /// The checksum database that go will look for behind its proxies.
+    pub(super) sumdb: Option<String>,
     no_sumdb: String,
     /// The main module's go.mod; empty where there is none, or where it is out of all proportion.
     pub(super) main: ModFile,
@@ -114,6 +118,7 @@ impl World {
             command: project.command.clone(),
             cache: project.cache.clone(),
             no_proxy: project.no_proxy.clone(),
+            sumdb: project.sumdb.clone(),
             no_sumdb: project.no_sumdb.clone(),
             main,
             replaced,

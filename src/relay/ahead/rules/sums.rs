@@ -1,6 +1,6 @@
 //! The checksum database's record of a file that go.sum has no hash of, and the
-//! tiles that prove it. Nothing is asked of a database that go has not found to
-//! be supported by the very proxy.
+//! tiles that prove it. Nothing is asked of a database that the very proxy has not
+//! said to support.
 
 use super::super::tiles;
 use super::{Name, Rule, Seen, World};
@@ -26,7 +26,15 @@ impl Rule for Records {
                 let record = Name::Lookup(module.clone());
                 if world.database.is_some() {
                     want.push(record);
-                } else if self.early.len() < MOST {
+                    return;
+                }
+                // Go checks what it asks for, and looks for a database then.
+                if let (Seen::Asked(_), Some(sumdb)) = (seen, &world.sumdb)
+                    && world.may_go_out(&record)
+                {
+                    want.push(Name::Supported(sumdb.clone()));
+                }
+                if self.early.len() < MOST {
                     self.early.push(record);
                 }
             }
