@@ -1,4 +1,4 @@
-//! The JSON report: every event as one line, appended to the file of GOFIX_REPORT.
+//! The JSON report: every event as one line, appended to the file of GOFIX_REPORT. `GOFIX_LOG=debug` shows the same fields.
 //!
 //! One line is one write to a descriptor in append mode, so that runs side by
 //! side may share a file. A report is evidence for people and not a gate:
@@ -80,16 +80,36 @@ fn value(stamp: &Stamp<'_>, event: &Event) -> Value {
     line.insert("time".into(), json!(stamp.time.to_string()));
     line.insert("event".into(), json!(event.name()));
     line.insert("attempt".into(), json!(stamp.attempt));
-    if let Value::Object(more) = details(stamp, event) {
+    if matches!(event, Event::AttemptStarted { .. } | Event::Finished { .. }) {
+        line.insert("command".into(), json!(safe(stamp.command)));
+    }
+    if let Value::Object(more) = details(event) {
         line.extend(more);
     }
     Value::Object(line)
 }
 
-fn details(stamp: &Stamp<'_>, event: &Event) -> Value {
+/// One event in one line: its name, and what there is of its fields as `NAME=VALUE`.
+pub(super) fn in_words(event: &Event) -> String {
+    let mut line = event.name().to_owned();
+    let details = details(event);
+    let attempt = event.attempt().map(|attempt| ("attempt", json!(attempt)));
+    let fields = details.as_object().into_iter().flatten();
+    let fields = fields.map(|(name, value)| (name.as_str(), value.clone()));
+    for (name, value) in attempt.into_iter().chain(fields) {
+        match &value {
+            Value::Null => continue,
+            Value::Array(list) if list.is_empty() => continue,
+            Value::String(text) if !text.contains([' ', '"', '\\']) => line += &format!(" {name}={text}"),
+            other => line += &format!(" {name}={other}"),
+        }
+    }
+    line
+}
+
+fn details(event: &Event) -> Value {
     match event {
         Event::AttemptStarted { route, changes, .. } => json!({
-            "command": safe(stamp.command),
             "route": route.0,
             "list": safe(&route.1),
             "changes": changes.iter().take(20).map(safe).collect::<Vec<_>>(),
@@ -150,7 +170,7 @@ fn details(stamp: &Stamp<'_>, event: &Event) -> Value {
             ok,
             took,
         } => json!({
-            "command": safe(stamp.command), "attempts": attempts, "status": safe(status), "ok": ok, "ms": ms(*took),
+            "attempts": attempts, "status": safe(status), "ok": ok, "ms": ms(*took),
         }),
     }
 }

@@ -5,9 +5,10 @@ use std::io::Write;
 use std::time::Duration;
 
 use crate::config::Log;
-use crate::diagnose::{Fault, FaultKind};
+use crate::diagnose::FaultKind;
 use crate::policy::GaveUp;
 use crate::report::event::Event;
+use crate::report::jsonl;
 use crate::report::phrase;
 use crate::report::progress::{self, Direct, Progress, Speed};
 use crate::report::story::{LONG_SILENCE, Leading, Story, Try, host_of};
@@ -94,7 +95,7 @@ impl Terminal {
     /// Shows `event`; `story` knows it already.
     pub(super) fn show(&mut self, event: &Event, story: &Story, command: &str, now: Duration) {
         if self.log == Log::Debug {
-            self.line(&format!("{:>8}  {}", duration(now), debug(event)));
+            self.line(&format!("{:>8}  {}", duration(now), jsonl::in_words(event)));
         }
         match event {
             Event::AttemptStarted { .. } => self.stop_waiting(),
@@ -519,119 +520,6 @@ fn route_line(story: &Story, why: GaveUp) -> Option<String> {
         ),
         None => "no other route is configured or allowed; `gofix routes add LIST` adds one".to_owned(),
     })
-}
-
-/// One event in one line, for `GOFIX_LOG=debug`.
-fn debug(event: &Event) -> String {
-    match event {
-        Event::AttemptStarted {
-            attempt,
-            route,
-            changes,
-        } => {
-            let changes: Vec<String> = changes.iter().take(5).map(safe).collect();
-            let with = if changes.is_empty() {
-                String::new()
-            } else {
-                format!(" with {}", changes.join(" "))
-            };
-            format!("attempt {attempt} on route {}: {}{with}", route.0, safe(&route.1))
-        }
-        Event::Fault { fault, .. } => debug_fault(fault),
-        Event::Diagnosis {
-            diagnosis,
-            status,
-            took,
-            ..
-        } => format!(
-            "{} after {}: {} ({})",
-            safe(status),
-            duration(*took),
-            diagnosis.verdict,
-            count(diagnosis.faults.len() as u64, "fault")
-        ),
-        Event::Stalled { quiet, .. } => format!("stall: no progress for {}", duration(*quiet)),
-        Event::LockWait { path, .. } => format!("lock {}", safe(path)),
-        Event::Repair { what, .. } => format!("repair: {}", safe(what)),
-        Event::RepairFailed { why, .. } => format!("no repair: {}", safe(why)),
-        Event::Backoff { attempt, wait, left } => {
-            format!(
-                "attempt {attempt} follows in {} ({} left)",
-                duration(*wait),
-                tries(*left)
-            )
-        }
-        Event::RouteSwitched { from, to } => format!("route {} -> route {}: {}", from.0, to.0, safe(&to.1)),
-        Event::RequestBackoff {
-            url,
-            wait,
-            left,
-            error,
-        } => format!(
-            "{}: {}; asking again in {} ({} left)",
-            safe(url),
-            safe(error),
-            duration(*wait),
-            tries(*left)
-        ),
-        Event::UpstreamRequest {
-            url,
-            redirected_to,
-            status,
-            bytes,
-            took,
-            r#try,
-            error,
-            ..
-        } => {
-            let outcome = match (error, status) {
-                (Some(error), _) => safe(error),
-                (None, Some(status)) => status.to_string(),
-                (None, None) => "no answer".to_owned(),
-            };
-            let size = crate::text::bytes(*bytes);
-            let by = redirected_to
-                .as_ref()
-                .map(|host| format!(", redirected to {}", safe(host)));
-            format!(
-                "GET {} (try {}{}): {outcome}, {size} in {}",
-                safe(url),
-                r#try,
-                by.unwrap_or_default(),
-                duration(*took)
-            )
-        }
-        Event::RequestSilent { url, silent } if silent.is_zero() => {
-            format!("{}: no longer silent", safe(url))
-        }
-        Event::RequestSilent { url, silent } => format!("{}: silent for {}", safe(url), duration(*silent)),
-        Event::AskedAhead(ahead) => phrase::asked_ahead(ahead),
-        Event::Warning { .. } => "warning".to_owned(),
-        Event::ExportFailed { why } => format!("not delivered to OpenTelemetry: {}", safe(why)),
-        Event::GaveUp { why, .. } => format!("gave up: {}", phrase::why(*why)),
-        Event::Finished {
-            attempts,
-            status,
-            took,
-            ..
-        } => {
-            format!(
-                "{} after {} and {}",
-                safe(status),
-                count((*attempts).into(), "attempt"),
-                duration(*took)
-            )
-        }
-    }
-}
-
-fn debug_fault(fault: &Fault) -> String {
-    format!(
-        "{} ({}): {}",
-        fault.kind.as_str(),
-        fault.verdict,
-        safe(&fault.line)
-    )
 }
 
 /// The one command to type next.

@@ -64,7 +64,7 @@ fn a_storage_host_that_fails_is_named() {
         assert_ne!(fault["host"], storage.as_str(), "{code}: go names the proxy");
         assert!(
             run.stderr
-                .contains(&format!(", redirected to {storage}): {code}")),
+                .contains(&format!("redirected_to={storage} route=1 status={code} ")),
             "{code}: {run}"
         );
         let advice = format!("{storage} {words}");
