@@ -108,17 +108,20 @@ pub(crate) fn name(pid: i32) -> Option<String> {
 }
 
 /// The words that a process was started with.
+#[cfg(target_os = "linux")]
 pub(crate) fn arguments(pid: i32) -> Vec<String> {
     words(&format!("/proc/{pid}/cmdline"))
 }
 
 /// True where a process was started with `NAME=value` in its environment.
+#[cfg(target_os = "linux")]
 pub(crate) fn has_in_environment(pid: i32, variable: &str) -> bool {
     words(&format!("/proc/{pid}/environ"))
         .iter()
         .any(|word| word == variable)
 }
 
+#[cfg(target_os = "linux")]
 fn words(path: &str) -> Vec<String> {
     let text = fs::read(path).unwrap_or_default();
     let words = text.split(|byte| *byte == 0);
