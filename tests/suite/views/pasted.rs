@@ -22,6 +22,7 @@ const OTHERS: &[&str] = &[
     "git",
     "jq",
     "kill",
+    "ls",
     "man",
     "rm",
     "ssh",
@@ -254,6 +255,8 @@ fn sandbox() -> Sandbox {
 const NO_COMMANDS: &[&str] = &[
     "config check",
     "shim status",
+    // A line of a Dockerfile.
+    "ENV GOMODCACHE=/tmp/mod",
     "machine github.com login x password TOKEN",
     "gofix wait",
     "gofix report",
