@@ -107,15 +107,14 @@ impl ProxyList {
                 break;
             }
         }
-        if entries.is_empty() {
-            Err(ListError::Empty)
-        } else {
-            Ok(Self { entries })
-        }
+        let (_, last) = entries.last_mut().ok_or(ListError::Empty)?;
+        // It separates nothing: lists that mean the same are equal.
+        *last = Sep::NotFound;
+        Ok(Self { entries })
     }
 
     /// The elements in order, each with the separator that follows it. The
-    /// last one's separator has no meaning.
+    /// last one's has no meaning and is always [`Sep::NotFound`].
     #[must_use]
     pub fn entries(&self) -> &[(Element, Sep)] {
         &self.entries
@@ -224,6 +223,12 @@ mod tests {
     }
 
     #[test]
+    fn a_separator_behind_the_last_element_is_none() {
+        assert_eq!(list("https://a|"), list("https://a"));
+        assert_eq!(list("https://a|direct|https://never"), list("https://a|direct"));
+    }
+
+    #[test]
     fn the_grammar_of_go() {
         use Sep::{AnyError, NotFound};
         let proxy = |url: &str| Element::Proxy(url.to_owned());
@@ -236,7 +241,7 @@ mod tests {
                 (Element::Direct, NotFound)
             ]
         );
-        assert_eq!(list(",,|off|https://x").entries(), [(Element::Off, AnyError)]);
+        assert_eq!(list(",,|off|https://x").entries(), [(Element::Off, NotFound)]);
         assert_eq!(
             list("file:///srv/mod").entries(),
             [(Element::File("file:///srv/mod".to_owned()), NotFound)]
