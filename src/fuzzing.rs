@@ -130,8 +130,11 @@ pub fn lists(bytes: &[u8]) {
     let _ = expand_route(&text, &crate::config::Origin::Default);
     if let Ok(list) = ProxyList::parse(&text) {
         assert_eq!(ProxyList::parse(&list.value()).as_ref(), Ok(&list), "{list}");
-        let shown = ProxyList::parse(&list.redacted()).map(|shown| shown.entries().len());
-        assert_eq!(shown, Ok(list.entries().len()), "{list}");
+        // Of what leads nowhere, `https:/user:password@host`, more is hidden than keeps it a URL.
+        if list.proxies().all(|url| Url::parse(url).is_ok()) {
+            let shown = ProxyList::parse(&list.redacted()).map(|shown| shown.entries().len());
+            assert_eq!(shown, Ok(list.entries().len()), "{list}");
+        }
     }
     if let Ok(duration) = parse_duration(&text) {
         let written = write_duration(duration);
