@@ -255,9 +255,9 @@ impl Look {
 }
 
 fn command_of(pid: i32) -> String {
-    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words: Vec<String> = line
-        .split(|&b| b == 0)
+    let words = proc::arguments(pid);
+    let words = words.iter().map(|word| word.as_bytes());
+    let words: Vec<String> = words
         .filter(|word| !word.is_empty())
         .take(4)
         .map(|word| safe(&word[..word.len().min(60)]))

@@ -143,16 +143,20 @@ impl Process {
 
     /// It may ask somebody. go forbids git to, unless the user allows it, but not ssh.
     fn may_ask(&self) -> bool {
-        let has_terminal = stat_word(self.pid, 4).is_some_and(|terminal| terminal != "0");
+        let has_terminal = proc::stat_word(self.pid, 4).is_some_and(|terminal| terminal != "0");
         let is_git = self.name.starts_with("git");
-        has_terminal && !(is_git && proc::has_in_environment(self.pid, "GIT_TERMINAL_PROMPT=0"))
+        let is_forbidden =
+            || proc::variable(self.pid, "GIT_TERMINAL_PROMPT").is_some_and(|value| value == "0");
+        has_terminal && !(is_git && is_forbidden())
     }
 
     /// The repository that it was started for.
     fn remote(&self) -> Option<String> {
         let names_host = |word: &String| word.contains("://") || (self.name == "ssh" && word.contains('@'));
-        let words = proc::arguments(self.pid);
-        words.into_iter().skip(1).find(names_host)
+        let words = proc::arguments(self.pid).into_iter().skip(1);
+        words
+            .map(|word| word.to_string_lossy().into_owned())
+            .find(names_host)
     }
 
     /// A version manager's script may start the real go without exec.
@@ -202,7 +206,7 @@ fn children(pid: i32) -> impl Iterator<Item = i32> {
 
 /// When a process was started, in ticks since the system was.
 fn started(pid: i32) -> Option<u64> {
-    stat_word(pid, 19)?.parse().ok()
+    proc::stat_word(pid, 19)?.parse().ok()
 }
 
 /// The children that this process had before it started any: an `exec go …`
@@ -282,7 +286,9 @@ pub(super) fn inside_supervised() -> bool {
         if supervises(pid) {
             return true;
         }
-        let Some(parent) = parent(pid) else { return false };
+        let Some(parent) = proc::parent(pid) else {
+            return false;
+        };
         pid = parent;
     }
     false
@@ -296,26 +302,14 @@ fn supervises(pid: i32) -> bool {
     proc::name(pid).is_some_and(|name| name.as_bytes() == SUPERVISOR.to_bytes())
 }
 
-fn parent(pid: i32) -> Option<i32> {
-    stat_word(pid, 1)?.parse().ok()
-}
-
 /// `R`, `S`, `D`, `T` (stopped), `t` (traced), `Z` (dead, not yet reaped) and so on.
 fn state(pid: i32) -> Option<char> {
-    stat_word(pid, 0)?.chars().next()
+    proc::stat_word(pid, 0)?.chars().next()
 }
 
 /// Somebody has stopped it, or traces it.
 fn is_stopped(pid: i32) -> bool {
     matches!(state(pid), Some('T' | 't'))
-}
-
-/// A word of `/proc/PID/stat`, counted from the one behind the name.
-fn stat_word(pid: i32, nth: usize) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name may hold anything, a `)` too: what counts stands behind the last.
-    let behind = stat.rsplit_once(')')?.1;
-    behind.split_ascii_whitespace().nth(nth).map(str::to_owned)
 }
 
 /// True where /proc is of the pid namespace that this process is in.
@@ -367,7 +361,7 @@ mod tests {
     #[test]
     fn this_process_is_seen() {
         let me = std::process::id().cast_signed();
-        assert_eq!(parent(me), Some(nix::unistd::getppid().as_raw()));
+        assert_eq!(proc::parent(me), Some(nix::unistd::getppid().as_raw()));
         assert!(!inside_supervised());
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Other systems have no such folder; there every question goes unanswered.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
@@ -107,27 +109,33 @@ pub(crate) fn name(pid: i32) -> Option<String> {
     Some(String::from_utf8_lossy(name.trim_ascii_end()).into_owned())
 }
 
-/// The words that a process was started with.
-#[cfg(target_os = "linux")]
-pub(crate) fn arguments(pid: i32) -> Vec<String> {
-    words(&format!("/proc/{pid}/cmdline"))
+/// Who started a process.
+pub(crate) fn parent(pid: i32) -> Option<i32> {
+    stat_word(pid, 1)?.parse().ok()
 }
 
-/// True where a process was started with `NAME=value` in its environment.
-#[cfg(target_os = "linux")]
-pub(crate) fn has_in_environment(pid: i32, variable: &str) -> bool {
-    words(&format!("/proc/{pid}/environ"))
-        .iter()
-        .any(|word| word == variable)
+/// A word of `/proc/PID/stat`, counted from the one behind the name.
+pub(crate) fn stat_word(pid: i32, nth: usize) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name may hold anything, a `)` too: what counts stands behind the last.
+    let behind = stat.rsplit_once(')')?.1;
+    behind.split_ascii_whitespace().nth(nth).map(str::to_owned)
 }
 
-#[cfg(target_os = "linux")]
-fn words(path: &str) -> Vec<String> {
-    let text = fs::read(path).unwrap_or_default();
+/// The words that a process was started with; none where they cannot be read.
+pub(crate) fn arguments(pid: i32) -> Vec<OsString> {
+    let text = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let text = text.strip_suffix(b"\0").unwrap_or(&text);
     let words = text.split(|byte| *byte == 0);
-    words
-        .map(|word| String::from_utf8_lossy(word).into_owned())
-        .collect()
+    words.map(|word| OsStr::from_bytes(word).to_owned()).collect()
+}
+
+/// A variable as a process was started with it, where its environment can be read.
+pub(crate) fn variable(pid: i32, name: &str) -> Option<OsString> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut entries = environment.split(|byte| *byte == 0);
+    let value = entries.find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+    Some(OsStr::from_bytes(value).to_owned())
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -214,9 +222,9 @@ mod tests {
         to.write_all(b"x").unwrap();
         from.read_exact(&mut [0]).unwrap();
         let pid = child.id().cast_signed();
-        let (words, has) = (arguments(pid), |text| has_in_environment(pid, text));
-        assert_eq!(words[..2], ["/bin/cat", "-"]);
-        assert!(has("GIT_TERMINAL_PROMPT=0") && !has("GIT_TERMINAL_PROMPT="));
+        assert_eq!(arguments(pid), ["/bin/cat", "-"]);
+        assert_eq!(variable(pid, "GIT_TERMINAL_PROMPT"), Some("0".into()));
+        assert_eq!(variable(pid, "GIT_TERMINAL"), None);
         drop(to);
         child.wait().unwrap();
     }

@@ -22,8 +22,8 @@ use crate::cli::args::{ShimPlace, ShimStatus};
 use crate::cli::failure::Failure;
 use crate::cli::{FAILED, OK, variable};
 use crate::report::{out, safe};
-use crate::sys::files;
 use crate::sys::run::{self, Ended};
+use crate::sys::{files, proc};
 
 /// How long a shell may take for its start-up files.
 const SHELL_TIME: Duration = Duration::from_secs(10);
@@ -299,27 +299,16 @@ fn ask_shell(shell: &Path, flags: &[&str], path: &OsStr) -> Result<OsString, NoP
 fn session_path() -> Option<OsString> {
     let me = nix::unistd::geteuid().as_raw();
     let mut path = None;
-    let mut pid = std::os::unix::process::parent_id();
+    let mut pid = nix::unistd::getppid().as_raw();
     while pid > 0 {
-        let process = PathBuf::from(format!("/proc/{pid}"));
-        if std::os::unix::fs::MetadataExt::uid(&fs::metadata(&process).ok()?) != me {
+        let process = fs::metadata(format!("/proc/{pid}")).ok()?;
+        if std::os::unix::fs::MetadataExt::uid(&process) != me {
             break;
         }
-        path = environment_path(&process).or(path);
-        let stat = fs::read_to_string(process.join("stat")).ok()?;
-        // The name in parentheses may hold anything, blanks and parentheses included.
-        pid = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+        path = proc::variable(pid, "PATH").or(path);
+        pid = proc::parent(pid)?;
     }
     path
-}
-
-/// PATH as a process was started with, where it can be read.
-fn environment_path(process: &Path) -> Option<OsString> {
-    let environment = fs::read(process.join("environ")).ok()?;
-    let path = environment
-        .split(|byte| *byte == 0)
-        .find_map(|line| line.strip_prefix(b"PATH="))?;
-    Some(OsStr::from_bytes(path).to_owned())
 }
 
 /// What does not come by PATH, or not here.
