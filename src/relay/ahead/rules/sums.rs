@@ -1,6 +1,6 @@
 //! The checksum database's record of a file that go.sum has no hash of, and the
-//! tiles that prove it. Nothing is asked of a database that the very proxy has not
-//! said to support.
+//! tiles that prove it. No record is asked for before the same proxy has said that
+//! it serves the database.
 
 use super::super::tiles;
 use super::{Name, Rule, Seen, World};
@@ -28,7 +28,7 @@ impl Rule for Records {
                     want.push(record);
                     return;
                 }
-                // Go checks what it asks for, and looks for a database then.
+                // Go verifies this file when it comes, so it will look for the database.
                 if let (Seen::Asked(_), Some(sumdb)) = (seen, &world.sumdb)
                     && world.may_go_out(&record)
                 {
