@@ -7,6 +7,7 @@ mod fault_proof;
 mod faultproxy;
 mod fleet;
 mod git_asked;
+mod go_requests;
 mod go_strings;
 mod goauth;
 mod house;

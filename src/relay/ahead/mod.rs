@@ -18,6 +18,8 @@
 
 mod graph;
 mod name;
+#[cfg(test)]
+mod replay;
 mod rules;
 mod ticket;
 mod tiles;

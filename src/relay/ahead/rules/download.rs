@@ -14,17 +14,15 @@ impl Rule for Download {
         if self.done || world.command != Command::Download || !world.graph.begun {
             return;
         }
-        // Before Go 1.17 it is what is selected, and not known before the graph is.
-        if !world.main.is_pruned() || !matches!(seen, Seen::Asked(_)) {
-            return;
-        }
+        let modules: Vec<_> = match seen {
+            Seen::Asked(_) if world.main.is_pruned() => world.requires().collect(),
+            // Before Go 1.17 it is what is selected, which go knows when it asks for the first.
+            Seen::Asked(Name::Info(_)) if world.graph.is_whole() => world.graph.selected().cloned().collect(),
+            _ => return,
+        };
         self.done = true;
-        want.extend(world.requires().map(Name::Info));
-        want.extend(
-            world
-                .requires()
-                .map(Name::Zip)
-                .filter(|zip| world.has_sum(zip) == Some(true)),
-        );
+        let zips = modules.iter().cloned().map(Name::Zip);
+        let zips: Vec<_> = zips.filter(|zip| world.has_sum(zip) == Some(true)).collect();
+        want.extend(modules.into_iter().map(Name::Info).chain(zips));
     }
 }

@@ -51,10 +51,8 @@ impl Updates {
     /// Go looks at a selected module: all of them are next.
     fn look(&mut self, world: &World, want: &mut Vec<Name>) {
         self.looked_at += 1;
-        let updates = match &world.command {
-            Command::Modules { updates, .. } => *updates,
-            Command::Download if !world.main.is_pruned() => false,
-            _ => return,
+        let Command::Modules { updates, .. } = world.command else {
+            return;
         };
         if self.looked_at != CERTAIN {
             return;
