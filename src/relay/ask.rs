@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use hyper::header::{self, HeaderMap, HeaderValue};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::diagnose::FaultKind;
 use crate::go::proxy_list::Sep;
@@ -175,6 +175,13 @@ impl Asker {
             && let Some(error) = upstream.stuck()
         {
             return Err(error);
+        }
+        if may_wait {
+            tokio::select! {
+                biased;
+                () = turn(&upstream.breaker) => {}
+                () = self.budget.over() => {}
+            }
         }
         let pass = tokio::select! {
             biased;
@@ -687,6 +694,21 @@ fn digest(body: &Body) -> std::io::Result<[u8; 32]> {
     let mut digest = [0_u8; 32];
     digest.copy_from_slice(context.finish().as_ref());
     Ok(digest)
+}
+
+/// Waits for a request's turn at a server that was down.
+async fn turn(breaker: &Breaker) {
+    loop {
+        let changed = breaker.changed();
+        let wait = breaker.turn();
+        if wait.is_zero() {
+            return;
+        }
+        tokio::select! {
+            () = changed => {}
+            () = sleep(wait) => {}
+        }
+    }
 }
 
 async fn enter(breaker: &Breaker, may_wait: bool) -> Result<Pass<'_>, RequestError> {

@@ -14,9 +14,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::{Instant, sleep_until};
 
 use super::request_error::RequestError;
+use super::schedule::Ramp;
 
 /// When a breaker opens and when it gives up.
 #[derive(Debug, Clone, Copy)]
@@ -27,12 +29,15 @@ pub(crate) struct Limits {
     pub(crate) fail_timeout: Duration,
     /// Probes that may fail before the upstream is dead.
     pub(crate) probes: u32,
+    /// One that is down is waited for longer than that, and taken up with again slowly.
+    pub(crate) patient: bool,
 }
 
 /// The breaker.
 #[derive(Debug)]
 pub(crate) struct Breaker {
     limits: Limits,
+    began: Instant,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -48,6 +53,7 @@ struct State {
     answered_at: Option<Instant>,
     /// The fault of the request that waited in vain.
     silent: Option<RequestError>,
+    ramp: Ramp,
 }
 
 /// Leave to ask the upstream once.
@@ -73,6 +79,7 @@ impl Breaker {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             limits,
+            began: Instant::now(),
             state: Mutex::default(),
             changed: Notify::new(),
         }
@@ -105,7 +112,10 @@ impl Breaker {
     /// Leave for a request that nobody waits for: of an upstream that is well.
     pub(crate) fn enter_well(&self) -> Option<Pass<'_>> {
         let state = self.state();
-        let well = state.dead.is_none() && state.probe_at.is_none() && state.silent.is_none();
+        let well = state.dead.is_none()
+            && state.probe_at.is_none()
+            && state.silent.is_none()
+            && !state.ramp.is_steep();
         drop(state);
         well.then(|| self.entered(Instant::now()))
     }
@@ -140,6 +150,20 @@ impl Breaker {
             }
             changed.await;
         }
+    }
+
+    /// How long a request that nobody else can answer is still held back, since the upstream was down; zero: it is its
+    /// turn.
+    pub(crate) fn turn(&self) -> Duration {
+        match self.limits.patient {
+            true => self.state().ramp.turn(self.began.elapsed()),
+            false => Duration::ZERO,
+        }
+    }
+
+    /// Ends with the next answer.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 
     /// Asks for leave and waits for the probe where one is under way.
@@ -177,8 +201,11 @@ impl Pass<'_> {
     pub(crate) fn answered(self) {
         let mut state = self.breaker.state();
         if state.dead.is_none() {
+            let mut ramp = std::mem::take(&mut state.ramp);
+            ramp.answered(self.breaker.began.elapsed());
             *state = State {
                 answered_at: Some(Instant::now()),
+                ramp,
                 ..State::default()
             };
         }
@@ -200,6 +227,10 @@ impl Pass<'_> {
         let limits = self.breaker.limits;
         let mut state = self.breaker.state();
         state.in_a_row = state.in_a_row.saturating_add(1);
+        if limits.patient {
+            let now = self.breaker.began.elapsed();
+            state.ramp.failed(now, error.asks_for_less());
+        }
         let due = Instant::now() + limits.fail_timeout;
         if self.probe {
             state.failed_probes += 1;
@@ -207,7 +238,8 @@ impl Pass<'_> {
         } else if state.probe_at.is_none() && limits.max_fails > 0 && state.in_a_row >= limits.max_fails {
             state.probe_at = Some(due);
         }
-        if state.probe_at.is_some() && state.failed_probes >= limits.probes {
+        let is_waited_for = limits.patient && error.may_pass();
+        if state.probe_at.is_some() && state.failed_probes >= limits.probes && !is_waited_for {
             state.dead.get_or_insert_with(|| error.of_the_host());
         }
         if silences && state.answered_at.is_none_or(|at| at < self.since) {
@@ -236,10 +268,15 @@ mod tests {
     use crate::sys::clock::paused;
 
     fn breaker() -> Breaker {
+        breaker_of(false)
+    }
+
+    fn breaker_of(patient: bool) -> Breaker {
         Breaker::new(Limits {
             max_fails: 3,
             fail_timeout: Duration::from_secs(10),
             probes: 2,
+            patient,
         })
     }
 
@@ -356,6 +393,35 @@ mod tests {
             quick.answered();
             slow.failed(&RequestError::nobody(FaultKind::Timeout, "timeout"));
             assert!(breaker.silence().is_none());
+        });
+    }
+
+    #[test]
+    fn the_patient_wait_for_one_that_is_down_and_take_up_with_it_slowly() {
+        paused(async {
+            let nobody = RequestError::nobody(FaultKind::Connect, "connect: connection refused");
+            for patient in [true, false] {
+                let breaker = breaker_of(patient);
+                for _ in 0..3 {
+                    breaker.enter().await.unwrap().failed(&nobody);
+                }
+                // Ten seconds after the first fault, for a probe.
+                breaker.enter().await.unwrap().answered();
+                let held_back = if patient { 5 } else { 0 };
+                assert_eq!(breaker.turn(), Duration::from_secs(held_back));
+                assert_eq!(breaker.enter_well().is_none(), patient);
+                tokio::time::advance(Duration::from_secs(held_back)).await;
+                assert_eq!(breaker.turn(), Duration::ZERO);
+            }
+            // Who answers with a fault may do so for ever.
+            for (patient, error) in [(true, error()), (false, nobody.clone()), (true, nobody)] {
+                let breaker = breaker_of(patient);
+                for _ in 0..5 {
+                    breaker.enter().await.unwrap().failed(&error);
+                }
+                let is_waited_for = patient && error.may_pass();
+                assert_eq!(!matches!(breaker.try_enter(), Entry::Dead(_)), is_waited_for);
+            }
         });
     }
 

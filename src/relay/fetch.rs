@@ -29,6 +29,8 @@ use crate::sys::spool::Body;
 pub(crate) struct Rules {
     pub(crate) timeouts: Timeouts,
     pub(crate) tries: u32,
+    /// Where nobody else can be asked, one that is down is waited for.
+    pub(crate) patient: bool,
 }
 
 /// Fetches files.
@@ -64,6 +66,8 @@ struct RouteAttempt {
     /// The wait before the next try.
     wait: Duration,
     done: bool,
+    /// What ended it may pass: it is asked again where nobody else can be.
+    may_heal: bool,
     last: Option<RequestError>,
 }
 
@@ -98,12 +102,14 @@ impl Fetcher {
     pub(crate) fn new(
         asker: Asker,
         elements: Vec<Element>,
-        rules: Rules,
+        mut rules: Rules,
         ledger: Arc<Ledger>,
         project: Project,
         first_is_asked_all: bool,
     ) -> Self {
         let ahead = Room::new(project, first_is_asked_all, elements.len());
+        // What go turns to by itself shall not wait.
+        rules.patient &= elements.iter().all(|element| element.behind == Behind::Nothing);
         Self {
             asker,
             elements,
@@ -358,7 +364,10 @@ impl Fetcher {
                     {
                         route.wait = named;
                     }
-                    route.done |= self.asker.budget.is_too_late(route.wait);
+                    if self.asker.budget.is_too_late(route.wait) {
+                        route.done = true;
+                        route.may_heal = false;
+                    }
                     if takes_over {
                         missed.met = Met::Left;
                         return None;
@@ -367,9 +376,11 @@ impl Fetcher {
             }
             if elsewhere || route.done {
                 let count = routes.len();
-                current = (1..=count)
-                    .map(|step| (current + step) % count)
-                    .find(|at| !routes[*at].done)?;
+                let mut others = (1..=count).map(|step| (current + step) % count);
+                current = others
+                    .clone()
+                    .find(|at| !routes[*at].done)
+                    .or_else(|| others.find(|at| self.rules.patient && routes[*at].may_heal))?;
             }
             let route = routes.get_mut(current)?;
             let wait = std::mem::take(&mut route.wait);
@@ -498,6 +509,7 @@ impl RouteAttempt {
             tries: Tries::default(),
             wait: Duration::ZERO,
             done: false,
+            may_heal: false,
             last: None,
         }
     }
@@ -510,6 +522,7 @@ impl RouteAttempt {
             rate_limited: error.kind == FaultKind::RateLimit,
             retry_after: error.retry_after,
         };
+        self.may_heal = error.again == Again::Here && error.may_pass();
         self.done = !self.tries.failed(failed, tries) || error.again != Again::Here;
         self.last = Some(error);
     }
@@ -590,11 +603,14 @@ mod tests {
     fn a_lane_is_asked_nine_times_at_most() {
         let mut route = tried();
         let mut waits = Vec::new();
-        while !route.done {
+        loop {
             route.note(RequestError::new(FaultKind::Reset, "reset"), schedule::TRIES);
+            if route.done {
+                break;
+            }
             waits.push(route.tries.wait(1.0).as_millis());
         }
-        assert_eq!(waits, [0, 100, 300, 900, 2700, 8100, 10_000, 10_000, 10_000]);
+        assert_eq!(waits, [0, 100, 300, 900, 2700, 8100, 10_000, 10_000]);
     }
 
     #[test]

@@ -292,6 +292,7 @@ fn fetcher(
     let rules = Rules {
         timeouts,
         tries: setup.tries,
+        patient: setup.patient && !setup.in_front,
     };
     let [deadline, patient_until] =
         [setup.deadline, setup.patient_until].map(|end| end.map(tokio::time::Instant::from_std));

@@ -30,6 +30,7 @@ impl Plan {
                 max_fails: setup.max_fails,
                 fail_timeout: setup.fail_timeout,
                 probes: setup.retry_count,
+                patient: setup.patient,
             },
             no_https: setup.environment.leaves_https_to_go(),
             left_to_go: &setup.left_to_go,

@@ -126,6 +126,15 @@ impl RequestError {
         self.nobody || self.is_in_vain()
     }
 
+    /// The server is there and down for a while: nobody takes the connection of a name that is known, or it says so
+    /// itself. Whatever else it says of a file it may say for ever.
+    pub(crate) fn may_pass(&self) -> bool {
+        let says_so = |answer: &Answer| matches!(answer.status, 429 | 503);
+        self.phase == Phase::Get
+            && (self.nobody && matches!(self.kind, FaultKind::Connect | FaultKind::Timeout)
+                || self.answer.as_deref().is_some_and(says_so))
+    }
+
     /// For a request that was not made, since the proxy failed before.
     pub(crate) fn paused() -> Self {
         Self::nobody(FaultKind::Timeout, PAUSED)

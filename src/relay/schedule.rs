@@ -1,5 +1,6 @@
 //! When a request is made again: at once, then full jitter from 100 ms,
-//! tripling, at most 10 s; and what `Retry-After` says about it. Pure: `benches/herd.rs` plays it for ten thousand machines.
+//! tripling, at most 10 s, for those who are patient later 30 s; what `Retry-After` says about it; and how slowly
+//! a server that was down is taken up with again. Pure: `benches/herd.rs` plays it for ten thousand machines.
 
 use std::time::{Duration, SystemTime};
 
@@ -22,6 +23,16 @@ const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
 const FIRST: Duration = Duration::from_millis(100);
 const CAP: Duration = Duration::from_secs(10);
 const RATE_LIMIT_CAP: Duration = Duration::from_secs(30);
+/// Behind the further tries of [`TRIES`].
+const PATIENT_CAP: Duration = Duration::from_secs(30);
+
+/// Faults in a row after which a server was down, and not one request unlucky.
+const DOWN: u32 = 3;
+/// The first gap behind an outage, as a part of it, and what each answer leaves of the gap: all gaps together last twice
+/// as long as the outage did.
+const FIRST_GAP: f64 = 0.5;
+const NEXT_GAP: f64 = 0.75;
+const NO_GAP: Duration = Duration::from_millis(50);
 
 /// A failed try, as far as it matters for the next one.
 #[derive(Debug, Clone, Copy, Default)]
@@ -99,6 +110,57 @@ impl Tries {
     }
 }
 
+/// The gaps between the requests of one machine to a server that was down. All who waited for it have all of their
+/// requests still to make; together they would be a storm. Times are those of any one clock.
+#[derive(Debug, Default)]
+pub struct Ramp {
+    faults: u32,
+    sent_away: bool,
+    down_since: Option<Duration>,
+    gap: Duration,
+    next: Duration,
+}
+
+impl Ramp {
+    /// The server failed; `sent_away`: it wants fewer requests.
+    pub fn failed(&mut self, now: Duration, sent_away: bool) {
+        self.faults = self.faults.saturating_add(1);
+        self.sent_away |= sent_away;
+        self.down_since.get_or_insert(now);
+    }
+
+    /// The server answered.
+    pub fn answered(&mut self, now: Duration) {
+        let down = now.saturating_sub(self.down_since.unwrap_or(now));
+        let mut gap = self.gap.mul_f64(NEXT_GAP);
+        if self.faults >= DOWN || self.sent_away {
+            gap = gap.max(down.mul_f64(FIRST_GAP).min(PATIENT_CAP));
+        }
+        if gap < NO_GAP {
+            gap = Duration::ZERO;
+        }
+        *self = Self {
+            gap,
+            next: now + gap,
+            ..Self::default()
+        };
+    }
+
+    /// The wait before the next request may be made; zero: it is made now.
+    pub fn turn(&mut self, now: Duration) -> Duration {
+        let wait = self.next.saturating_sub(now);
+        if wait.is_zero() {
+            self.next = now + self.gap;
+        }
+        wait
+    }
+
+    /// Whether requests are held back.
+    pub(crate) fn is_steep(&self) -> bool {
+        !self.gap.is_zero()
+    }
+}
+
 /// Not before `wait`, and up to as long again later: those who were sent away together, or until one and the same time,
 /// must not come back together.
 fn spread(wait: Duration, random: f64) -> Duration {
@@ -110,7 +172,8 @@ pub(crate) fn delay(again: u32, random: f64) -> Duration {
     let Some(steps) = again.checked_sub(2) else {
         return Duration::ZERO;
     };
-    let ceiling = FIRST.saturating_mul(3_u32.saturating_pow(steps)).min(CAP);
+    let cap = if again <= TRIES { CAP } else { PATIENT_CAP };
+    let ceiling = FIRST.saturating_mul(3_u32.saturating_pow(steps)).min(cap);
     ceiling.mul_f64(random.clamp(0.0, 1.0))
 }
 
@@ -146,7 +209,44 @@ mod tests {
         let ceilings: Vec<u128> = (1..=TRIES).map(|again| delay(again, 1.0).as_millis()).collect();
         assert_eq!(ceilings, [0, 100, 300, 900, 2700, 8100, 10_000, 10_000]);
         assert_eq!(delay(5, 0.0), Duration::ZERO);
-        assert_eq!(delay(u32::MAX, 1.0), CAP);
+        assert_eq!(delay(TRIES + 1, 1.0), PATIENT_CAP);
+        assert_eq!(delay(u32::MAX, 1.0), PATIENT_CAP);
+    }
+
+    #[test]
+    fn a_server_that_was_down_is_taken_up_with_slowly() {
+        let second = Duration::from_secs(1);
+        let mut ramp = Ramp::default();
+        for at in 0..3 {
+            assert_eq!(ramp.turn(at * second), Duration::ZERO);
+            ramp.failed(at * second, false);
+        }
+        let mut now = 40 * second;
+        ramp.answered(now);
+        let (mut gaps, mut all) = (Vec::new(), Duration::ZERO);
+        while ramp.is_steep() {
+            let wait = ramp.turn(now);
+            gaps.push(wait.as_millis());
+            (now, all) = (now + wait, all + wait);
+            assert_eq!(ramp.turn(now), Duration::ZERO);
+            ramp.answered(now);
+        }
+        assert_eq!(gaps[..3], [20_000, 15_000, 11_250]);
+        assert!(all < 80 * second, "{all:?}");
+        assert_eq!(ramp.turn(now), Duration::ZERO);
+    }
+
+    #[test]
+    fn who_is_unlucky_twice_is_not_held_back_and_who_is_sent_away_once_is() {
+        let at = Duration::from_secs;
+        let mut ramp = Ramp::default();
+        ramp.failed(at(0), false);
+        ramp.failed(at(1), false);
+        ramp.answered(at(9));
+        assert!(!ramp.is_steep());
+        ramp.failed(at(10), true);
+        ramp.answered(at(500));
+        assert_eq!(ramp.turn(at(500)), PATIENT_CAP);
     }
 
     #[test]

@@ -45,6 +45,9 @@ pub struct Setup {
     /// The end of waits and further tries, where that is sooner: no request's
     /// first try is ended by it.
     pub patient_until: Option<Instant>,
+    /// One of many machines that wait for the same servers, and where nobody does at the screen: a server that is down
+    /// is waited for until the end of the budget, and taken up with again slowly.
+    pub patient: bool,
     /// Further tries for one request; [`Setup::TRIES`] by default.
     pub tries: u32,
     /// Failed probes after which an upstream is dead for this run.
@@ -80,6 +83,7 @@ impl Setup {
             quiet: None,
             deadline: None,
             patient_until: None,
+            patient: false,
             tries: Self::TRIES,
             retry_count: 3,
             max_fails: 10,

@@ -108,7 +108,7 @@ pub enum Event {
         url: String,
         /// How long.
         wait: Duration,
-        /// Further tries left for this request on this route.
+        /// Further tries left for this request on this route; 0: until the budget is spent.
         left: u32,
         /// The fault that the last try ended in.
         error: String,

@@ -149,7 +149,7 @@ impl Terminal {
             self.tick(now);
         } else if self.log != Log::Quiet {
             self.line(&format!(
-                "{words}; trying again in {} ({} left)",
+                "{words}; trying again in {} ({})",
                 duration(wait),
                 tries(left)
             ));
@@ -178,7 +178,7 @@ impl Terminal {
             }
         } else if wait >= SAID_REQUEST_WAIT && now >= self.said_until {
             self.said_until = until;
-            self.line(&format!("{text} in {} ({} left)", duration(wait), tries(left)));
+            self.line(&format!("{text} in {} ({})", duration(wait), tries(left)));
         }
     }
 
@@ -255,11 +255,7 @@ impl Terminal {
             (Some(waiting), _) => {
                 // Rounded up: the last second counts down from 1, not from 0.
                 let seconds = waiting.until.saturating_sub(now).as_millis().div_ceil(1000);
-                format!(
-                    "gofix: {} in {seconds}s ({} left)",
-                    waiting.text,
-                    tries(waiting.left)
-                )
+                format!("gofix: {} in {seconds}s ({})", waiting.text, tries(waiting.left))
             }
             (None, Some(text)) => format!("gofix: {text}"),
             (None, None) => return self.clear(),
@@ -343,10 +339,10 @@ impl Terminal {
 }
 
 fn tries(left: u32) -> String {
-    if left == 1 {
-        "1 try".to_owned()
-    } else {
-        format!("{left} tries")
+    match left {
+        0 => "until the budget is spent".to_owned(),
+        1 => "1 try left".to_owned(),
+        _ => format!("{left} tries left"),
     }
 }
 

@@ -62,6 +62,7 @@ impl Session<'_> {
         setup.deadline = Some(self.asked.began + *self.asked.config.budget);
         setup.patient_until = Some(self.asked.began + self.asked.budget);
         setup.retry_count = *self.asked.config.retry_count;
+        setup.patient = self.now.in_ci && setup.retry_count > 0;
         setup.max_fails = *self.asked.config.max_fails;
         setup.fail_timeout = *self.asked.config.fail_timeout;
         setup.listener = Some(Box::new(move |event| {

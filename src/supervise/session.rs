@@ -46,6 +46,7 @@ pub(super) struct Progress {
     pub(super) reporter: Reporter,
     pub(super) signals: Signals,
     was_subreaper: bool,
+    pub(super) in_ci: bool,
     pub(super) attempts: u32,
     /// The signal that ended a repair.
     pub(super) interrupted: Option<Signal>,
@@ -90,7 +91,8 @@ impl<'a> Session<'a> {
         let was_subreaper = become_supervisor();
         let command = format!("go {}", asked.invocation.words.join(" "));
         let settings = Settings::detect(&asked.config, &command, &|name| std::env::var_os(name));
-        let is_editor = asked.invocation.is(&["list"]) && settings.ci == Ci::None && !at_terminal();
+        let in_ci = settings.ci != Ci::None;
+        let is_editor = asked.invocation.is(&["list"]) && !in_ci && !at_terminal();
         if is_editor {
             asked.budget = asked.budget.min(EDITOR_BUDGET);
         }
@@ -105,6 +107,7 @@ impl<'a> Session<'a> {
             reporter,
             signals,
             was_subreaper,
+            in_ci,
             attempts: 0,
             interrupted: None,
             last_words: false,

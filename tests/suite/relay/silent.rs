@@ -176,6 +176,51 @@ fn a_dead_proxy_before_the_repository_is_soon_left() {
     }
 }
 
+/// In CI one that is down is waited for, as long as the budget lasts and nobody else can be asked.
+#[test]
+fn the_patient_wait_for_a_proxy_that_is_down() {
+    let ask = |patient, fault: Fault, behind: &str, later: &[&str]| {
+        let down = with_rules([Rule::new(fault).first(5)]);
+        let own = format!("{}{behind}", down.url());
+        let mut set = setup(&[&[own.as_str()], later].concat());
+        set.patient = patient;
+        set.tries = 1;
+        // Its breaker opens, and its probes fail.
+        set.max_fails = 2;
+        set.retry_count = 1;
+        set.fail_timeout = Duration::from_millis(1);
+        let relay = Relay::start(set).unwrap().unwrap();
+        let (status, ..) = Address::of(&relay).get("0/example.com/a/@v/list");
+        (status, down.requests().len())
+    };
+    let healthy = healthy();
+    assert_eq!(ask(true, status(503, None), "", &[]), (200, 6));
+    assert_eq!(ask(true, status(429, Some("0")), "", &[]), (200, 6));
+    assert_eq!(ask(false, status(503, None), "", &[]), (503, 2));
+    // What may be said of one file for ever.
+    assert_eq!(ask(true, status(500, None), "", &[]), (500, 2));
+    assert_eq!(ask(true, Fault::ResetBeforeHeader, "", &[]), (599, 2));
+    // Another route comes first, at the same time as ever.
+    for patient in [true, false] {
+        assert_eq!(ask(patient, status(503, None), "", &[healthy.url()]), (200, 2));
+        // Or go, by itself.
+        assert_eq!(ask(patient, status(503, None), "|direct", &[]), (503, 2));
+    }
+}
+
+/// The patient give up at the end of the budget too.
+#[test]
+fn patience_ends_with_the_budget() {
+    let down = with_rules([Rule::new(status(503, None))]);
+    let mut set = setup(&[down.url()]);
+    set.patient = true;
+    set.tries = 1;
+    set.deadline = Some(std::time::Instant::now() + Duration::from_secs(2));
+    let relay = Relay::start(set).unwrap().unwrap();
+    through(&relay, &requiring_a(), &["mod", "download"]).expect_code(1);
+    assert!(down.requests().len() > 2);
+}
+
 /// A longer wait than a minute means the next route.
 #[test]
 fn retry_after() {

@@ -124,3 +124,25 @@ fn with_the_relay_on_a_carried_command_has_it_in_front_of_its_own_list() {
     assert!(list.contains(&format!("|{}", proxy.url())), "{outcome}");
     assert!(outcome.stderr.ends_with("exit status 3\n"), "{outcome}");
 }
+
+/// Nobody sits there for whom an hour is long, and a hundred jobs wait for the same proxy.
+#[test]
+fn in_ci_a_proxy_that_is_down_is_waited_for() {
+    let proxy = proxy_with([Rule::new(status(503, Some("3600")))]);
+    let waits = |sandbox: &Sandbox| events(sandbox).get("request_backoff").copied();
+    for (ci, tries) in [("false", "3"), ("true", "0")] {
+        let sandbox = relayed(to_download(&proxy))
+            .env("CI", ci)
+            .env("GOFIX_RETRY_COUNT", tries)
+            .env("GOFIX_BUDGET", "3h");
+        sandbox.go(&["mod", "download"]).output().expect_code(1);
+        assert_eq!(waits(&sandbox), None);
+    }
+    let sandbox = relayed(to_download(&proxy))
+        .env("CI", "true")
+        .env("GOFIX_BUDGET", "3h");
+    let running = sandbox.go(&["mod", "download"]).spawn();
+    wait_until(|| waits(&sandbox).is_some());
+    running.signal(Signal::SIGTERM);
+    assert_eq!(running.wait().signal(), Some(libc::SIGTERM));
+}
