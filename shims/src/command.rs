@@ -434,6 +434,7 @@ pub struct Flags<'a, A: ArgList + ?Sized> {
     accepts: u8,
     generic: bool,
     packages: Packages,
+    list: (usize, usize),
     may_be_value: bool,
     done: bool,
 }
@@ -467,6 +468,7 @@ impl<'a, A: ArgList + ?Sized> Flags<'a, A> {
             accepts,
             generic: accepts & TEST == 0,
             packages: Packages::Expected,
+            list: (start, start),
             may_be_value: false,
             done: false,
         }
@@ -487,8 +489,10 @@ impl<'a, A: ArgList + ?Sized> Flags<'a, A> {
                 if self.generic || (self.packages == Packages::Over && !after_switch) {
                     break;
                 }
+                let first = self.packages == Packages::Expected;
                 if self.packages != Packages::Over {
                     self.packages = Packages::Inside;
+                    self.list = (if first { self.next } else { self.list.0 }, self.next + 1);
                 }
                 self.next += 1;
                 continue;
@@ -546,6 +550,11 @@ impl<'a, A: ArgList + ?Sized> Flags<'a, A> {
     /// the first that go does not look at for itself; its packages come before it.
     pub fn end(&self) -> usize {
         self.next
+    }
+
+    /// The package list of `go test`, once the flags have ended: its first argument and the one behind its last.
+    pub fn list(&self) -> (usize, usize) {
+        self.list
     }
 }
 
@@ -673,6 +682,24 @@ mod tests {
                 "work edit -print",
             ],
         );
+    }
+
+    #[test]
+    fn the_packages_of_a_test_stand_in_one_piece() {
+        for (line, list) in [
+            ("", ""),
+            ("./a ./b", "./a ./b"),
+            ("-v -run x ./a -count 1 ./b", "./a"),
+            ("./a -args ./b", "./a"),
+            ("-unknown ./a", ""),
+        ] {
+            let words: Vec<&str> = line.split(' ').filter(|word| !word.is_empty()).collect();
+            let line = Line(&words);
+            let mut flags = Flags::new(&line, 0, &["test"]);
+            while flags.next_flag().is_some() {}
+            let (start, end) = flags.list();
+            assert_eq!(words[start..end].join(" "), list);
+        }
     }
 
     #[test]

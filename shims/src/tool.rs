@@ -90,6 +90,30 @@ impl Invocation {
         self.args.get(flags.end()..).unwrap_or_default()
     }
 
+    /// Those of the operands that are go's own: `run` takes a package or the .go files in front, `tool` a name, and
+    /// the rest is the program's.
+    pub fn own_operands(&self) -> &[OsString] {
+        let operands = self.operands();
+        let is_file = |operand: &&OsString| operand.as_bytes().ends_with(b".go");
+        let own = match self.words.as_slice() {
+            ["run"] => operands.iter().take_while(is_file).count().max(1),
+            ["tool"] => 1,
+            _ => operands.len(),
+        };
+        operands.get(..own).unwrap_or(operands)
+    }
+
+    /// The packages that a command line names, of a command that takes packages.
+    pub fn packages(&self) -> &[OsString] {
+        if !self.is(&["test"]) {
+            return self.own_operands();
+        }
+        let mut flags = self.flags();
+        while flags.next_flag().is_some() {}
+        let (start, end) = flags.list();
+        self.args.get(start..end).unwrap_or_default()
+    }
+
     fn flags(&self) -> Flags<'_, [OsString]> {
         Flags::new(self.args.as_slice(), self.rest, &self.words)
     }

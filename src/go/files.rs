@@ -5,8 +5,9 @@
 //! a `.zip` to a central directory in which every name has the right prefix.
 
 use std::fmt;
-use std::io;
+use std::io::{self, BufReader, Read};
 
+use flate2::read::DeflateDecoder;
 use serde_json::Value;
 
 use super::mod_file;
@@ -224,26 +225,75 @@ fn zip(wanted: &Wanted, body: &Body) -> Result<(), Bad> {
         return bad("a web page instead of a zip");
     }
     let prefix = format!("{module}@{version}/");
+    each_file(body, |name, _| {
+        if name.starts_with(prefix.as_bytes()) {
+            return Ok(());
+        }
+        let name = crate::text::safe(String::from_utf8_lossy(name).as_ref());
+        bad(format!("zip for {module}@{version} has unexpected file {name}"))
+    })
+}
+
+/// Where a file stands in a zip.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Packed {
+    header: u64,
+    len: u64,
+    method: u16,
+}
+
+impl Packed {
+    /// Reads the file, without a look at its checksum: go makes that itself.
+    pub(crate) fn open<'a>(&self, zip: &'a Body) -> io::Result<Box<dyn Read + 'a>> {
+        let mut header = [0_u8; 30];
+        zip.read_exact_at(&mut header, self.header)?;
+        let names = u64::from(u16_at(&header, 26)) + u64::from(u16_at(&header, 28));
+        let packed = zip.reader_at(self.header + 30 + names).take(self.len);
+        match self.method {
+            0 => Ok(Box::new(packed)),
+            // Only the beginning is of interest to anybody.
+            8 => Ok(Box::new(DeflateDecoder::new_with_buf(packed, vec![0; 2 << 10]))),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+/// Calls `each` for every file of a zip, with its name, as long as the zip makes sense.
+pub(crate) fn zip_files(body: &Body, mut each: impl FnMut(&[u8], Packed)) {
+    // What makes none has no more files.
+    let _ = each_file(body, |name, packed| {
+        each(name, packed);
+        Ok(())
+    });
+}
+
+fn each_file(body: &Body, mut each: impl FnMut(&[u8], Packed) -> Result<(), Bad>) -> Result<(), Bad> {
     let directory = find_directory(body)?;
+    let mut reader = BufReader::with_capacity(64 << 10, body.reader_at(directory.start));
     let mut at = directory.start;
-    let mut name = Vec::new();
+    let (mut name, mut behind) = (Vec::new(), Vec::new());
     for _ in 0..directory.entries {
         let mut header = [0_u8; 46];
-        body.read_exact_at(&mut header, at)
-            .or_else(|_| bad("zip: not a valid zip file"))?;
-        if header[..4] != *b"PK\x01\x02" {
+        let is_whole = reader.read_exact(&mut header).is_ok();
+        if !is_whole || header[..4] != *b"PK\x01\x02" {
             return bad("zip: not a valid zip file");
         }
-        let name_len = usize::from(u16_at(&header, 28));
-        name.resize(name_len, 0);
-        body.read_exact_at(&mut name, at + 46)
+        name.resize(usize::from(u16_at(&header, 28)), 0);
+        behind.resize(
+            usize::from(u16_at(&header, 30)) + usize::from(u16_at(&header, 32)),
+            0,
+        );
+        reader
+            .read_exact(&mut name)
             .or_else(|_| bad("zip: not a valid zip file"))?;
-        if !name.starts_with(prefix.as_bytes()) {
-            let name = crate::text::safe(String::from_utf8_lossy(&name).as_ref());
-            return bad(format!("zip for {module}@{version} has unexpected file {name}"));
-        }
-        at += 46 + (name_len + usize::from(u16_at(&header, 30)) + usize::from(u16_at(&header, 32))) as u64;
-        if at > directory.end {
+        let packed = Packed {
+            header: directory.base + u64::from(u32_at(&header, 42)),
+            len: u64::from(u32_at(&header, 20)),
+            method: u16_at(&header, 10),
+        };
+        each(&name, packed)?;
+        at += 46 + (name.len() + behind.len()) as u64;
+        if at > directory.end || reader.read_exact(&mut behind).is_err() {
             return bad("zip: not a valid zip file");
         }
     }
@@ -251,6 +301,8 @@ fn zip(wanted: &Wanted, body: &Body) -> Result<(), Bad> {
 }
 
 struct Directory {
+    /// Where the archive begins.
+    base: u64,
     start: u64,
     end: u64,
     entries: u64,
@@ -308,6 +360,7 @@ fn find_directory(body: &Body) -> Result<Directory, Bad> {
         offset < start && body.read_exact_at(&mut signature, offset).is_ok() && signature == *b"PK\x01\x02";
     let start = if told { offset } else { start };
     Ok(Directory {
+        base: start - offset,
         start,
         end: end_of_directory,
         entries,

@@ -5,6 +5,7 @@ pub mod env;
 pub(crate) mod escape;
 pub(crate) mod files;
 pub(crate) mod goauth;
+pub mod imports;
 pub(crate) mod mod_file;
 pub mod module;
 pub(crate) mod patterns;

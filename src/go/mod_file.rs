@@ -14,11 +14,15 @@ pub(crate) struct ModFile {
     pub(crate) module: String,
     /// The go line: major and minor.
     pub(crate) go: Option<(u32, u32)>,
+    /// The toolchain line: the same.
+    pub(crate) toolchain: Option<(u32, u32)>,
     /// In the order in which they stand there.
     pub(crate) requires: Vec<Require>,
     pub(crate) replaces: Vec<Replace>,
     /// Paths with versions.
     pub(crate) excludes: Vec<(String, String)>,
+    /// Folders that no pattern matches: those that begin with `./` from the module's own on, others anywhere.
+    pub(crate) ignores: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +40,8 @@ pub(crate) struct Replace {
     pub(crate) version: Option<String>,
     /// Another module's path and version; a folder where there is none.
     pub(crate) by: Option<(String, String)>,
+    /// The folder.
+    pub(crate) folder: Option<String>,
 }
 
 impl ModFile {
@@ -59,6 +65,7 @@ impl ModFile {
         match (verb, words) {
             (Verb::Module, [path]) => self.module = (*path).to_owned(),
             (Verb::Go, [version]) => self.go = minor(version),
+            (Verb::Toolchain, [name]) => self.toolchain = name.strip_prefix("go").and_then(minor),
             (Verb::Require, [path, version]) => self.requires.push(Require {
                 path: (*path).to_owned(),
                 version: (*version).to_owned(),
@@ -68,6 +75,7 @@ impl ModFile {
             (Verb::Exclude, [path, version]) => {
                 self.excludes.push(((*path).to_owned(), (*version).to_owned()));
             }
+            (Verb::Ignore, [folder]) => self.ignores.push((*folder).to_owned()),
             (Verb::Replace, _) => {
                 let mut sides = words.splitn(2, |word| *word == "=>");
                 let (Some(&[path, ref version @ ..]), Some(by)) = (sides.next(), sides.next()) else {
@@ -78,6 +86,10 @@ impl ModFile {
                     version: version.first().map(|version| (*version).to_owned()),
                     by: match by {
                         [path, version] => Some(((*path).to_owned(), (*version).to_owned())),
+                        _ => None,
+                    },
+                    folder: match by {
+                        [folder] => Some((*folder).to_owned()),
                         _ => None,
                     },
                 });
@@ -132,9 +144,11 @@ fn statements(text: &[u8], mut each: impl FnMut(Verb, &[&str], &str)) -> bool {
 enum Verb {
     Module,
     Go,
+    Toolchain,
     Require,
     Exclude,
     Replace,
+    Ignore,
     Other,
 }
 
@@ -143,9 +157,11 @@ impl Verb {
         match word {
             "module" => Self::Module,
             "go" => Self::Go,
+            "toolchain" => Self::Toolchain,
             "require" => Self::Require,
             "exclude" => Self::Exclude,
             "replace" => Self::Replace,
+            "ignore" => Self::Ignore,
             _ => Self::Other,
         }
     }
@@ -178,7 +194,7 @@ fn words(line: &str) -> (Vec<&str>, &str) {
 }
 
 /// `1.21` or `1.21.3`, or with a release candidate.
-fn minor(version: &str) -> Option<(u32, u32)> {
+pub(crate) fn minor(version: &str) -> Option<(u32, u32)> {
     let (major, rest) = version.split_once('.')?;
     let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     Some((major.parse().ok()?, rest[..end].parse().ok()?))

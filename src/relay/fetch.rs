@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
 use hyper::header::HeaderValue;
 use tokio::sync::OnceCell;
 use tokio::time::sleep;
@@ -13,7 +12,7 @@ use crate::diagnose::FaultKind;
 use crate::go::proxy_list::Sep;
 use crate::report::Event;
 
-use super::ahead::{Coming, Job, Project, Room, Ticket, Went};
+use super::ahead::{Coming, Job, Project, Room, Scan, Ticket, Went};
 use super::ask::{Asker, Asking, Step};
 use super::faults::{Ledger, Met};
 use super::request_error::{Again, Answer, Phase, RequestError};
@@ -182,7 +181,7 @@ impl Fetcher {
             let own = Arc::ptr_eq(upstream, &by);
             if answer.status == 200 {
                 if own {
-                    self.ahead.served(element, wanted, &text_of(wanted, &answer));
+                    self.ahead.served(element, wanted, &answer.body);
                 }
                 self.remember_sumdb(element, wanted, upstream, by);
             } else if own {
@@ -211,6 +210,17 @@ impl Fetcher {
         for job in self.ahead.due(narrow) {
             tokio::spawn(Arc::clone(self).ask_ahead(job, agent.cloned()));
         }
+        if let Some(scan) = self.ahead.scan() {
+            tokio::spawn(Arc::clone(self).read_ahead(scan, agent.cloned()));
+        }
+    }
+
+    /// Reads files that say what go will want.
+    async fn read_ahead(self: Arc<Self>, scan: Scan, agent: Option<HeaderValue>) {
+        checkpoint("relay-ahead");
+        let found = tokio::task::spawn_blocking(|| scan.run()).await;
+        self.ahead.scanned(&found.unwrap_or_default());
+        self.go_ahead(agent.as_ref());
     }
 
     async fn ask_ahead(self: Arc<Self>, job: Job<Box<First>>, agent: Option<HeaderValue>) {
@@ -236,11 +246,11 @@ impl Fetcher {
                 _ => Went::Badly,
             },
         };
-        let text = first.as_ref().and_then(|first| match &first.tried.result {
-            Ok(answer) if answer.status == 200 => Some(text_of(&wanted, answer)),
+        let body = first.as_ref().and_then(|first| match &first.tried.result {
+            Ok(answer) if answer.status == 200 => Some(&answer.body),
             _ => None,
         });
-        self.ahead.over(element, &name, went, text.as_deref());
+        self.ahead.over(element, &name, went, body);
         match first {
             Some(first) if first.tried.result.as_ref().map_or(true, is_of_use) => taker.give(Box::new(first)),
             // Whoever waits for it asks by itself.
@@ -534,14 +544,6 @@ fn is_of_use(answer: &Answer) -> bool {
     const LONGEST_TYPE: usize = 256;
     let usual = |value: &Vec<u8>| value.len() <= LONGEST_TYPE;
     matches!(answer.status, 200 | 404 | 410) && answer.content_type.as_ref().is_none_or(usual)
-}
-
-/// What the rules read of an answer: all of it but for a zip.
-fn text_of(wanted: &Wanted, answer: &Answer) -> Bytes {
-    match wanted.kind {
-        Kind::Zip | Kind::Other => Bytes::new(),
-        _ => answer.body.head(crate::go::mod_file::LIMIT).unwrap_or_default(),
-    }
 }
 
 fn plain_answer(status: u16, text: &'static str) -> Answer {

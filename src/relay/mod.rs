@@ -61,7 +61,7 @@ use self::server::ServerContext;
 use self::upstream::Upstream;
 use crate::sys::spool::Folders;
 
-pub use self::ahead::{Command, Project};
+pub use self::ahead::{Command, Packages, Project, Root};
 pub(crate) use self::lookup::{Lookup, Reply, Silence};
 pub use self::rewrite::{Quoting, Rewriter};
 pub use self::setup::Setup;

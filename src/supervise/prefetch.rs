@@ -67,7 +67,7 @@ enum Inputs {
 
 fn inputs(invocation: &Invocation, env: &GoEnv) -> Inputs {
     let operands = invocation.operands();
-    let own = own_operands(invocation, operands);
+    let own = invocation.own_operands().len();
     if operands[..own]
         .iter()
         .any(|operand| operand.as_bytes().contains(&b'@'))
@@ -124,22 +124,6 @@ fn inputs(invocation: &Invocation, env: &GoEnv) -> Inputs {
         add(env.get(name).0.as_bytes());
     }
     Inputs::Digest(crate::text::hex(digest.finish().as_ref()))
-}
-
-/// How many of the operands are go's own: `run` takes a package or the .go
-/// files in front, `tool` a name, and the rest is the program's.
-fn own_operands(invocation: &Invocation, operands: &[OsString]) -> usize {
-    let is_file = |operand: &&OsString| operand.as_bytes().ends_with(b".go");
-    match invocation.words.as_slice() {
-        ["run"] => operands
-            .iter()
-            .take_while(is_file)
-            .count()
-            .max(1)
-            .min(operands.len()),
-        ["tool"] => operands.len().min(1),
-        _ => operands.len(),
-    }
 }
 
 /// Go's own default, with neither `-mod` nor a workspace: the vendor folder, and

@@ -1,6 +1,10 @@
 //! The relay for one invocation: whether there is one, and what it is told.
 
-use std::{io, path::Path};
+use std::{
+    ffi::OsString,
+    io,
+    path::{Component, Path, PathBuf},
+};
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -8,8 +12,8 @@ use gofix_shim::Invocation;
 
 use super::{Session, tidy};
 use crate::{
-    go::{env::GoEnv, sumdb::Sumdb, workspace},
-    relay::{Command, Environment, Project, Quoting, Relay, Rewriter, Setup},
+    go::{env::GoEnv, imports::Tags, sumdb::Sumdb, workspace},
+    relay::{Command, Environment, Packages, Project, Quoting, Relay, Rewriter, Root, Setup},
     report::Event,
 };
 
@@ -84,12 +88,14 @@ fn project(invocation: &Invocation, env: &GoEnv) -> Project {
     let command = command(invocation, env);
     let dir = tidy::working_dir(invocation).filter(|_| command != Command::Install);
     let workspace = dir
-        .and_then(|dir| workspace::go_work(&dir, &env.get("GOWORK").0))
+        .as_ref()
+        .and_then(|dir| workspace::go_work(dir, &env.get("GOWORK").0))
         .is_some();
     let go_mod = (!workspace && command != Command::Install)
         .then(|| tidy::main_module(invocation, env))
         .flatten();
     Project {
+        packages: packages(invocation, env, &command, dir.filter(|_| !workspace).as_deref()),
         command,
         go_mod,
         workspace,
@@ -101,6 +107,124 @@ fn project(invocation: &Invocation, env: &GoEnv) -> Project {
             .map(|sumdb| sumdb.name),
         no_sumdb: env.text("GONOSUMDB"),
     }
+}
+
+/// The packages that a command names, and what it builds them for. What is not understood here is left out.
+fn packages(invocation: &Invocation, env: &GoEnv, command: &Command, dir: Option<&Path>) -> Option<Packages> {
+    let is_set = |name: &str| tidy::flag(invocation, env, name).is_some();
+    // Files that are not what they seem, and constraints that are not those of Go's own compiler.
+    if invocation.is(&["tool"]) || is_set("overlay") || is_set("compiler") {
+        return None;
+    }
+    let (folder, roots) = match command {
+        Command::Install => (
+            PathBuf::new(),
+            invocation.packages().iter().filter_map(at_version).collect(),
+        ),
+        Command::Packages => {
+            let dir = dir?;
+            let root = workspace::above(dir, "go.mod")?.parent()?.to_path_buf();
+            let roots = roots(invocation.packages(), dir, &root);
+            (root, roots)
+        }
+        _ => return None,
+    };
+    let on = |name: &str| tidy::switch(invocation, env, name);
+    let host = Tags::host();
+    let or = |name: &str, own: &str| {
+        Some(env.text(name))
+            .filter(|text| !text.is_empty())
+            .unwrap_or_else(|| own.to_owned())
+    };
+    let mut tags = Tags {
+        os: or("GOOS", &host.os),
+        arch: or("GOARCH", &host.arch),
+        ..Tags::default()
+    };
+    let is_native = (&tags.os, &tags.arch) == (&host.os, &host.arch);
+    tags.cgo = match env.text("CGO_ENABLED").as_str() {
+        "1" => Some(true),
+        "0" => Some(false),
+        // Where there is a compiler for it, and nobody looks for one here.
+        _ => (!is_native).then_some(false),
+    };
+    let named = tidy::flag(invocation, env, "tags").unwrap_or_default();
+    let named = named.to_string_lossy();
+    tags.set.extend(
+        named
+            .split([',', ' '])
+            .filter(|tag| !tag.is_empty())
+            .map(str::to_owned),
+    );
+    tags.set.extend(
+        ["race", "msan", "asan"]
+            .into_iter()
+            .filter(|name| on(name))
+            .map(str::to_owned),
+    );
+    let may_be_another = !matches!(env.text("GOTOOLCHAIN").as_str(), "" | "auto" | "local" | "path");
+    Some(Packages {
+        folder,
+        roots,
+        tests: match invocation.words.as_slice() {
+            ["test" | "vet"] => true,
+            ["list"] => on("test"),
+            _ => false,
+        },
+        tags,
+        goroot: env.goroot().filter(|_| !may_be_another).map(Path::to_path_buf),
+    })
+}
+
+/// The package of `PACKAGE@VERSION`.
+fn at_version(operand: &OsString) -> Option<Root> {
+    let (path, _) = operand.to_str()?.split_once('@')?;
+    (!path.contains("...")).then(|| Root::Package(path.to_owned()))
+}
+
+/// What the operands name, in the main module whose folder is `root`.
+fn roots(operands: &[OsString], dir: &Path, root: &Path) -> Vec<Root> {
+    let here = [OsString::from(".")];
+    let operands = if operands.is_empty() { &here } else { operands };
+    let within = |path: &str| {
+        let path = plain(&dir.join(path));
+        Some(path.strip_prefix(root).ok()?.to_str()?.to_owned())
+    };
+    let texts: Option<Vec<&str>> = operands.iter().map(|operand| operand.to_str()).collect();
+    let texts = texts.unwrap_or_default();
+    if texts.iter().all(|text| text.ends_with(".go")) {
+        return vec![Root::Files(texts.iter().map(|text| dir.join(text)).collect())];
+    }
+    let root_of = |text: &str| {
+        let is_local =
+            matches!(text, "." | "..") || ["./", "../", "/"].iter().any(|begin| text.starts_with(begin));
+        match text.strip_suffix("/...") {
+            Some(top) if is_local && !top.contains("...") => within(top).map(Root::Below),
+            None if is_local && !text.contains("...") => within(text).map(Root::Folder),
+            // A pattern, or a word for many.
+            _ if is_local
+                || text.contains("...")
+                || matches!(text, "all" | "std" | "cmd" | "tool" | "work") =>
+            {
+                None
+            }
+            _ => Some(Root::Package(text.to_owned())),
+        }
+    };
+    texts.into_iter().filter_map(root_of).collect()
+}
+
+/// A path without `.` and `..`, as go cleans it.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(plain.pop()),
+            _ => plain.push(part),
+        }
+    }
+    plain
 }
 
 fn command(invocation: &Invocation, env: &GoEnv) -> Command {

@@ -225,11 +225,16 @@ impl Body {
 
     /// A reader from the start.
     pub(crate) fn reader(&self) -> Reader<'_> {
-        Reader { body: self, at: 0 }
+        self.reader_at(0)
+    }
+
+    /// A reader from this place on.
+    pub(crate) fn reader_at(&self, at: u64) -> Reader<'_> {
+        Reader { body: self, at }
     }
 }
 
-/// Reads a [`Body`] from its start.
+/// Reads a [`Body`] to its end.
 #[derive(Debug)]
 pub(crate) struct Reader<'a> {
     body: &'a Body,

@@ -4,11 +4,12 @@
 //! `GOFIX_TEST_GO=/path/to/go __GOFIX_TEST_UPDATE=1 cargo test --test suite go_requests` writes the file of one
 //! version anew.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
 
-use gofix::faultproxy::{Catalogue, FaultProxy, Module, SumDb};
+use gofix::faultproxy::{Catalogue, FaultProxy, Module, Packed, SumDb};
 
 use crate::support::{Sandbox, get, go_minor};
 
@@ -133,6 +134,29 @@ fn go_asks_for_what_the_fixtures_say() {
     assert_eq!(now, kept);
 }
 
+/// The Go files of all the zips.
+fn zips() -> BTreeMap<String, serde_json::Value> {
+    let catalogue = catalogue();
+    let files = |packed: &Packed| {
+        let prefix = format!("{}@{}/", packed.path, packed.version);
+        let mut zip = zip::ZipArchive::new(Cursor::new(packed.zip.to_vec())).unwrap();
+        let mut files = serde_json::Map::new();
+        for at in 0..zip.len() {
+            let mut file = zip.by_index(at).unwrap();
+            let name = file.name().unwrap().strip_prefix(&prefix).unwrap().to_owned();
+            if name.ends_with(".go") {
+                files.insert(name, io::read_to_string(&mut file).unwrap().into());
+            }
+        }
+        files.into()
+    };
+    let target = |packed: &Packed| format!("/{}/@v/{}.zip", packed.path.replace('U', "%21u"), packed.version);
+    catalogue
+        .all()
+        .map(|packed| (target(packed), files(packed)))
+        .collect()
+}
+
 /// What the proxy has of all that go asks for, with the text of what a conclusion can be drawn from.
 #[test]
 fn the_answers_are_those_of_the_fixtures() {
@@ -149,12 +173,16 @@ fn the_answers_are_those_of_the_fixtures() {
         }
     }
     let address = proxy.address().to_string();
+    let zips = zips();
     let answer = |target: &String| {
         let answer = get(&address, target)?;
         let (head, body) = answer.split_once("\r\n\r\n")?;
-        let is_read = !target.ends_with(".zip") && !target.contains("/tile/");
-        let text = if is_read { body } else { "" };
-        head.contains(" 200 ").then(|| (target.clone(), text.into()))
+        let answer = match zips.get(target) {
+            Some(files) => files.clone(),
+            None if target.contains("/tile/") => "".into(),
+            None => body.into(),
+        };
+        head.contains(" 200 ").then(|| (target.clone(), answer))
     };
     let answers: serde_json::Map<_, _> = targets.iter().filter_map(answer).collect();
     let text = serde_json::to_string_pretty(&answers).unwrap() + "\n";

@@ -484,3 +484,154 @@ fn where_everything_is_vendored_nobody_is_asked() {
         }
     }
 }
+
+fn imports(package: &str, paths: &[&str]) -> String {
+    let imports: String = paths
+        .iter()
+        .map(|path| format!("import _ \"{path}\"\n"))
+        .collect();
+    format!("package {package}\n\n{imports}")
+}
+
+/// Modules of which most commands need a few: what is imported on other systems, by tests, by what go does not look
+/// at, or by packages that nobody imports, stands in modules of its own.
+fn modules_along_imports() -> Catalogue {
+    let of = |name: &str| Module::new(format!("example.com/{name}"), "v1.0.0");
+    let needs = |name: &str, path: &str| of(name).file("more.go", imports(name, &[path]));
+    let first = of("first")
+        .file(
+            "more.go",
+            imports("first", &["example.com/second/inner", "example.com/first/own"]),
+        )
+        .file("own/own.go", imports("own", &["example.com/third"]))
+        .file("more_windows.go", imports("first", &["example.com/windows"]))
+        .file("more_amd64.go", imports("first", &["example.com/amd64"]))
+        .file("more_arm64.go", imports("first", &["example.com/arm64"]))
+        .file(
+            "tagged.go",
+            format!(
+                "//go:build tagged && go1.21\n\n{}",
+                imports("first", &["example.com/tagged"])
+            ),
+        )
+        .file(
+            "old.go",
+            format!(
+                "// +build ignore\n\n{}",
+                imports("first", &["example.com/unused"])
+            ),
+        )
+        .file("cgo.go", imports("first", &["C", "example.com/cgo"]))
+        .file("more_test.go", imports("first", &["example.com/tests"]))
+        .file("_more.go", imports("first", &["example.com/unused"]))
+        .file("other/other.go", imports("other", &["example.com/unused"]))
+        .file("testdata/x.go", imports("x", &["example.com/unused"]));
+    let names = [
+        "windows", "amd64", "arm64", "tagged", "unused", "cgo", "tests", "fifth",
+    ];
+    Catalogue::new()
+        .with(first)
+        .with(of("second").file("inner/inner.go", imports("inner", &["example.com/fourth"])))
+        .with(needs("third", "example.com/fifth"))
+        .with(needs("fourth", "example.com/fork"))
+        .with_all(names.map(of))
+        .with(of("forked").go_mod("module example.com/fork\n\ngo 1.21\n"))
+        .with(needs("folder", "example.com/unused"))
+        .with(installed("tool", "1.21"))
+        .with(installed("oldtool", "1.16"))
+}
+
+/// A program that needs a part of what its go.mod requires.
+fn installed(name: &str, go: &str) -> Module {
+    let path = format!("example.com/{name}");
+    let required = ["first", "second", "third", "fifth", "unused", "windows"];
+    let lines: String = required
+        .iter()
+        .map(|name| format!("\texample.com/{name} v1.0.0\n"))
+        .collect();
+    let program = imports("main", &["example.com/first/own", "example.com/second"]);
+    Module::new(&path, "v1.0.0")
+        .file("cmd/x/main.go", program + "func main() {}\n")
+        .go_mod(format!("module {path}\n\ngo {go}\n\nrequire (\n{lines})\n"))
+}
+
+fn along_imports(proxy: &FaultProxy, go: &str) -> Sandbox {
+    let sandbox = Sandbox::new()
+        .env("GOPROXY", proxy.url())
+        .env("GOSUMDB", "off")
+        .env("GOFIX_RELAY", "on")
+        .env("GOOS", "linux")
+        .env("GOARCH", "amd64")
+        .env("CGO_ENABLED", "0");
+    let names = [
+        "first", "second", "third", "fourth", "fifth", "windows", "amd64", "arm64", "tagged", "unused",
+        "cgo", "tests", "fork", "folder",
+    ];
+    let lines: String = names
+        .iter()
+        .map(|name| format!("\texample.com/{name} v1.0.0\n"))
+        .collect();
+    sandbox.write(
+        "go.mod",
+        format!(
+            "module example.com/main\n\ngo {go}\n\nrequire (\n{lines})\n\nreplace example.com/fork => example.com/forked v1.0.0\n\n\
+             replace example.com/folder => ./folder\n"
+        ),
+    );
+    sandbox.write("go.sum", modules_along_imports().go_sum());
+    sandbox.write(
+        "main.go",
+        imports("main", &["example.com/main/own"]) + "func main() {}\n",
+    );
+    sandbox.write("main_test.go", imports("main", &["example.com/tests"]));
+    sandbox.write(
+        "tools.go",
+        format!("//go:build tools\n\n{}", imports("main", &["example.com/unused"])),
+    );
+    sandbox.write(
+        "own/own.go",
+        imports("own", &["example.com/first", "example.com/folder"]),
+    );
+    sandbox.write("own/own_test.go", imports("own", &["example.com/tests"]));
+    sandbox.write(
+        "cmd/arm/main.go",
+        imports("main", &["example.com/arm64"]) + "func main() {}\n",
+    );
+    sandbox.write("testdata/x.go", imports("x", &["example.com/unused"]));
+    sandbox.write("nested/go.mod", "module example.com/nested\n");
+    sandbox.write("nested/x.go", imports("x", &["example.com/unused"]));
+    sandbox.write(
+        "folder/go.mod",
+        format!("module example.com/folder\n\ngo {go}\n\nrequire example.com/windows v1.0.0\n"),
+    );
+    sandbox.write("folder/folder.go", imports("folder", &["example.com/windows"]));
+    sandbox
+}
+
+#[test]
+fn along_the_imports_nothing_is_asked_for_that_go_does_not_want() {
+    let commands: [&[&str]; 12] = [
+        &["install", "-n", "example.com/tool/cmd/x@v1.0.0"],
+        &["install", "-n", "example.com/oldtool/cmd/x@v1.0.0"],
+        &["list", "-deps", "./..."],
+        &["list", "-deps", "."],
+        &["list", "-deps", "-test", "./..."],
+        &["list", "-deps", "./cmd/...", "example.com/second"],
+        &["list", "-deps", "example.com/first/other"],
+        &["list", "-deps", "-tags", "x,tagged", "./..."],
+        &["build", "-n", "./..."],
+        &["build", "-n", "main.go"],
+        &["vet", "-n", "./own"],
+        &["test", "-n", "./own", "-run", "none"],
+    ];
+    for go in ["1.21", "1.16"] {
+        for command in commands {
+            let [own, other] = [(); 2].map(|()| FaultProxy::healthy(modules_along_imports()).unwrap());
+            let [with, without] = [&own, &other].map(|proxy| along_imports(proxy, go));
+            let relayed = with.go(command).output();
+            let plain = without.plain_go(command).output();
+            assert_eq!(relayed.code(), plain.code(), "{command:?} {relayed} {plain}");
+            assert_eq!(asked(&own), asked(&other), "{go} {command:?}");
+        }
+    }
+}

@@ -129,8 +129,12 @@ impl Graph {
     }
 
     pub(super) fn selects(&self, module: &ModuleVersion) -> bool {
-        let number = self.selected.get(module.path());
-        number.and_then(|number| self.modules.get(*number as usize)) == Some(module)
+        self.version_of(module.path()) == Some(module)
+    }
+
+    pub(super) fn version_of(&self, path: &str) -> Option<&ModuleVersion> {
+        let number = self.selected.get(path)?;
+        self.modules.get(*number as usize)
     }
 
     pub(super) fn selects_path(&self, path: &str) -> bool {

@@ -21,6 +21,7 @@ mod name;
 #[cfg(test)]
 mod replay;
 mod rules;
+mod scan;
 mod ticket;
 mod tiles;
 mod world;
@@ -31,12 +32,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use crate::go::mod_file;
 use crate::go::protocol::{Kind, Wanted};
+use crate::sys::spool::Body;
 
 use self::rules::{Rule, Seen};
 use self::world::World;
 
 pub(crate) use self::name::Name;
+pub(crate) use self::scan::{Found, Scan};
+pub use self::scan::{Packages, Root};
 pub(crate) use self::ticket::{Coming, Taker, Ticket};
 pub use self::world::{Command, Project};
 
@@ -78,6 +83,8 @@ struct State<T> {
     asked: HashMap<String, Vec<usize>>,
     /// The element that has the checksum database.
     database: Option<usize>,
+    /// Files are being read; one scan at a time leaves go the other processors.
+    scans: bool,
 }
 
 struct Element<T> {
@@ -142,6 +149,7 @@ impl<T> Room<T> {
                 known: HashSet::new(),
                 asked: HashMap::new(),
                 database: None,
+                scans: false,
             }),
             waited: watch::Sender::new(0),
         }
@@ -178,14 +186,31 @@ impl<T> Room<T> {
     }
 
     /// Go was given a file by the element's own proxy.
-    pub(crate) fn served(&self, element: usize, wanted: &Wanted, text: &[u8]) {
+    pub(crate) fn served(&self, element: usize, wanted: &Wanted, body: &Body) {
         let mut state = self.state();
         if let Some(element) = state.elements.get_mut(element) {
             element.faults = 0;
         }
         if let Some(name) = Name::of(wanted) {
-            state.came(&self.project, element, &name, text, self.first_is_asked_all);
+            state.came(&self.project, element, &name, body, self.first_is_asked_all);
         }
+    }
+
+    /// Files to read now, for [`Room::scanned`].
+    pub(crate) fn scan(&self) -> Option<Scan> {
+        let mut state = self.state();
+        let state = &mut *state;
+        let world = state.world.as_ref().filter(|_| !state.scans)?;
+        let scan = state.rules.iter_mut().find_map(|rule| rule.scan(world));
+        state.scans = scan.is_some();
+        scan
+    }
+
+    /// Files were read.
+    pub(crate) fn scanned(&self, found: &Found) {
+        let mut state = self.state();
+        state.scans = false;
+        state.see(&self.project, Seen::Scanned(found), self.first_is_asked_all);
     }
 
     /// What is to be asked for now. `narrow` says of an element whether it takes
@@ -204,8 +229,8 @@ impl<T> Room<T> {
         due
     }
 
-    /// A request made ahead is over. `text` is what came, where that is a file.
-    pub(crate) fn over(&self, element: usize, name: &Name, went: Went, text: Option<&[u8]>) {
+    /// A request made ahead is over. `body` is what came, where that is a file.
+    pub(crate) fn over(&self, element: usize, name: &Name, went: Went, body: Option<&Body>) {
         let mut state = self.state();
         if let Some(element) = state.elements.get_mut(element) {
             let queue = element.queue(name);
@@ -222,8 +247,8 @@ impl<T> Room<T> {
                 Went::Nowhere => {}
             }
         }
-        if let Some(text) = text {
-            state.came(&self.project, element, name, text, self.first_is_asked_all);
+        if let Some(body) = body {
+            state.came(&self.project, element, name, body, self.first_is_asked_all);
         }
     }
 
@@ -255,11 +280,16 @@ impl<T> State<T> {
         project: &Project,
         element: usize,
         name: &Name,
-        text: &[u8],
+        body: &Body,
         first_is_asked_all: bool,
     ) {
-        let Name::Supported(database) = name else {
-            return self.see(project, Seen::Came(name, text), first_is_asked_all);
+        let database = match name {
+            Name::Supported(database) => database,
+            Name::Zip(module) => return self.see(project, Seen::Zip(module, body), first_is_asked_all),
+            _ => {
+                let text = body.head(mod_file::LIMIT).unwrap_or_default();
+                return self.see(project, Seen::Came(name, &text), first_is_asked_all);
+            }
         };
         if self.database.is_none() {
             self.database = Some(element);
@@ -295,7 +325,7 @@ impl<T> State<T> {
             }
             match world.cached(&name) {
                 Some(file) => {
-                    // A zip is of no use to a rule.
+                    // Of a zip a rule reads what it needs by itself.
                     if let Some(text) = (!name.is_zip()).then(|| std::fs::read(file).ok()).flatten() {
                         for rule in &mut rules {
                             rule.see(Seen::Came(&name, &text), &mut world, &mut want);
@@ -500,8 +530,12 @@ mod tests {
                 Step::Due => self.jobs.extend(self.room.due(|_| false)),
                 Step::Comes(at) => {
                     let job = self.jobs.remove(at);
-                    self.room
-                        .over(0, &job.name, Went::Well, Some(b"module a.example/a\n"));
+                    self.room.over(
+                        0,
+                        &job.name,
+                        Went::Well,
+                        Some(&Body::from_bytes(&b"module a.example/a\n"[..])),
+                    );
                     job.taker.give(1);
                 }
                 Step::Fails(at) => {
@@ -652,6 +686,125 @@ mod tests {
         }
     }
 
+    /// A zip with these files, whose names all begin so.
+    pub(super) fn zip_of<'a>(prefix: &str, files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Body {
+        use std::io::Write as _;
+        let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for (name, text) in files {
+            let options = zip::write::SimpleFileOptions::default();
+            zip.start_file(format!("{prefix}{name}"), options).unwrap();
+            zip.write_all(text.as_bytes()).unwrap();
+        }
+        Body::from_bytes(zip.finish().unwrap().into_inner())
+    }
+
+    /// The zips that are asked for ahead now, with all that is to be read for them.
+    fn zips(room: &Room<u32>) -> Vec<String> {
+        while let Some(scan) = room.scan() {
+            room.scanned(&scan.run());
+        }
+        let due = room.due(|_| false).into_iter();
+        let zips = due.filter(|job| job.name.is_zip()).map(|job| {
+            room.over(0, &job.name, Went::Well, None);
+            job.name.module().unwrap().to_owned()
+        });
+        zips.collect()
+    }
+
+    #[test]
+    fn zips_are_asked_for_along_the_imports() {
+        let modules = [
+            "a.example/a",
+            "a.example/a/b",
+            "a.example/c",
+            "a.example/d",
+            "a.example/e",
+        ];
+        let requires: String = modules
+            .iter()
+            .map(|path| format!("require {path} v1.0.0\n"))
+            .collect();
+        let go_mod = |go: &str| format!("module main.example/main\ngo {go}\n{requires}");
+        for go in ["1.21", "1.16"] {
+            // Without its hash go does not ask for e.
+            let (dir, project) = project(Command::Packages, &go_mod(go), &sums(&modules[..4]));
+            let write = |name: &str, text: &str| {
+                let path = dir.path().join(name);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, text).unwrap();
+            };
+            write(
+                "main.go",
+                "package main\nimport \"fmt\"\nimport \"main.example/main/x\"",
+            );
+            write(
+                "x/x.go",
+                "package x\nimport \"a.example/a/b/p\"\nimport \"a.example/e\"",
+            );
+            let project = Project {
+                packages: Some(Packages {
+                    folder: dir.path().to_owned(),
+                    roots: vec![Root::Folder(String::new())],
+                    ..Packages::default()
+                }),
+                ..project
+            };
+            let room = Room::<u32>::new(project, true, 1);
+            if go == "1.16" {
+                for path in modules {
+                    let wanted = Wanted::parse(&format!("{path}/@v/v1.0.0.mod")).unwrap();
+                    room.asked(0, &wanted);
+                    room.served(0, &wanted, &Body::from_bytes(format!("module {path}\n")));
+                }
+            }
+            assert!(zips(&room).is_empty());
+            let [parent, nested, c] = ["a.example/a", "a.example/a/b", "a.example/c"]
+                .map(|path| Wanted::parse(&format!("{path}/@v/v1.0.0.zip")).unwrap());
+            // Every module whose path the package's begins with, and nothing yet of what they import.
+            room.asked(0, &nested);
+            assert_eq!(zips(&room), ["a.example/a"], "{go}");
+            let p = "package p\nimport \"a.example/c/q\"\nimport \"a.example/a/b/own\"";
+            let own = "package own\nimport \"a.example/d\"";
+            let files = [("p/p.go", p), ("own/own.go", own), ("p/p_test.go", "package p")];
+            room.served(0, &nested, &zip_of("a.example/a/b@v1.0.0/", files));
+            let other = [("p.go", "package a\nimport \"a.example/e\"")];
+            room.served(0, &parent, &zip_of("a.example/a@v1.0.0/", other));
+            assert_eq!(zips(&room), ["a.example/c", "a.example/d"], "{go}");
+            // What is no zip leads nowhere.
+            room.served(0, &c, &Body::from_bytes("<html>"));
+            assert!(zips(&room).is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_installed_leads_to_what_it_imports() {
+        let project = Project {
+            command: Command::Install,
+            packages: Some(Packages {
+                roots: vec![Root::Package("a.example/a/cmd".to_owned())],
+                ..Packages::default()
+            }),
+            ..Project::default()
+        };
+        let [info, go_mod] =
+            ["info", "mod"].map(|ending| Wanted::parse(&format!("a.example/a/@v/v1.0.0.{ending}")).unwrap());
+        for (more, expected) in [("", &["a.example/b"][..]), ("replace x.example/x => ../x\n", &[])] {
+            let room = Room::<u32>::new(project.clone(), true, 1);
+            room.asked(0, &info);
+            room.served(0, &info, &Body::from_bytes("{}"));
+            assert_eq!(zips(&room), ["a.example/a"]);
+            let zip = Wanted::parse("a.example/a/@v/v1.0.0.zip").unwrap();
+            let text = "package main\nimport \"a.example/b/p\"";
+            room.served(0, &zip, &zip_of("a.example/a@v1.0.0/", [("cmd/main.go", text)]));
+            assert!(zips(&room).is_empty());
+            let text = format!(
+                "module a.example/a\ngo 1.21\nrequire a.example/b v1.0.0\nrequire a.example/c v1.0.0\n{more}"
+            );
+            room.served(0, &go_mod, &Body::from_bytes(text));
+            assert_eq!(zips(&room), expected);
+        }
+    }
+
     #[test]
     fn nothing_is_asked_before_go_shows_the_way() {
         let (_dir, project) = project(Command::Download, GO_MOD, "");
@@ -719,7 +872,11 @@ mod tests {
             &["a.example/a/@v/v1.0.0.mod", "b.example/b/@v/v1.0.0.mod"],
         );
         assert!(!asked.iter().any(|path| path == supported), "{asked:?}");
-        room.served(0, &Wanted::parse("sumdb/sum.example/supported").unwrap(), b"");
+        room.served(
+            0,
+            &Wanted::parse("sumdb/sum.example/supported").unwrap(),
+            &Body::from_bytes(""),
+        );
         let due = room.due(|_| false);
         let lookups: Vec<_> = due
             .iter()
@@ -739,7 +896,7 @@ mod tests {
         let record = "7\na.example/a v1.0.0 h1:x\n\ngo.sum database tree\n300\nAAAA\n\n\u{2014} s sig\n";
         let lookup =
             Name::of(&Wanted::parse("sumdb/sum.example/lookup/a.example/a@v1.0.0").unwrap()).unwrap();
-        room.over(0, &lookup, Went::Well, Some(record.as_bytes()));
+        room.over(0, &lookup, Went::Well, Some(&Body::from_bytes(record)));
         let tiles: Vec<_> = room
             .due(|_| false)
             .into_iter()
@@ -815,7 +972,11 @@ mod tests {
         }
         assert!(room.due(|_| true).is_empty());
         // Until go has an answer.
-        room.served(0, &Wanted::parse(mods[0]).unwrap(), b"module a.example/m0\n");
+        room.served(
+            0,
+            &Wanted::parse(mods[0]).unwrap(),
+            &Body::from_bytes("module a.example/m0\n"),
+        );
         assert_eq!(room.due(|_| true).len(), FAULTS as usize);
     }
 
@@ -861,8 +1022,8 @@ mod tests {
                 .map(|path| Wanted::parse(path).unwrap());
             room.asked(0, &a);
             room.asked(0, &b);
-            room.served(0, &a, cycle.as_bytes());
-            room.served(0, &b, back.as_bytes());
+            room.served(0, &a, &Body::from_bytes(cycle));
+            room.served(0, &b, &Body::from_bytes(back));
             let ahead: Vec<_> = room
                 .due(|_| false)
                 .into_iter()

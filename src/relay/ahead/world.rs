@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::go::mod_file::{self, ModFile};
 use crate::go::module::ModuleVersion;
@@ -12,6 +13,7 @@ use crate::go::patterns::match_prefix_patterns;
 
 use super::graph::Graph;
 use super::name::Name;
+use super::scan::Packages;
 
 /// A larger go.sum is read by nobody but go.
 const SUM_LIMIT: u64 = 64 << 20;
@@ -62,6 +64,8 @@ pub struct Project {
     pub sumdb: Option<String>,
     /// GONOSUMDB.
     pub no_sumdb: String,
+    /// The packages that the command names, where anybody but go can tell.
+    pub packages: Option<Packages>,
 }
 
 /// What is known.
@@ -79,6 +83,7 @@ pub(super) struct World {
     /// What go.sum has, `None` for what is no go.sum to rely on.
     sums: Option<Sums>,
     pub(super) graph: Graph,
+    pub(super) packages: Option<Arc<Packages>>,
     /// The checksum database's name, once one was found to be supported.
     pub(super) database: Option<String>,
 }
@@ -116,6 +121,10 @@ impl World {
         }
         Self {
             command: project.command.clone(),
+            packages: project
+                .packages
+                .as_ref()
+                .map(|packages| Arc::new(packages.with_version(&main))),
             cache: project.cache.clone(),
             no_proxy: project.no_proxy.clone(),
             sumdb: project.sumdb.clone(),
@@ -169,6 +178,17 @@ impl World {
             Some((_, by)) => by.clone(),
             None => ModuleVersion::new(path, version).ok(),
         }
+    }
+
+    /// The folder that stands in for a module, as go.mod has it.
+    pub(super) fn stands_in(&self, path: &str, version: &str) -> Option<&str> {
+        let replaces = self.main.replaces.iter().filter(|replace| replace.path == path);
+        let of = |at: Option<&str>| replaces.clone().find(|replace| replace.version.as_deref() == at);
+        of(Some(version)).or_else(|| of(None))?.folder.as_deref()
+    }
+
+    pub(super) fn is_replaced(&self, path: &str) -> bool {
+        self.replaced.contains_key(path)
     }
 
     /// Whether go.sum has the hash that this file is held to; `None` where

@@ -8,6 +8,9 @@ use crate::go::module::ModuleVersion;
 use super::super::world::Command;
 use super::{Name, Rule, Seen, World};
 
+/// The version of go from which it looks whether what it installs was retracted.
+const ASKS_FOR_RETRACTIONS: u32 = 23;
+
 #[derive(Debug, Default)]
 pub(super) struct Install {
     asked: HashSet<ModuleVersion>,
@@ -26,7 +29,11 @@ impl Rule for Install {
             }
             // Go asks for every part of the package's path; there is one that is a module.
             Seen::Came(Name::Info(module), _) if !self.installed && self.asked.contains(module) => {
-                want.extend([Name::Zip(module.clone()), Name::List(module.path().to_owned())]);
+                want.push(Name::Zip(module.clone()));
+                let minor = world.packages.as_ref().and_then(|packages| packages.tags.minor);
+                if minor.is_some_and(|minor| minor >= ASKS_FOR_RETRACTIONS) {
+                    want.push(Name::List(module.path().to_owned()));
+                }
             }
             Seen::Asked(Name::Zip(_)) => self.installed = true,
             _ => {}

@@ -4,14 +4,18 @@
 mod beside;
 mod download;
 mod graph;
+mod imports;
 mod install;
-mod likely;
 mod sums;
 mod tidy;
 mod updates;
 mod vendor;
 
+use crate::go::module::ModuleVersion;
+use crate::sys::spool::Body;
+
 use super::name::Name;
+use super::scan::{Found, Scan};
 use super::world::World;
 
 /// Something that a rule may draw a conclusion from.
@@ -23,6 +27,10 @@ pub(super) enum Seen<'a> {
     Wanted(&'a Name),
     /// A file is there: from a proxy, or in the module cache all the time.
     Came(&'a Name, &'a [u8]),
+    /// A module's zip is there.
+    Zip(&'a ModuleVersion, &'a Body),
+    /// What packages import was read.
+    Scanned(&'a Found),
     /// There is a checksum database, and its name is known.
     Database,
 }
@@ -30,6 +38,11 @@ pub(super) enum Seen<'a> {
 /// What draws it. Rules see what happens in its order, and look at nothing else.
 pub(super) trait Rule: Send {
     fn see(&mut self, seen: Seen<'_>, world: &mut World, want: &mut Vec<Name>);
+
+    /// Files that are to be read off the path of go's requests.
+    fn scan(&mut self, _world: &World) -> Option<Scan> {
+        None
+    }
 }
 
 pub(super) fn all() -> Vec<Box<dyn Rule>> {
@@ -42,6 +55,6 @@ pub(super) fn all() -> Vec<Box<dyn Rule>> {
         Box::<tidy::Tidy>::default(),
         Box::<updates::Updates>::default(),
         Box::<install::Install>::default(),
-        Box::<likely::Likely>::default(),
+        Box::<imports::Imports>::default(),
     ]
 }

@@ -40,7 +40,7 @@ impl Rule for Records {
             }
             Seen::Database => want.append(&mut self.early),
             Seen::Came(Name::Lookup(_), text) => want.extend(tiles::behind(text).into_iter().map(Name::Tile)),
-            Seen::Came(..) => {}
+            Seen::Came(..) | Seen::Zip(..) | Seen::Scanned(_) => {}
         }
     }
 }
