@@ -104,7 +104,7 @@ fn hinted(hint: Hint, fault: &Fault, host: &str, module: &str) -> String {
             "go fetches this module directly and finds no version control system: install git (or hg, svn, …), or use a module proxy in GOPROXY.".to_owned()
         }
         Hint::GitConfig => {
-            "git's own configuration stops it: see `git config --list --show-origin`, `~/.gitconfig` and the line above.".to_owned()
+            "The configuration of git, ssh or their proxy stops it: see the line above, `git config --list --show-origin` (of `~/.gitconfig` and others), `~/.ssh/config` and HTTPS_PROXY.".to_owned()
         }
         Hint::GitBroken => {
             "The git of this machine does not work: run `git ls-remote https://github.com/golang/mod` by hand, and install git again with its https helper.".to_owned()

@@ -420,6 +420,7 @@ pub(super) fn is_vcs_line(text: &str) -> bool {
     (begins && HEADS.iter().any(|head| text.starts_with(head)))
         || (text.starts_with("error: ") && text.ends_with("bytes of body are still expected"))
         || text.contains("Permission denied (publickey")
+        || text == "remote:"
         // Git in another language: its URL stays in quotes, with the cause behind it.
         || (text.starts_with("fatal: ") && text.contains("'http") && text.contains("': "))
 }
@@ -934,6 +935,7 @@ fn hint(fault: &Fault) -> Option<Hint> {
             Some(Hint::PrivateSum)
         }
         FaultKind::NotFound | FaultKind::Dns if url.contains("?go-get=1") => Some(Hint::DeadHost),
+        FaultKind::Config if fault.origin == Origin::Direct => Some(Hint::GitConfig),
         _ => None,
     }
 }
@@ -1114,6 +1116,7 @@ fn vcs_host(vcs: &str) -> Option<&str> {
         "connect to host ",
         "Connection closed by ",
         "Connection reset by ",
+        "Connection to ",
         "unable to connect to ",
         "unable to look up ",
         "host key is known for ",

@@ -472,17 +472,41 @@ pub fn ssh_host(text: &str) -> Option<&str> {
     })
 }
 
-/// A URL in quotes, or the one behind git's `asked for: `.
+/// A URL in quotes, or one that git names bare: `… while accessing URL`, `fatal: URL not found`, and what it asked
+/// for before a redirect.
 #[must_use]
 pub fn quoted_url(line: &str) -> Option<&str> {
     let at = find_scheme(line, 0)?;
     let before = &line[..at];
-    if before.ends_with("asked for: ") {
-        return Some(line[at..].trim_end());
+    let bare = [" accessing ", "fatal: ", "error: "];
+    let asked = || behind_last_colon(line).is_some_and(is_asked);
+    let close = match QUOTES.iter().find(|(open, _)| before.ends_with(*open)) {
+        Some((_, close)) => *close,
+        None if bare.iter().any(|words| before.ends_with(words)) || asked() => ' ',
+        None => return None,
+    };
+    let url = line[at..].split(close).next()?;
+    // Of a bare one only the repository is of interest.
+    let repository = || url.split("/info/refs").next().map(str::trim_end);
+    match close {
+        ' ' => repository(),
+        _ => (url.len() < line.len() - at).then_some(url),
     }
-    let (_, close) = QUOTES.iter().find(|(open, _)| before.ends_with(*open))?;
-    let end = line[at..].find(*close)?;
-    Some(&line[at..at + end])
+}
+
+/// The URL by which git asks a repository for its references.
+#[must_use]
+pub fn is_asked(url: &str) -> bool {
+    url.contains("/info/refs?service=")
+}
+
+/// The URL that a line ends with, behind a colon.
+#[must_use]
+pub fn behind_last_colon(line: &str) -> Option<&str> {
+    let at = find_scheme(line, 0)?;
+    let url = line[at..].trim_end();
+    let before = line[..at].trim_end();
+    (before.ends_with([':', '：']) && !url.contains(' ')).then_some(url)
 }
 
 /// True for the ports that HTTP and SOCKS proxies have by custom (Squid, Privoxy, Clash, V2Ray), and module proxies

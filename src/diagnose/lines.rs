@@ -274,7 +274,8 @@ fn introduces_string(before: &str) -> bool {
 #[must_use]
 pub(super) fn unfolded(line: &str) -> Option<String> {
     memchr::memchr(b'\\', line.as_bytes())?;
-    let sure = line.contains(r"\n\t");
+    // Python quotes a string that holds `"` with `'`.
+    let sure = line.contains(r"\n\t") || line.ends_with(r"\n'");
     let likely = line.contains(r":\n") || line.ends_with(r"\n");
     let folded = sure || likely && !line.contains('"');
     (folded && !line.contains(r":\\")).then(|| line.replace(r"\n", "\n").replace(r"\t", "\t"))

@@ -406,6 +406,10 @@ fn fits_vcs_shape(shape: Shape, text: &str) -> bool {
             // The repository's URL ends in a slash; a host that wants a password has none.
             .any(|r| r.url.ends_with('/') && !r.cause.is_empty()),
         Shape::GitUrlAnswer => text.lines().any(is_answer_about_url),
+        Shape::Redirected => text.lines().zip(text.lines().skip(1)).any(|(asked, sent)| {
+            gotext::behind_last_colon(asked).is_some_and(gotext::is_asked)
+                && gotext::behind_last_colon(sent).is_some()
+        }),
         Shape::OwnConfig => text.lines().any(is_own_config),
         Shape::Errno => text.contains("errno="),
         Shape::Line(head) => text.lines().any(|line| line.trim_start().starts_with(head)),
@@ -463,7 +467,8 @@ fn is_answer_about_url(line: &str) -> bool {
 /// `bad config line N in file /home/user/.gitconfig`: a file of the user's or of the system's.
 fn is_own_config(line: &str) -> bool {
     let file = line
-        .split_once("bad config")
+        .split_once("bad ")
+        .filter(|(_, rest)| rest.contains("config"))
         .and_then(|(_, rest)| rest.split_once(" in file "))
         .map(|(_, file)| file.trim_start_matches(['\'', '"']));
     file.is_some_and(|file| gotext::is_absolute(file) && !file.contains("vcs"))

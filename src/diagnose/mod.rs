@@ -231,7 +231,7 @@ pub enum Hint {
     DeadHost,
     /// A VCS is not installed.
     NoVcs,
-    /// git's own configuration stops it.
+    /// The configuration of git, or of what it calls, stops it.
     GitConfig,
     /// The git of this machine does not work.
     GitBroken,

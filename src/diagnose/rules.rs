@@ -107,6 +107,8 @@ pub enum Shape {
     OwnConfig,
     /// A message that ends in a go command to run: `to add it:` and `go get M` below.
     Advice,
+    /// Git asked one URL and was sent to another, which it names below: `…: URL/info/refs?…`, `…: URL`, in any language.
+    Redirected,
     /// `parse "…": …`: no URL at all.
     Parse,
     /// `status code N` in go's own message.
@@ -142,6 +144,7 @@ impl Shape {
             Self::GitUrlAnswer => "git's `fatal: … 'URL' …` without a cause behind the URL, in any language".to_owned(),
             Self::OwnConfig => "`bad config … in file *` outside the module cache".to_owned(),
             Self::Advice => "a colon at the end, and below it a `go` command to run".to_owned(),
+            Self::Redirected => "`*: URL/info/refs?*` and below it `*: URL`, in any language".to_owned(),
             Self::Parse => "`parse \"…\": *`".to_owned(),
             Self::AnswerStatus(a, b) if a == b => format!("`status code {a}`"),
             Self::AnswerStatus(a, b) => format!("`status code {a}` to `{b}`"),
@@ -455,7 +458,7 @@ use FaultKind::{
 };
 use Verdict::{Final, Repair, Retry, Switch};
 
-/// `the remote end hung up unexpectedly` as git says it elsewhere.
+/// `the remote end hung up unexpectedly` and its kin as git says them elsewhere.
 const HUNG_UP: &[&str] = &[
     "отдалеченото хранилище неочаквано прекъсна връзката",
     "el remot ha penjat inesperadament",
@@ -471,6 +474,124 @@ const HUNG_UP: &[&str] = &[
     "máy chủ bị treo bất ngờ",
     "远端意外挂断了",
     "遠端意外掛斷了",
+    // `remote did not send all necessary objects`.
+    "отдалеченото хранилище не изпрати всички необходими обекти",
+    "el remot no ha enviat tots els objectes necessaris",
+    "Remote-Repository hat nicht alle erforderlichen Objekte gesendet",
+    "δεν έστειλε όλα τα αναγκαία αντικείμενα",
+    "remoto no mandó todos los objetos necesarios",
+    "le serveur distant n'a pas envoyé tous les objets nécessaires",
+    "remote tidak mengirim semua objek yang dibutuhkan",
+    "il remoto non ha inviato tutti gli oggetti necessari",
+    "리모트에서 필요한 오브젝트를 모두 보내지 않았습니다",
+    "zdalna maszyna nie przysłała wszystkich potrzebnych obiektów",
+    "remoto faltou enviar todos objetos necessários",
+    "внешний репозиторий прислал не все необходимые объекты",
+    "fjärren sände inte alla nödvändiga objekt",
+    "uzak konum gereken tüm nesneleri göndermedi",
+    "máy chủ đã không gửi tất cả các đối tượng cần thiết",
+    "远程没有发送所有必需的对象",
+    "遠端沒有傳送所有必需的物件",
+];
+
+/// `protocol error: bad line length N` as git says it elsewhere.
+const BAD_LENGTH: &[&str] = &[
+    "протоколна грешка: неправилна дължина на ред",
+    "error de protocol: longitud de línia errònia",
+    "Protokollfehler: ungültige Zeilenlänge",
+    "error de protocolo: mal largo de línea",
+    "mauvaise longueur de ligne",
+    "kesalahan protokol: panjang baris",
+    "errore protocollo: lunghezza riga non valida",
+    "błąd protokołu: zła długość wiersza",
+    "protokollfel: felaktig radlängd",
+    "protokol hatası: hatalı satır uzunluğu",
+    "lỗi giao thức: chiều dài dòng bị sai",
+    "协议错误：错误的行长度",
+    "協定錯誤：錯誤的行長度",
+];
+
+/// How curl says that it does not try: its options, the URL, a TLS library or a local file are not what it needs.
+const CURL_INPUT: &[&str] = &[
+    "Unsupported protocol",
+    "Failed initialization",
+    "Failed to initialise SSL crypto engine",
+    "URL using bad/illegal format",
+    "URL rejected: ",
+    "Port number ",
+    "not found built-in in this libcurl",
+    "A required function in the library was not found",
+    "A libcurl function was given a bad argument",
+    "An unknown option was passed in to libcurl",
+    "Malformed option provided in a setopt",
+    "SSL crypto engine not found",
+    "Can not set SSL crypto engine as default",
+    "Couldn't use specified SSL cipher",
+    "Requested SSL level failed",
+    "Problem with the local SSL certificate",
+    "could not load PEM client certificate",
+    "unable to set private key file",
+    "client certificate not found",
+    "Problem with the SSL CA cert",
+    "Failed to load CA certificates",
+    "Failed to load CRL file",
+    "Failed to open/read local data",
+    "Failed binding local connection end",
+    "Couldn't bind to interface",
+    "Could not set SSL backend",
+    "Unsupported SSL backend",
+    "Invalid proxy URL",
+];
+
+/// How curl says that it was not let in, by a proxy or by the server.
+const CURL_LOGIN: &[&str] = &[
+    "Login denied",
+    "An authentication function returned an error",
+    "User was rejected by the SOCKS5 server",
+    "No authentication method was acceptable",
+];
+
+/// How curl says that what came is no answer of a web server, or not one to the end of which it goes.
+const CURL_GARBAGE: &[&str] = &[
+    "Number of redirects hit maximum amount",
+    "redirects followed",
+    "Unrecognized or bad HTTP Content or Transfer-Encoding",
+    "Unrecognized content encoding type",
+    "Unsupported HTTP/1 subversion",
+    "Header without colon",
+    "Nul byte in header",
+    "Invalid status line",
+    "Too large response headers",
+];
+
+/// How curl and NSS say that a connection broke.
+const CURL_BROKEN: &[&str] = &[
+    "Failed sending data to the peer",
+    "Failure when receiving data from the peer",
+    "TCP connection reset by peer",
+    "Network file descriptor is not connected",
+];
+
+/// The same of one that ended early.
+const CURL_CUT: &[&str] = &[
+    "Transferred a partial file",
+    "Server returned nothing",
+    "Encountered end of file",
+    "end of response with ",
+];
+
+/// How TLS libraries say that they have no version or cipher in common.
+const TLS_NOTHING_IN_COMMON: &[&str] = &[
+    "incompatible or unsupported protocol version",
+    "no common encryption algorithm",
+];
+
+/// How a forge says that it has too much to do.
+const OVERLOADED: &[&str] = &[
+    "unable to handle this request",
+    "due to load",
+    "server is overloaded",
+    "try again later",
 ];
 
 /// How git names a program of its own that crashed: SIGILL, SIGABRT, SIGBUS, SIGSEGV.
@@ -799,6 +920,12 @@ pub static RULES: &[Rule] = &[
     vcs("git-ca-file", &["error setting certificate"], Config, Final, "curl lib/strerror.c CURLE_SSL_CACERT_BADFILE"),
     vcs("git-protocol-unsupported", &["protocol \"", "not supported"], Config, Final, "curl lib/url.c"),
     vcs("git-proxy-unresolved", &["could not resolve proxy"], Config, Final, "curl lib/strerror.c CURLE_COULDNT_RESOLVE_PROXY"),
+    vcs("git-proxy-name", &["couldn't resolve proxy"], Config, Final, "curl lib/strerror.c CURLE_COULDNT_RESOLVE_PROXY"),
+    vcs_shape("git-curl-input", Shape::AnyOf(CURL_INPUT), Config, Final, "curl lib/strerror.c, lib/urlapi.c, lib/vtls; git http.c"),
+    vcs_shape("git-curl-login", Shape::AnyOf(CURL_LOGIN), Auth, Final, "curl lib/strerror.c CURLE_LOGIN_DENIED, lib/socks.c"),
+    vcs("git-client-certificate", &["ssl client certificate required"], Auth, Final, "curl lib/strerror.c CURLE_SSL_CLIENTCERT").hint(Hint::ClientCertificate),
+    vcs("git-curl-disk", &["failed writing received data to disk"], Disk, Final, "curl lib/strerror.c CURLE_WRITE_ERROR"),
+    vcs("git-curl-full", &["disk full or allocation exceeded"], Disk, Final, "curl lib/strerror.c CURLE_REMOTE_DISK_FULL"),
     vcs("git-openssl-no-tls", &["wrong version number"], Config, Final, "https://github.com/networkservicemesh/networkservicemesh/issues/768"),
     vcs("ssh-host-key", &["host key verification failed"], Auth, Final, "https://github.com/concourse/semver-resource/issues/3").hint(Hint::SshHostKey),
     vcs("ssh-host-changed", &["remote host identification has changed"], Security, Final, "openssh sshconnect.c warn_changed_key").hint(Hint::SshHostKey),
@@ -807,6 +934,8 @@ pub static RULES: &[Rule] = &[
     vcs("ssh-too-many-keys", &["too many authentication failures"], Auth, Final, "openssh packet.c").hint(Hint::SshKey),
     vcs("ssh-no-algorithm", &["unable to negotiate with"], Config, Final, "openssh packet.c"),
     vcs("ssh-missing", &["cannot run ssh"], Config, Final, "git run-command.c"),
+    vcs("ssh-config", &["bad configuration option"], Config, Final, "openssh readconf.c process_config_line"),
+    vcs("ssh-config-owner", &["bad owner or permissions on"], Config, Final, "openssh readconf.c read_config_file_depth"),
     vcs("bzr-not-branch", &["not a branch: \"http"], NotFound, Final, "https://github.com/census-instrumentation/opencensus-service/issues/567"),
     vcs("hg-not-found", &["abort: http error 404"], NotFound, Final, "mercurial httppeer.py"),
     vcs("hg-auth", &["abort: authorization failed"], Auth, Final, "mercurial httppeer.py"),
@@ -814,6 +943,7 @@ pub static RULES: &[Rule] = &[
     vcs("hg-repository", &["abort: repository", "not found"], NotFound, Final, "mercurial hg.py"),
     vcs("hg-revision", &["abort: unknown revision"], NotFound, Final, "mercurial error.py"),
     vcs("svn-auth", &["e170001"], Auth, Final, "subversion svn_error_codes.h SVN_ERR_RA_NOT_AUTHORIZED"),
+    vcs("svn-no-credentials", &["e215004"], Auth, Final, "subversion svn_error_codes.h SVN_ERR_AUTHN_FAILED"),
     vcs("svn-path", &["e160013"], NotFound, Final, "subversion svn_error_codes.h SVN_ERR_FS_NOT_FOUND"),
     vcs("svn-url", &["e170000"], NotFound, Final, "subversion svn_error_codes.h SVN_ERR_RA_ILLEGAL_URL"),
     vcs("svn-certificate", &["e230001"], Certificate, Switch, "subversion svn_error_codes.h SVN_ERR_RA_SERF_SSL_CERT_UNTRUSTED"),
@@ -826,6 +956,7 @@ pub static RULES: &[Rule] = &[
     vcs("svn-closed", &["e120108"], Reset, Retry, "subversion svn_error_codes.h: the server unexpectedly closed the connection"),
     vcs("svn-aborted", &["e120106"], Reset, Retry, "subversion: APR serf aborted connection"),
     vcs("git-sign-in", &["unable to update url base from redirection"], Auth, Final, "git remote-curl.c, http.c update_url_from_redirect").hint(Hint::SignIn),
+    vcs_shape("git-sign-in-translated", Shape::Redirected, Auth, Final, "git po, \"unable to update url base from redirection\"").hint(Hint::SignIn).weak(),
     vcs("git-lfs-quota", &["over its data quota"], Auth, Final, "https://docs.github.com/repositories/working-with-files/managing-large-files: git-lfs api/batch").hint(Hint::LfsQuota),
     vcs("git-lfs-missing", &["git-lfs", "not found"], Config, Final, "https://github.com/git-lfs/git-lfs/issues/2434").hint(Hint::LfsMissing).unless(&["over its data quota"]),
     vcs("git-lfs-no-command", &["'lfs' is not a git command"], Config, Final, "git help.c help_unknown_cmd").hint(Hint::LfsMissing),
@@ -841,10 +972,13 @@ pub static RULES: &[Rule] = &[
     vcs("git-fork", &["fork", "resource temporarily unavailable"], Disk, Final, "git run-command.c start_command").hint(Hint::Memory),
     vcs_shape("git-crashed", Shape::AnyOf(CRASHES), Config, Final, "git run-command.c wait_or_whine").hint(Hint::GitBroken).weak(),
     vcs("git-thread", &["unable to create thread"], Disk, Final, "git builtin/index-pack.c, pack-objects.c").hint(Hint::Memory),
-    vcs("git-bare-repository", &["cannot use bare repository"], Config, Final, "https://github.com/rust-lang/cargo/issues/14758").hint(Hint::GitConfig),
+    vcs("git-no-thread", &["cannot create thread"], Disk, Final, "git builtin/index-pack.c").hint(Hint::Memory),
+    vcs("git-bare-repository", &["cannot use bare repository"], Config, Final, "https://github.com/rust-lang/cargo/issues/14758"),
     vcs("git-unsafe", &["unsafe repository"], Disk, Final, "git 2.35.2 setup.c, CVE-2022-24765").hint(Hint::Ownership),
-    vcs_shape("git-own-config", Shape::OwnConfig, Config, Final, "git config.c git_die_config_linenr").hint(Hint::GitConfig),
-    vcs("git-home", &["$home not set"], Config, Final, "git builtin/config.c").hint(Hint::GitConfig),
+    vcs_shape("git-own-config", Shape::OwnConfig, Config, Final, "git config.c git_die_config_linenr"),
+    vcs("git-command-line-config", &["unable to parse command-line config"], Config, Final, "git config.c git_config_from_parameters"),
+    vcs("git-config-parameters", &["git_config_parameters"], Config, Final, "git config.c git_config_from_parameters"),
+    vcs("git-home", &["$home not set"], Config, Final, "git builtin/config.c"),
     vcs("git-no-command", &["is not a git command"], Config, Final, "git help.c help_unknown_cmd").hint(Hint::GitBroken).unless(&["could not read username", "could not read password"]),
     vcs("git-library", &["error while loading shared libraries"], Config, Final, "glibc elf/rtld.c").hint(Hint::GitBroken),
     vcs("git-symbol", &["symbol lookup error"], Config, Final, "glibc elf/dl-lookup.c").hint(Hint::GitBroken),
@@ -858,10 +992,9 @@ pub static RULES: &[Rule] = &[
     vcs("git-quota", &["disk quota exceeded"], Disk, Final, "syscall/zerrors_linux_amd64.go EDQUOT").system(),
     vcs("git-readonly", &["read-only file system"], Disk, Final, "syscall/zerrors_linux_amd64.go EROFS").system(),
     vcs("git-files", &["too many open files"], Disk, Final, "syscall/zerrors_linux_amd64.go EMFILE").system(),
-    vcs("git-mkdir", &["could not create", "permission denied"], Disk, Final, "git dir.c, environment.c").unless(&["permission denied ("]),
-    vcs("git-open", &["cannot open", "permission denied"], Disk, Final, "git builtin/fetch.c").unless(&["permission denied ("]),
+    vcs("git-permission", &[": permission denied"], Disk, Final, "glibc strerror EACCES behind the name of a file").system().unless(&["permission denied (", "permission denied, please try again", "connect to "]),
     // ---- Vcs: a repository in the cache that is broken ----
-    vcs("vcs-config", &["bad config"], Cache, Repair, "git config.c").mend(MendKind::Vcs),
+    vcs("vcs-config", &["bad config"], Cache, Repair, "git config.c").mend(MendKind::Vcs).unless(&["bad configuration option"]),
     vcs("vcs-helper-died", &["aborted session"], Cache, Repair, "git transport-helper.c").mend(MendKind::Vcs),
     vcs("vcs-packed-refs", &["packed-refs"], Cache, Repair, "git refs/packed-backend.c").mend(MendKind::Vcs),
     vcs("vcs-origin-exists", &["remote origin already exists"], Cache, Repair, "git builtin/remote.c").mend(MendKind::Vcs),
@@ -882,6 +1015,7 @@ pub static RULES: &[Rule] = &[
     vcs("git-certificate-problem", &["ssl certificate problem"], Certificate, Switch, "curl lib/vtls/openssl.c"),
     vcs("git-certificate-name", &["certificate subject name"], Certificate, Switch, "curl lib/vtls/openssl.c"),
     vcs("git-certificate-openssl", &["certificate verify failed"], Certificate, Switch, "openssl ssl/statem/statem_clnt.c"),
+    vcs("git-certificate-mbedtls", &["cert verify failed"], Certificate, Switch, "curl lib/vtls/mbedtls.c"),
     vcs("git-certificate-peer", &["peer certificate"], Certificate, Switch, "curl lib/strerror.c CURLE_PEER_FAILED_VERIFICATION"),
     vcs("git-certificate-revocation", &["crypt_e_"], Certificate, Switch, "curl lib/vtls/schannel.c"),
     vcs("git-certificate-revoked", &["revocation function"], Certificate, Switch, "https://github.com/golang/go/issues/30405"),
@@ -904,6 +1038,7 @@ pub static RULES: &[Rule] = &[
     vcs("git-ssl-timeout", &["ssl connection timeout"], TlsHandshake, Retry, "curl lib/vtls/openssl.c").nobody(),
     vcs("git-ssl-connect", &["ssl connect error"], TlsHandshake, Retry, "curl lib/strerror.c CURLE_SSL_CONNECT_ERROR").nobody(),
     vcs("git-ssl-alert", &["ssl routines", "alert"], TlsHandshake, Switch, "openssl crypto/err/openssl.txt"),
+    vcs_shape("git-tls-nothing-in-common", Shape::AnyOf(TLS_NOTHING_IN_COMMON), TlsHandshake, Switch, "nss SSL_ERROR_UNSUPPORTED_VERSION, SSL_ERROR_NO_CYPHER_OVERLAP"),
     vcs("git-schannel-closed", &["server closed abruptly"], Reset, Retry, "curl lib/vtls/schannel.c"),
     vcs("git-schannel-handshake", &["failed to receive handshake"], TlsHandshake, Retry, "curl lib/vtls/schannel.c").nobody(),
     vcs("git-schannel-init", &["schannel: "], TlsHandshake, Retry, "curl lib/vtls/schannel.c").weak().nobody(),
@@ -914,6 +1049,8 @@ pub static RULES: &[Rule] = &[
     vcs_shape("git-openssl", Shape::OpenSsl, Config, Final, "openssl crypto/err/openssl.txt").weak(),
     // ---- Vcs: names and connecting ----
     vcs("git-resolve", &["could not resolve host"], Dns, Retry, "curl lib/strerror.c CURLE_COULDNT_RESOLVE_HOST").nobody(),
+    vcs("git-resolve-old", &["couldn't resolve host"], Dns, Retry, "curl lib/strerror.c CURLE_COULDNT_RESOLVE_HOST").nobody(),
+    vcs("fossil-resolve", &["can't resolve host name"], Dns, Retry, "fossil http_socket.c").nobody(),
     vcs("git-resolving-timeout", &["resolving timed out"], Dns, Retry, "curl lib/asyn-thread.c").nobody(),
     vcs("git-look-up", &["unable to look up"], Dns, Retry, "git connect.c").nobody(),
     vcs("vcs-name-unknown", &["name or service not known"], Dns, Retry, "glibc gai_strerror").nobody().system(),
@@ -952,35 +1089,46 @@ pub static RULES: &[Rule] = &[
     vcs_shape("ssh-keepalive", Shape::Line("Timeout, server "), Timeout, Retry, "openssh clientloop.c server_alive_check"),
     vcs_shape("ssh-connection", Shape::SshConnection, Reset, Retry, "openssh packet.c sshpkt_vfatal").weak().unless(&["libcrypto", "invalid key", "key length", "signature"]),
     vcs("git-empty-reply", &["empty reply from server"], Eof, Retry, "curl lib/strerror.c CURLE_GOT_NOTHING"),
+    vcs_shape("git-curl-cut", Shape::AnyOf(CURL_CUT), Eof, Retry, "curl lib/strerror.c CURLE_PARTIAL_FILE, CURLE_GOT_NOTHING; nss"),
+    vcs_shape("git-curl-broken", Shape::AnyOf(CURL_BROKEN), Reset, Retry, "curl lib/strerror.c CURLE_SEND_ERROR, CURLE_RECV_ERROR; nss"),
+    vcs("hg-cut", &["stream ended unexpectedly"], Eof, Retry, "mercurial changegroup.py readexactly"),
     vcs("git-transfer-closed", &["transfer closed with"], Eof, Retry, "curl lib/transfer.c CURLE_PARTIAL_FILE"),
     vcs("git-body-expected", &["bytes of body are still expected"], Eof, Retry, "https://github.com/securego/gosec/issues/1284"),
     vcs("git-recv", &["recv failure"], Reset, Retry, "curl lib/cf-socket.c"),
     vcs("git-send", &["send failure"], Reset, Retry, "curl lib/cf-socket.c"),
     vcs("git-h2-stream", &["http/2 stream"], Http2, Retry, "curl lib/http2.c"),
     vcs("git-h2-framing", &["http2 framing layer"], Http2, Retry, "curl lib/strerror.c CURLE_HTTP2"),
+    vcs("git-h2-library", &["nghttp2"], Http2, Retry, "curl lib/http2.c"),
     vcs("git-h2-framing-stream", &["http/2 framing layer"], Http2, Retry, "curl lib/strerror.c CURLE_HTTP2_STREAM"),
     vcs("git-http09", &["http/0.9 when not allowed"], Garbage, Switch, "curl lib/http.c"),
     vcs("git-weird-reply", &["weird server reply"], Garbage, Switch, "curl lib/strerror.c CURLE_WEIRD_SERVER_REPLY"),
+    vcs_shape("git-curl-garbage", Shape::AnyOf(CURL_GARBAGE), Garbage, Switch, "curl lib/strerror.c, lib/http.c"),
+    vcs("git-invalid-answer", &["invalid server response; got"], Garbage, Switch, "git remote-curl.c check_smart_http"),
+    vcs("hg-not-repository", &["does not appear to be an hg repository"], Garbage, Switch, "mercurial httppeer.py parse_v1_response"),
     vcs("git-unsupported-answer", &["unsupported http version"], Garbage, Switch, "curl lib/http.c"),
     vcs("git-not-valid", &["not valid: is this a git repository"], Garbage, Switch, "git remote-curl.c discover_refs"),
     vcs("git-line-length", &["bad line length character"], Garbage, Switch, "git pkt-line.c"),
     vcs("git-protocol", &["protocol error: "], Garbage, Switch, "git pkt-line.c, connect.c"),
+    vcs_shape("git-protocol-translated", Shape::AnyOf(BAD_LENGTH), Garbage, Switch, "git po, \"protocol error: bad line length %d\""),
     vcs("git-connect-abort", &["proxy connect aborted"], ProxyConnect, Retry, "curl lib/http_proxy.c").nobody(),
+    vcs("git-proxy-handshake", &["proxy handshake error"], ProxyConnect, Retry, "curl lib/strerror.c CURLE_PROXY").nobody(),
     vcs("git-sideband", &["unexpected disconnect while reading sideband"], Eof, Retry, "git sideband.c"),
     vcs("git-index-pack", &["invalid index-pack output"], Eof, Retry, "https://github.com/securego/gosec/issues/1284"),
     vcs("git-index-pack-failed", &["index-pack failed"], Eof, Retry, "git fetch-pack.c").weak(),
     vcs("git-early-eof", &["early eof"], Eof, Retry, "git builtin/index-pack.c"),
     vcs("git-pack-cut", &["pack exceeds maximum allowed size"], Refused, Final, "git builtin/index-pack.c"),
-    vcs("git-objects-missing", &["remote did not send all necessary objects"], Eof, Retry, "git builtin/fetch.c"),
+    vcs("git-objects-missing", &["did not send all necessary objects"], Eof, Retry, "git builtin/fetch.c"),
     vcs("git-unpack", &["unpack-objects error"], Eof, Retry, "git builtin/receive-pack.c").weak(),
     vcs("git-rate-limit", &["rate limit"], RateLimit, Retry, "https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api"),
     vcs("git-rate-exceeded", &["too many requests"], RateLimit, Retry, "git http.c, an answer's reason phrase").unless(&["returned error: 4"]),
+    vcs_shape("git-overloaded", Shape::AnyOf(OVERLOADED), ServerError, Retry, "https://gitlab.com/gitlab-org/gitlab: limits of Gitaly").weak(),
     vcs_shape("git-429", Shape::Status(429, 429), RateLimit, Retry, "git http.c show_http_message"),
     vcs_shape("git-408", Shape::Status(408, 408), ServerError, Retry, "git http.c show_http_message"),
     vcs_shape("git-425", Shape::Status(425, 425), ServerError, Retry, "git http.c show_http_message"),
     vcs_shape("git-5xx", Shape::Status(500, 599), ServerError, Retry, "https://github.com/niemeyer/gopkg/issues/78"),
     vcs_shape("git-401", Shape::Status(401, 401), Auth, Final, "git http.c"),
     vcs_shape("git-403", Shape::Status(403, 403), Auth, Final, "git http.c"),
+    vcs_shape("git-451", Shape::Status(451, 451), Auth, Final, "git http.c"),
     vcs_shape("git-404", Shape::Status(404, 404), NotFound, Final, "https://github.com/tkestack/gpu-manager/issues/5").hint(Hint::HiddenRepository),
     vcs_shape("git-407", Shape::Status(407, 407), Auth, Final, "curl lib/cf-h1-proxy.c, CONNECT tunnel failed"),
     vcs_shape("git-410", Shape::Status(410, 410), NotFound, Final, "git http.c"),

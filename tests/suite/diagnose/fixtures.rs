@@ -123,7 +123,7 @@ fn reports(file: &str) -> Vec<Report> {
 fn every_report_is_read_as_it_should_have_been() {
     let mut wrong = String::new();
     let mut exact = 0;
-    let reports: Vec<Report> = ["reported.jsonl", "invented.jsonl", "unseen.jsonl"]
+    let reports: Vec<Report> = ["reported.jsonl", "invented.jsonl", "unseen.jsonl", "tools.jsonl"]
         .into_iter()
         .flat_map(reports)
         .collect();
