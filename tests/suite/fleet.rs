@@ -210,10 +210,12 @@ fn a_real_collector_adds_up_what_many_commands_send() {
     let sandboxes: Vec<Sandbox> = proxies
         .iter()
         .zip(["http/protobuf", "http/json"].iter().cycle())
-        .map(|(proxy, protocol)| {
+        .zip(["gzip", "gzip", "none", "none"].iter().cycle())
+        .map(|((proxy, protocol), compression)| {
             sandbox(proxy)
                 .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{otlp}"))
                 .env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+                .env("OTEL_EXPORTER_OTLP_COMPRESSION", compression)
         })
         .collect();
     // All at once, under the same names.

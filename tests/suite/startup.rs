@@ -174,3 +174,45 @@ fn passing_through_takes_hardly_more_than_a_c_program() {
         (Err(reason), _) | (_, Err(reason)) => skip(&reason),
     }
 }
+
+/// Instructions of a build without optimisations for the view for OpenTelemetry where no variable asks for it: it looks
+/// for four of them. Starting any dynamic program takes more than twenty times as many.
+const TELEMETRY: u64 = 5000;
+
+/// No test of its own: what every supervised command reads of its environment, for [`telemetry_that_nobody_asks_for`].
+#[test]
+#[ignore = "run by other tests, as a process of its own"]
+fn as_a_process() {
+    let config = gofix::config::Config::default();
+    let settings = gofix::report::Settings::detect(&config, "go build", &|name| std::env::var_os(name));
+    assert!(settings.otel.is_none());
+}
+
+/// Behind this, every event costs the question whether there is anything to tell.
+#[test]
+fn telemetry_that_nobody_asks_for_costs_next_to_nothing() {
+    let sandbox = Sandbox::new();
+    let counts = sandbox.path("counts");
+    let mut run = sandbox
+        .run("valgrind")
+        .args([
+            "--tool=callgrind",
+            "--toggle-collect=*report::otel::settings::Settings::detect",
+        ])
+        .args([format!("--callgrind-out-file={}", counts.display())])
+        .args([std::env::current_exe().unwrap()])
+        .args([
+            "--exact",
+            "startup::as_a_process",
+            "--ignored",
+            "--test-threads=1",
+        ]);
+    let Ok(output) = run.command.output() else {
+        return skip("no valgrind here");
+    };
+    assert!(output.status.success(), "{output:?}");
+    let text = fs::read_to_string(&counts).unwrap();
+    let sum = text.lines().find_map(|line| line.strip_prefix("summary: "));
+    let sum: u64 = sum.unwrap().trim().parse().unwrap();
+    assert!((1..=TELEMETRY).contains(&sum), "{sum} instructions");
+}
