@@ -371,6 +371,11 @@ impl Judge<'_> {
                 None if m.done => continue,
                 None => (format!("it hangs ({})", safe(&m.doing)), Some(TIMEOUT)),
             };
+            let other = m.redirected.as_ref().filter(|_| name == "zip");
+            let name = match other {
+                Some(host) => format!("zip, which {host} serves,"),
+                None => name.to_owned(),
+            };
             let found = format!("small answers arrive, but the {name} does not: {words}");
             return Some(self.row(Grade::Broken, found).id(id));
         }
@@ -433,15 +438,13 @@ impl Judge<'_> {
         }
         let family = |v6: bool| m.dialled.iter().filter(move |d| d.address.is_ipv6() == v6);
         let works = |v6: bool| family(v6).any(|d| d.refusal.is_none());
-        // A machine without IPv6 says so at once, which costs nothing.
-        let dead = |v6: bool| {
-            let real = |d: &&Dialled| {
-                d.refusal
-                    .as_ref()
-                    .is_some_and(|(r, _)| *r != Refusal::Unreachable)
-            };
-            family(v6).next().is_some() && !works(v6) && family(v6).any(|d| real(&d))
+        // A machine without IPv6 says so at once, which costs nothing. Where another address has a local port, it is
+        // the local address that this family lacks.
+        let fails = |d: &Dialled| {
+            let refusal = d.refusal.as_ref();
+            refusal.is_some_and(|(r, _)| !matches!(r, Refusal::Unreachable | Refusal::NoPorts))
         };
+        let dead = |v6: bool| !works(v6) && family(v6).any(fails);
         if works(false) && dead(true) {
             let found = format!(
                 "IPv6 is configured but does not work: {}",
@@ -460,14 +463,7 @@ impl Judge<'_> {
             ));
         }
         let bad: Vec<&Dialled> = m.dialled.iter().filter(|d| d.refusal.is_some()).collect();
-        let real = bad
-            .iter()
-            .filter(|d| {
-                d.refusal
-                    .as_ref()
-                    .is_some_and(|(r, _)| *r != Refusal::Unreachable)
-            })
-            .count();
+        let real = bad.iter().filter(|d| fails(d)).count();
         (real > 0).then(|| {
             let found = format!(
                 "{real} of {} addresses do not work: {}",

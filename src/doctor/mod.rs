@@ -85,7 +85,7 @@ pub(crate) struct Server {
     /// True where it answered that it does not have the module.
     pub(crate) lacks: bool,
     scheme: Scheme,
-    /// The HTTP proxy in front of it, where that is what does not work.
+    /// The HTTP proxy in front of it, where nobody accepts connections there.
     blocked_by: Option<String>,
     pub(crate) latency: Option<Duration>,
     pub(crate) speed: Option<u64>,
@@ -111,10 +111,7 @@ impl Server {
             unreachable: measured.is_unreachable(),
             lacks: matches!(measured.info, Some(Ok((Answer::Status(404 | 410, _), _)))),
             scheme: probe.target.url.scheme,
-            blocked_by: measured
-                .via
-                .clone()
-                .filter(|_| !matches!(measured.connect, Some(Ok(_)))),
+            blocked_by: measured.via.clone().filter(|_| measured.connect.is_none()),
             latency: measured.latency(),
             speed: measured.speed.map(|(n, took)| judge::per_second(n, took)),
             http2: measured

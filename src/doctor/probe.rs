@@ -215,7 +215,7 @@ impl Probe {
             first: true,
             ..self.visit(tools, dialled)
         };
-        if let Some(mut session) = visit.open(&self.target.url, tools.http2).await {
+        if let Ok(mut session) = visit.open(&self.target.url, tools.http2).await {
             match self.target.role {
                 Role::Host => {}
                 Role::Sumdb => self.ask_database(&mut session, tools).await,
@@ -242,7 +242,7 @@ impl Probe {
     /// comes through, the path loses packets of full size, and nobody tells the sender (an MTU black hole).
     async fn look_for_lost_packets(&self, tools: &Tools, dialled: &mpsc::UnboundedSender<Dialled>) {
         self.doing("trying again with small packets");
-        let before = self.measured();
+        let interface = self.measured().interface;
         let (module, version) = &tools.module;
         let url = match self.target.role {
             Role::Proxy => self
@@ -258,17 +258,13 @@ impl Probe {
             };
             let whole = async {
                 let mut session = visit.open(&self.target.url, tools.http2).await?;
-                session.get(&url, tools, small()).await.ok()
+                session.get(&url, tools, small()).await
             };
-            matches!(within(SECOND_TRY, whole).await, Some(Some(_)))
+            matches!(within(SECOND_TRY, whole).await, Some(Ok(_)))
         };
         let (any_size, small_only) = tokio::join!(fetch(None), fetch(Some(SMALL_SEGMENTS)));
-        let mut notes = self.notes();
-        notes.zip = before.zip;
-        notes.certificate = before.certificate;
-        notes.certificate_refused = before.certificate_refused;
         if small_only && !any_size {
-            notes.loses_large_packets = Some(before.interface.unwrap_or_default());
+            self.notes().loses_large_packets = Some(interface.unwrap_or_default());
         }
     }
 
@@ -294,13 +290,15 @@ impl Probe {
             self.doing("trying again with HTTP/1.1");
             let words = words.clone();
             let again = self.visit(tools, dialled);
-            let Some(plain) = again.open(&self.target.url, false).await else {
-                return;
-            };
-            session = plain;
-            reply = session.get(&url(".info"), tools, small()).await;
-            if reply.is_ok() {
-                self.notes().http2_broken = Some(words.to_string());
+            match again.open(&self.target.url, false).await {
+                Ok(plain) => {
+                    session = plain;
+                    reply = session.get(&url(".info"), tools, small()).await;
+                    if reply.is_ok() {
+                        self.notes().http2_broken = Some(words.to_string());
+                    }
+                }
+                Err(error) => reply = Err(error),
             }
         }
         self.date(&reply);
@@ -374,15 +372,13 @@ impl Probe {
             }
             if !url.same_host(&session.url) {
                 self.notes().redirected = Some(crate::text::safe(&url.host));
-                let visit = self.visit(tools, dialled);
-                let Some(other) = visit.open(&url, tools.http2).await else {
-                    let words = format!("it redirects to {}, which cannot be reached", url.host);
-                    self.notes()
-                        .zip
-                        .get_or_insert_with(|| Err(StepError::Other(crate::text::safe(&words))));
-                    return;
-                };
-                *session = other;
+                match self.visit(tools, dialled).open(&url, tools.http2).await {
+                    Ok(other) => *session = other,
+                    Err(error) => {
+                        self.notes().zip = Some(Err(error));
+                        return;
+                    }
+                }
             }
         }
     }
@@ -399,13 +395,11 @@ impl Probe {
         if !session.session.is_open().await {
             let visit = self.visit(tools, dialled);
             let http2 = session.http2;
-            match visit.open(url, http2).await {
-                Some(new) => *session = new,
-                None => {
-                    let words = "the server closed the connection and accepts no other";
-                    return Err(StepError::Other(words.to_owned()));
-                }
-            }
+            *session = visit.open(url, http2).await.map_err(|error| {
+                StepError::Other(format!(
+                    "the server closed the connection and accepts no other: {error}"
+                ))
+            })?;
         }
         session.get(url, tools, wanted).await
     }
@@ -460,21 +454,29 @@ struct Visit<'a> {
     probe: &'a Probe,
     tools: &'a Tools,
     dialled: &'a mpsc::UnboundedSender<Dialled>,
-    /// Only the first visit writes the steps into the notes.
+    /// Only the first visit writes the steps into the notes; what keeps a later one from its host, its caller says.
     first: bool,
     /// The largest segments that the server may send; `None` for those of the network.
     segments: Option<u32>,
 }
 
 impl Visit<'_> {
-    async fn open(&self, url: &Url, http2: bool) -> Option<Open> {
-        let proxy = match self.tools.rules.proxy_for(url.scheme, &url.host, url.port) {
-            Ok(proxy) => proxy,
-            Err(why) => {
-                self.probe.notes().via_error = Some(why.to_string());
-                return None;
-            }
-        };
+    /// Writes into the notes, on the first visit.
+    fn note(&self, note: impl FnOnce(&mut Measured)) {
+        if self.first {
+            note(&mut self.probe.notes());
+        }
+    }
+
+    async fn open(&self, url: &Url, http2: bool) -> Result<Open, StepError> {
+        let proxy = self
+            .tools
+            .rules
+            .proxy_for(url.scheme, &url.host, url.port)
+            .map_err(|why| {
+                self.note(|notes| notes.via_error = Some(why.to_string()));
+                StepError::Other(why.to_string())
+            })?;
         let connected = self.connection(url, proxy).await?;
         let absolute = proxy
             .filter(|proxy| url.scheme == Scheme::Http && proxy.scheme != ProxyScheme::Socks5)
@@ -484,76 +486,70 @@ impl Visit<'_> {
             Scheme::Https => self.handshake(url, connected, http2).await?,
         };
         match Session::start(connected.stream, http2).await {
-            Ok(session) => Some(Open {
+            Ok(session) => Ok(Open {
                 session,
                 http2,
                 url: url.clone(),
                 absolute,
             }),
-            Err(words) => {
-                self.probe.notes().info.get_or_insert(Err(words));
-                None
+            Err(error) => {
+                self.note(|notes| notes.info = Some(Err(error.clone())));
+                Err(error)
             }
         }
     }
 
     /// TCP to the host, or to the proxy in front of it and on through it.
-    async fn connection(&self, url: &Url, proxy: Option<&Proxy>) -> Option<Connected> {
+    async fn connection(&self, url: &Url, proxy: Option<&Proxy>) -> Result<Connected, StepError> {
         let (host, port) = proxy.map_or((url.host.as_str(), url.port), |proxy| {
             (proxy.host.as_str(), proxy.port)
         });
-        if let Some(proxy) = proxy {
-            self.probe.notes().via = Some(proxy.shown.clone());
-        }
+        self.note(|notes| notes.via = proxy.map(|proxy| proxy.shown.clone()));
         let shown = proxy.map_or_else(|| join_host_port(host, port), |proxy| proxy.shown.clone());
         self.probe.doing(&format!("looking up {shown}"));
         let start = Instant::now();
-        let resolved = dial::resolve(host, port, RESOLVE).await;
-        let addresses = resolved.as_ref().ok().cloned();
-        if self.first {
-            self.probe.notes().resolved = Some(resolved.map(|found| (found, start.elapsed())).map_err(
-                |error| match error {
-                    DialError::Lookup { error, .. } => error,
-                    other => LookupError::Other(words::dial(&other)),
-                },
-            ));
-        }
+        let resolved = dial::resolve(host, port, RESOLVE)
+            .await
+            .map_err(|error| match error {
+                DialError::Lookup { error, .. } => error,
+                other => LookupError::Other(words::dial(&other)),
+            });
+        self.note(|notes| notes.resolved = Some(resolved.clone().map(|found| (found, start.elapsed()))));
+        let addresses =
+            resolved.map_err(|error| StepError::Other(crate::text::safe(&words::lookup(&error))))?;
         self.probe.doing(&format!("connecting to {shown}"));
         let start = Instant::now();
-        let stream = self.first_of(&addresses?).await?;
+        let stream = self.first_of(&addresses).await?;
         let interface = stream
             .local_addr()
             .ok()
             .and_then(|local| interface_of(local.ip()));
-        let connected = Connected::of(stream).ok()?;
-        if self.first {
-            self.probe.notes().interface = interface;
-            self.probe.notes().connect = Some(Ok(start.elapsed()));
-        }
+        let connected = Connected::of(stream).map_err(|error| words::step(&error))?;
+        self.note(|notes| {
+            notes.interface = interface;
+            notes.connect = Some(Ok(start.elapsed()));
+        });
         let Some(proxy) = proxy else {
-            return Some(connected);
+            return Ok(connected);
         };
         self.probe
             .doing(&format!("asking the proxy {} for a connection", proxy.shown));
-        match self.through(proxy, connected, url).await {
-            Ok(connected) => Some(connected),
-            Err(error) => {
-                self.probe.notes().connect = Some(Err(Blocked {
-                    words: crate::text::safe(&words::dial(&error)),
-                    wants_login: words::wants_login(&error),
-                }));
-                None
-            }
-        }
+        self.through(proxy, connected, url).await.map_err(|error| {
+            let words = crate::text::safe(&words::dial(&error));
+            let told = format!("the proxy {} does not allow the connection: {words}", proxy.shown);
+            let wants_login = words::wants_login(&error);
+            self.note(|notes| notes.connect = Some(Err(Blocked { words, wants_login })));
+            StepError::Other(told)
+        })
     }
 
     /// Connects to every address at once and hands out the first connection. What
     /// became of each address is noted, of the slow ones later on.
-    async fn first_of(&self, addresses: &[SocketAddr]) -> Option<TcpStream> {
-        let (winner, mut winners) = mpsc::channel(addresses.len().max(1));
+    async fn first_of(&self, addresses: &[SocketAddr]) -> Result<TcpStream, StepError> {
+        let (told, mut outcomes) = mpsc::channel(MAX_ADDRESSES);
         for &address in addresses.iter().take(MAX_ADDRESSES) {
             let (limit, segments) = (self.tools.connect, self.segments);
-            let (winner, dialled) = (winner.clone(), self.dialled.clone());
+            let (told, dialled) = (told.clone(), self.dialled.clone());
             let is_told = self.first;
             tokio::spawn(async move {
                 let outcome = dial::connect(address, segments, limit).await;
@@ -562,13 +558,18 @@ impl Visit<'_> {
                 if is_told {
                     let _ = dialled.send(Dialled { address, refusal });
                 }
-                if let Ok(stream) = outcome {
-                    let _ = winner.try_send(stream);
-                }
+                let _ = told.try_send(outcome);
             });
         }
-        drop(winner);
-        winners.recv().await
+        drop(told);
+        let mut why = StepError::Other("the name has no address".to_owned());
+        while let Some(outcome) = outcomes.recv().await {
+            match outcome {
+                Ok(stream) => return Ok(stream),
+                Err(error) => why = StepError::of_connect(&error),
+            }
+        }
+        Err(why)
     }
 
     /// From the proxy on.
@@ -589,11 +590,16 @@ impl Visit<'_> {
         dial::tunnel(connected, proxy, &url.host, url.port, CONNECT).await
     }
 
-    async fn handshake(&self, url: &Url, connected: Connected, http2: bool) -> Option<(Connected, bool)> {
+    async fn handshake(
+        &self,
+        url: &Url,
+        connected: Connected,
+        http2: bool,
+    ) -> Result<(Connected, bool), StepError> {
         self.probe.doing(&format!("TLS handshake with {}", url.host));
         if !self.tools.tls.has_roots() {
-            self.note_handshake(Err(StepError::NoRoots), Seen::default());
-            return None;
+            self.note(|notes| notes.handshake = Some(Err(StepError::NoRoots)));
+            return Err(StepError::NoRoots);
         }
         let seen = Arc::new(Mutex::new(Seen::default()));
         let witness: Witness = {
@@ -611,35 +617,33 @@ impl Visit<'_> {
             Err(error) => Err(error.into()),
         };
         let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match shaken {
-            Ok((connected, session)) => {
+        let step = match &shaken {
+            Ok((_, session)) => {
                 let version = match session.version {
                     Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
                     _ => "TLS 1.3",
                 };
                 let http2 = session.http2;
-                self.note_handshake(Ok((Handshake { version, http2 }, start.elapsed())), seen);
-                Some((connected, http2))
+                Ok((Handshake { version, http2 }, start.elapsed()))
             }
-            Err(error) => {
-                self.note_handshake(Err(words::step(&error)), seen);
-                None
-            }
-        }
-    }
-
-    fn note_handshake(&self, step: Step<Handshake>, seen: Seen) {
-        let mut notes = self.probe.notes();
-        if !self.first && step.is_ok() {
-            return;
-        }
-        notes.certificate = seen.certificate;
-        notes.certificate_refused = seen.refused;
-        if self.first {
-            notes.handshake = Some(step);
-        } else if let Err(words) = step {
-            let host = notes.redirected.clone().unwrap_or_default();
-            notes.zip = Some(Err(StepError::Other(format!("{host}: {words}"))));
+            Err(error) => Err(words::step(error)),
+        };
+        let refused = seen.refused.clone();
+        self.note(|notes| {
+            notes.certificate = seen.certificate;
+            notes.certificate_refused = seen.refused;
+            notes.handshake = Some(step.clone());
+        });
+        match (shaken, step) {
+            (Ok((connected, session)), _) => Ok((connected, session.http2)),
+            (Err(_), Err(error)) => Err(match refused {
+                Some(why) => StepError::Other(format!(
+                    "the certificate does not verify: {}",
+                    crate::text::safe(&why)
+                )),
+                None => error,
+            }),
+            (Err(error), Ok(_)) => Err(words::step(&error)),
         }
     }
 }

@@ -128,6 +128,14 @@ impl StepError {
         Self::Other("the URL cannot be asked".to_owned())
     }
 
+    /// Of an attempt to connect.
+    pub(super) fn of_connect(error: &io::Error) -> Self {
+        match Refusal::of(error) {
+            Refusal::Dropped => Self::TimedOut("no answer to connection attempts"),
+            _ => Self::Other(io(error)),
+        }
+    }
+
     /// The `id` of a finding that it leads to.
     pub(super) fn id(&self) -> Option<&'static str> {
         matches!(self, Self::TimedOut(_)).then_some(TIMEOUT)

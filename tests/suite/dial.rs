@@ -280,9 +280,17 @@ fn header(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
 
 /// An HTTP proxy that answers CONNECT in this way and then is a tunnel to `target`.
 fn connect_proxy(answer: Vec<u8>, target: SocketAddr) -> String {
+    connect_proxy_that(move |_| answer.clone(), target)
+}
+
+/// An HTTP proxy that answers each request in the way that its header deserves, and then is a tunnel to `target`.
+pub(crate) fn connect_proxy_that(
+    answer: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static,
+    target: SocketAddr,
+) -> String {
     let address = serve(move |mut stream| {
-        header(&mut stream)?;
-        stream.write_all(&answer)?;
+        let asked = header(&mut stream)?;
+        stream.write_all(&answer(&asked))?;
         join(stream, TcpStream::connect(target)?)
     });
     format!("http://{address}")

@@ -4,11 +4,13 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use gofix::faultproxy::{Builder, Catalogue, Door, Fault, FaultProxy, Kind, Module, Rule, SumDb};
 use serde_json::Value;
 
 use super::render;
+use crate::dial::connect_proxy_that;
 use crate::support::authority::Authority;
 use crate::support::pty::Pty;
 use crate::support::{Outcome, Sandbox, real_go, status};
@@ -931,6 +933,12 @@ fn a_healthy_machine_raises_no_alarm() {
     );
     no_alarm("vendored", run(&plain().env("GOFLAGS", "-mod=vendor")));
     no_alarm(
+        "modules that may change go.mod",
+        run(&plain().env("GOFLAGS", "-mod=mod")),
+    );
+    no_alarm("without a proxy", run(&plain().env("GOPROXY", "direct")));
+    no_alarm("one toolchain", run(&plain().env("GOTOOLCHAIN", "local")));
+    no_alarm(
         "a proxy that is not for loopback",
         run(&plain().env("NO_PROXY", "localhost,127.0.0.1")),
     );
@@ -965,6 +973,33 @@ fn a_healthy_machine_raises_no_alarm() {
         "a private authority",
         run(&trusting(tls.url(), &authority).env("GOSUMDB", proxy.gosumdb())),
     );
+    let named = self::proxy()
+        .tls(authority.server_of(&["modules.example.test"], (2020, 2090), true))
+        .start()
+        .unwrap();
+    let tunnel = connect_proxy_that(|_| b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), named.address());
+    let proxied = trusting("https://modules.example.test", &authority)
+        .env("HTTPS_PROXY", &tunnel)
+        .env("GOSUMDB", proxy.gosumdb());
+    no_alarm("a proxy by environment", run(&proxied));
+    assert!(!named.requests().is_empty());
+    // Whoever runs the tests is one of the two; root can be the other as well.
+    let owned = plain();
+    let as_user = |words: &[&str]| {
+        let run = owned
+            .run("setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        run.args([owned.path("shims/gofix")]).args(words).output()
+    };
+    let place = owned.path("");
+    owned
+        .run("chown")
+        .args(["-R", "65534:65534"])
+        .args([&place])
+        .output();
+    if as_user(&["--version"]).code() == Some(0) {
+        no_alarm("a plain user", as_user(&["doctor", "--json"]));
+    }
     // A container as people build them: no HOME but /, no git, no shim.
     let bare = plain();
     let outcome = bare
@@ -974,6 +1009,131 @@ fn a_healthy_machine_raises_no_alarm() {
         .env("PATH", real_go().parent().unwrap())
         .output();
     no_alarm("a bare container", outcome);
+}
+
+/// Set in the namespace that [`a_machine_without_ipv6_raises_no_alarm`] makes.
+const IN_NAMESPACE: &str = "__GOFIX_TEST_WITHOUT_IPV6";
+
+/// Loopback without IPv6, and a name that has addresses of both kinds all the same.
+const WITHOUT_IPV6: &str = r#"
+set -e
+ip link set lo up
+echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6 2>/dev/null || ip -6 address flush dev lo
+printf '127.0.0.1 both.example.test\n::1 both.example.test\n' > "$HOSTS"
+mount --bind "$HOSTS" /etc/hosts
+"#;
+
+#[test]
+fn a_machine_without_ipv6_raises_no_alarm() {
+    if std::env::var_os(IN_NAMESPACE).is_some() {
+        let catalogue = catalogue();
+        let sums = FaultProxy::builder(catalogue.clone())
+            .sumdb(SumDb::new("sum.example.test", &catalogue))
+            .start()
+            .unwrap();
+        let authority = Authority::new("Corp");
+        let server = proxy()
+            .tls(authority.server_of(&["both.example.test"], (2020, 2090), true))
+            .start()
+            .unwrap();
+        let url = format!("https://both.example.test:{}", server.address().port());
+        let sandbox = trusting(&url, &authority).env("GOSUMDB", sums.gosumdb());
+        no_alarm("no IPv6", sandbox.gofix(&["doctor", "--json"]).output());
+        assert!(!server.requests().is_empty());
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let hosts = sandbox.path("hosts");
+    let prepared = |then: &str| {
+        let mut command = Command::new("unshare");
+        command
+            .args(crate::support::network_namespace())
+            .args(["-m", "sh", "-c", &format!("{WITHOUT_IPV6}{then}"), "sh"])
+            .env("HOSTS", &hosts);
+        command
+    };
+    if !prepared("").output().is_ok_and(|output| output.status.success()) {
+        return crate::startup::skip("no namespace of network and mounts");
+    }
+    let inside = prepared("exec \"$@\"")
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "views::doctor::a_machine_without_ipv6_raises_no_alarm"])
+        .env(IN_NAMESPACE, "1")
+        .output()
+        .unwrap();
+    assert!(
+        inside.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&inside.stdout),
+        String::from_utf8_lossy(&inside.stderr)
+    );
+}
+
+/// Where the zips are, behind a redirect of the module proxy.
+#[test]
+fn a_redirect_to_a_host_that_is_blocked_is_named() {
+    let authority = Authority::new("Example Trust");
+    let to = |url: &str| {
+        Rule::new(Fault::Redirect {
+            to: format!("{url}/"),
+        })
+        .on(Kind::Zip)
+    };
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let cut = proxy().door(Door::Close).start().unwrap();
+    let denies = proxy().always(status(403, None)).start().unwrap();
+    let strange = proxy()
+        .tls(Authority::new("Zscaler Inc.").server(false))
+        .start()
+        .unwrap();
+    for (storage, why) in [
+        (
+            format!("http://localhost:{}", closed.port()),
+            "connection refused",
+        ),
+        ("http://storage.invalid".to_owned(), "no such host"),
+        (cut.url().to_owned(), "EOF"),
+        (denies.url().to_owned(), "answered with 403"),
+        (strange.url().to_owned(), "its issuer is not trusted here"),
+    ] {
+        let server = proxy().rule(to(&storage)).start().unwrap();
+        let found = routes_test(&trusting(server.url(), &authority));
+        let host = storage.split(['/', ':']).nth(3).unwrap();
+        let row = found.row(server.url(), &format!("the zip, which {host} serves, does not"));
+        assert_eq!(row["grade"], "broken");
+        assert!(row["found"].as_str().unwrap().contains(why), "{row:#}");
+    }
+}
+
+/// The HTTP proxy of the environment lets go to the module proxy and not to its storage.
+#[test]
+fn a_redirect_that_the_http_proxy_blocks_is_named() {
+    let authority = Authority::new("Example Trust");
+    let to = "https://storage.example.test/".to_owned();
+    let modules = proxy()
+        .tls(authority.server_of(&["modules.example.test"], (2020, 2090), false))
+        .rule(Rule::new(Fault::Redirect { to }).on(Kind::Zip))
+        .start()
+        .unwrap();
+    let answer = |asked: &[u8]| match asked.starts_with(b"CONNECT storage.") {
+        true => b"HTTP/1.1 403 Forbidden\r\n\r\n".to_vec(),
+        false => b"HTTP/1.1 200 OK\r\n\r\n".to_vec(),
+    };
+    let via = connect_proxy_that(answer, modules.address());
+    let sandbox = trusting("https://modules.example.test", &authority).env("HTTPS_PROXY", &via);
+    let found = routes_test(&sandbox);
+    let row = found.row(
+        "modules.example.test",
+        "the zip, which storage.example.test serves, does not",
+    );
+    assert_eq!(row["grade"], "broken");
+    let words = row["found"].as_str().unwrap();
+    assert!(
+        words.contains("does not allow the connection: 403 Forbidden"),
+        "{row:#}"
+    );
+    // The HTTP proxy is up: going without it is no advice.
+    assert_eq!(found.json["commands"], serde_json::json!([]), "{}", found.outcome);
 }
 
 /// Without `ESC [ … m`.
