@@ -321,10 +321,10 @@ pub enum RoutesAction {
 /// `gofix wait`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Asks every proxy of your GOPROXY for the version, then the checksum database. After a 404 it waits at least as long as
-the server caches that answer (Cache-Control, Age); a 401, a 403 or a bad certificate ends the wait.
+Asks every proxy of your GOPROXY for the version, then the checksum database. After a 404 it waits at least as long \
+as the server caches that answer (Cache-Control, Age); a 401, a 403 or a bad certificate ends the wait.
 
-Exit status: 0 all serve it, 1 refused, 124 timed out.
+Exit status: 0 every server has it, 1 a server refused, 124 the time ran out.
 
 Examples:
   gofix wait example.com/lib@v1.4.0               in a release pipeline, after `git push --tags`
@@ -345,6 +345,8 @@ pub struct Wait {
 /// `gofix cache`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Exit status: 0 no damage, or all of it mended, 1 otherwise.
+
 Examples:
   gofix cache verify                          everything in the module cache
   gofix cache verify github.com/google/uuid   one module
@@ -452,7 +454,7 @@ pub struct ShimPlace {
     /// The folder of the shim
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub dir: Option<PathBuf>,
-    /// Install for every user of this machine
+    /// For every user of this machine, not for you alone
     #[arg(long)]
     pub system: bool,
 }

@@ -141,11 +141,12 @@ fn cure_words(cure: Cure) -> &'static str {
     }
 }
 
-fn cure_word(cure: Cure) -> &'static str {
-    match cure {
-        Cure::Itself => "itself",
-        Cure::Recompute => "recompute",
-        Cure::Fetch => "fetch",
+/// The command that mends it, as in doctor's JSON; `None` where go needs none.
+fn fix(problem: &Problem) -> Option<String> {
+    match &problem.module {
+        _ if !problem.is_bad() => None,
+        Some(module) if problem.disputed => Some(format!("gofix cache repair {module}")),
+        _ => Some("gofix cache repair".to_owned()),
     }
 }
 
@@ -179,7 +180,7 @@ fn problem_json(problem: &Problem) -> Json {
         "what": problem.what,
         "path": problem.path.to_string_lossy(),
         "why": problem.why,
-        "cure": cure_word(problem.cure),
+        "fix": fix(problem),
         "bad": problem.is_bad(),
         "disputed": problem.disputed,
     })
@@ -236,7 +237,7 @@ fn repairs_json(repairs: &Repairs, dry_run: bool) -> Json {
             "what": report.what,
             "module": report.module.as_ref().map(ToString::to_string),
             "findings": report.findings.iter().map(|f| {
-                json!({ "part": f.part.words(), "why": f.why, "cure": cure_word(f.cure), "disputed": f.disputed })
+                json!({ "part": f.part.words(), "why": f.why, "disputed": f.disputed })
             }).collect::<Vec<_>>(),
             "moved": report.moved.iter().map(|p| p.to_string_lossy()).collect::<Vec<_>>(),
             "kept_in": report.kept_in.as_ref().map(|p| p.to_string_lossy()),

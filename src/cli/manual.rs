@@ -108,6 +108,11 @@ fn page(command: &Command, examples: &str) -> Vec<u8> {
     let _ = man.render_name_section(&mut text);
     let _ = man.render_synopsis_section(&mut text);
     let _ = man.render_description_section(&mut text);
+    let (prose, examples) = examples.split_once("Examples:\n").unwrap_or(("", examples));
+    for paragraph in prose.split("\n\n").filter(|text| !text.is_empty()) {
+        text.extend_from_slice(b".PP\n");
+        plain(paragraph, &mut text);
+    }
     if top {
         go_commands(command, &mut text);
         own_commands(args::own_commands(command), &mut text);
@@ -205,7 +210,7 @@ fn example_section(examples: &str, text: &mut Vec<u8>) {
     }
     section("EXAMPLES", text);
     text.extend_from_slice(b".nf\n");
-    for line in examples.lines().filter(|line| *line != "Examples:") {
+    for line in examples.lines() {
         plain(line.strip_prefix("  ").unwrap_or(line), text);
     }
     text.extend_from_slice(b".fi\n");

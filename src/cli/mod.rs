@@ -83,6 +83,10 @@ pub fn run(args: &[OsString], start: &StartState) -> i32 {
 /// Answers `help TOPIC`; the help of commands is clap's.
 fn help_on_topic(split: &Split<'_>) -> Option<i32> {
     let [word, topic] = split.own else { return None };
+    if word == "help" && (topic == "-h" || topic == "--help") {
+        let _ = write!(out::stdout(), "{}", args::definition().render_help().ansi());
+        return Some(OK);
+    }
     let is_command = || {
         let mut commands = args::definition();
         commands.build();

@@ -13,7 +13,7 @@ pub const EXIT_STATUSES: &[(&str, &str)] = &[
     ("0", "One of gofix's own commands succeeded."),
     (
         "1",
-        "One of gofix's own commands failed, or found a problem (`doctor`, `rehearse`, `config check`, `shim status`). Also \
+        "One of gofix's own commands failed, or found a problem (`doctor`, `rehearse`, `cache verify`, `config check`, `shim status`). Also \
          `go mod tidy` if some lookups failed on every try, so that its result may be wrong: go.mod and go.sum are left as \
          they were.",
     ),

@@ -154,6 +154,8 @@ fn help_knows_topics() {
     let sandbox = Sandbox::new();
     let help = |words: &[&str]| sandbox.gofix(&[&["help"], words].concat()).output();
     let topics = help(&["topics"]).expect_code(0).stdout;
+    let whole = sandbox.gofix(&["--help"]).output().stdout;
+    assert_eq!(help(&["--help"]).expect_code(0).stdout, whole);
     for topic in gofix::diagnose::topics::TOPICS {
         assert!(
             topics.contains(&format!("  {} ", topic.id)),

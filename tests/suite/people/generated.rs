@@ -95,6 +95,8 @@ fn the_manual_has_every_command_variable_and_status() {
             .iter()
             .all(|part| text.contains(part));
         assert!(is_whole, "{name}: {text}");
+        let examples = text.rsplit("SH \"EXAMPLES\"").next().unwrap();
+        assert!(!examples.contains("Exit status"), "{name}: {text}");
         if is_there("groff") {
             let file = format!("man1/{name}");
             let warned = sandbox

@@ -70,6 +70,7 @@ fn a_dry_run_changes_nothing() {
         .expect_code(1);
     let said: serde_json::Value = serde_json::from_str(&verify.stdout).unwrap();
     assert_eq!(said["problems"][0]["what"], "zip");
+    assert_eq!(said["problems"][0]["fix"], "gofix cache repair");
     assert_eq!(tree(&cache.sandbox.modcache()), before);
     // Another module is not looked at, and a name that is none is refused.
     cache
