@@ -487,8 +487,9 @@ fn candidates<'a>(block: &Block, parts: &Parts<'a>, rules: RuleSet<'_>) -> Vec<C
             )
         })
     };
-    if let Some(rule) = rules.answer(&parts.answer)
-        && (rule.alone || is_go || names_module(&parts.answer))
+    // A word that any program could print hides none of go's own.
+    let of_go = is_go || names_module(&parts.answer);
+    if let Some(rule) = rules.answer_of(&parts.answer, |rule| of_go || rule.alone)
         && !(rule.system && of_net())
     {
         found.push(Candidate {
@@ -631,8 +632,8 @@ pub(super) fn go_message(line: &str) -> Option<usize> {
     }
     memchr::memmem::find_iter(text.as_bytes(), b"go: ")
         .find(|&start| {
-            let before = text[..start].trim_end_matches(['"', '\'', '`']);
-            start > 0 && before.ends_with([' ', '\t', ':', '|', '>', ']', '│', '='])
+            let before = text[..start].trim_end_matches(['"', '\'', '`', '(']);
+            start > 0 && (before.is_empty() || before.ends_with([' ', '\t', ':', '|', '>', ']', '│', '=']))
         })
         .map(|start| indentation + start)
 }

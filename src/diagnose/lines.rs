@@ -196,12 +196,18 @@ pub(super) fn clean(line: &[u8]) -> Cow<'_, str> {
         || memchr::memmem::find(line, "\u{feff}".as_bytes()).is_some();
     if dirty {
         let plain = without_escapes(&text);
-        return Cow::Owned(redact(strip_prefixes(&plain).trim_end()).into_owned());
+        return Cow::Owned(redact(bare(&plain)).into_owned());
     }
     match text {
-        Cow::Borrowed(text) => redact(strip_prefixes(text).trim_end()),
-        Cow::Owned(text) => Cow::Owned(redact(strip_prefixes(&text).trim_end()).into_owned()),
+        Cow::Borrowed(text) => redact(bare(text)),
+        Cow::Owned(text) => Cow::Owned(redact(bare(&text)).into_owned()),
     }
+}
+
+/// A line without its prefixes, the blanks at its end, and the end of a colour whose ESC was lost on the way.
+fn bare(line: &str) -> &str {
+    let text = strip_prefixes(line).trim_end();
+    text.strip_suffix("[0m").unwrap_or(text)
 }
 
 /// What a line says where a tool has put the words of another into quotes: `msg="go: …: Get \"URL\": …\n\tfatal: …"`.
@@ -382,6 +388,8 @@ static PREFIX: LazyLock<Option<Regex>> = LazyLock::new(|| {
         r"remote:     +|[A-Za-z0-9_.-]{1,64} +\| ",
         // Cloud Build: `Step #0: text`, `Step #1 - "build": text`, `stdout: text`.
         r#"std(?:out|err): |Step #[0-9]+(?: - "[^"]*")?: "#,
+        // A colour whose ESC was lost on the way: `[36;1mtext`.
+        r"\[[0-9;]{0,12}[mK]",
         // Commands of GitHub and Azure: `##[error]text`, `::error file=…::text`.
         r"##\[(?:error|warning|debug)\]|::(?:error|warning|notice)(?:[^:]|:[^:])*::",
     ];

@@ -261,10 +261,17 @@ impl RuleSet<'_> {
     /// The weightiest rule for go's own message.
     #[must_use]
     pub(super) fn answer(&self, text: &str) -> Option<&'static Rule> {
+        self.answer_of(text, |_| true)
+    }
+
+    /// The same among the rules that may count there.
+    #[must_use]
+    pub(super) fn answer_of(&self, text: &str, counts: impl Fn(&Rule) -> bool) -> Option<&'static Rule> {
         let table = TABLE.as_ref()?;
         let words = Words::of(table, text);
         self.heaviest(table, Part::Answer, &words, |entry| {
-            words.fits(entry)
+            counts(entry.rule)
+                && words.fits(entry)
                 && match entry.rule.pattern {
                     Pattern::Words(_) => true,
                     Pattern::Shape(shape) => fits_answer_shape(shape, text),

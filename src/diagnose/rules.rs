@@ -619,6 +619,8 @@ const PACKAGES: &[&str] = &[
     "case-insensitive file name collision",
     " expects import \"",
     "invalid import path \"",
+    "invalid github.com/ import path \"",
+    " in import path",
     "non-canonical import path \"",
     "should not have @version",
     "use of vendored package not allowed",
@@ -641,6 +643,8 @@ const PACKAGES: &[&str] = &[
 
 /// What go says of a source file that it does not take.
 const SOURCES: &[&str] = &[
+    "expected 'package', found ",
+    "only allowed in Go files that import \"embed\"",
     "invalid //go:debug: ",
     "cannot embed file ",
     "cannot embed directory ",
@@ -655,6 +659,9 @@ const SOURCES: &[&str] = &[
 
 /// What go says of a command line or its own caches, without its name in front.
 const COMMANDS: &[&str] = &[
+    "missing $GOPATH",
+    "no go files listed",
+    "please pass linker flags using ",
     "bad tool name",
     "is ambiguous; choose one of:",
     "expecting a Go version like \"",
@@ -735,6 +742,13 @@ const REFUSALS: &[&str] = &[
     "file URL ",
     "is a local import path",
     "is a directory",
+    "no longer ",
+    "only allowed ",
+    "but maximum ",
+    "unrecognized ",
+    "conflict",
+    "please ",
+    "parse error",
     "never ",
     "only has an effect",
     "but go ",
@@ -1183,7 +1197,7 @@ pub static RULES: &[Rule] = &[
     mend("zip-invalid", &["zip: not a valid zip file"], Cache, MendKind::Zip, "archive/zip/reader.go ErrFormat"),
     mend("zip-checksum", &["zip: checksum error"], Cache, MendKind::Zip, "archive/zip/reader.go ErrChecksum"),
     mend("zip-algorithm", &["zip: unsupported compression algorithm"], Cache, MendKind::Zip, "archive/zip/reader.go ErrAlgorithm"),
-    mend("zip-unzip", &["unzip ", ".zip: "], Cache, MendKind::Zip, "cmd/go/internal/modfetch/fetch.go download").unless(&[ "no space left", "quota exceeded", "too many open files", "permission denied", "read-only file system"]),
+    mend("zip-unzip", &["unzip ", ".zip: "], Cache, MendKind::Zip, "cmd/go/internal/modfetch/fetch.go download").unless(&["no space left", "quota exceeded", "too many open files", "permission denied", "read-only file system"]),
     mend("ziphash-missing", &["missing ziphash:"], Cache, MendKind::Zip, "cmd/go/internal/modcmd/verify.go verifyMod"),
     mend("zip-modified", &["zip has been modified"], Cache, MendKind::Zip, "cmd/go/internal/modcmd/verify.go verifyMod"),
     mend("dir-modified", &["dir has been modified"], Cache, MendKind::Extracted, "cmd/go/internal/modcmd/verify.go verifyMod"),

@@ -440,9 +440,10 @@ impl Reader {
             }
             return Some(true);
         }
-        let verdict_line = ["FAIL", "PASS", "ok  \t", "ok      ", "?   \t"]
+        let verdict_line = ["ok  \t", "ok      ", "?   \t"]
             .iter()
-            .any(|f| text.starts_with(f));
+            .any(|f| text.starts_with(f))
+            || matches!(text.split([' ', '\t']).next(), Some("FAIL" | "PASS"));
         if !indented && verdict_line {
             self.end_of_package(text);
         }
@@ -775,6 +776,7 @@ fn is_prefix(prefix: &str) -> bool {
         && !prefix.contains("://")
         && !prefix.contains("server response")
         && !prefix.contains("not found:")
+        && !prefix.ends_with("usage: ")
         && gotext::module_version(prefix).is_none()
 }
 
