@@ -12,6 +12,7 @@ use crate::diagnose::{Diagnosis, Input, Scanner, diagnose, explain};
 use crate::go::dirhash::read_zip;
 use crate::go::escape::{escape, unescape};
 use crate::go::files::{complaint, go_mod_complaint};
+use crate::go::imports::{Head, Tags, head};
 use crate::go::protocol::Wanted;
 use crate::go::proxy_list::ProxyList;
 use crate::go::sums::GoSum;
@@ -178,6 +179,21 @@ pub fn files(bytes: &[u8]) {
     let body = Body::from_bytes(content.to_vec());
     assert_eq!(complaint(&wanted, &body), complaint(&wanted, &body));
     let _ = go_mod_complaint(content, None, false);
+    // What a part of a file is enough for, the rest does not change.
+    let part = head(&content[..usize::from(first).min(content.len())], false);
+    let whole = head(content, true);
+    assert!(
+        part == whole || matches!(part, Head::Longer),
+        "{part:?} {whole:?}"
+    );
+    for set in [&[][..], &["linux"]] {
+        let tags = Tags {
+            set: set.iter().map(|tag| (*tag).to_owned()).collect(),
+            ..Tags::host()
+        };
+        let _ = tags.take_text(content, &[]);
+        let _ = tags.take_name(&String::from_utf8_lossy(content));
+    }
     let key = Key::from_gosumdb(&String::from_utf8_lossy(content));
     let _ = tree_head(content, key.as_ref());
     let mut sums = GoSum::default();

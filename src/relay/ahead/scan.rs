@@ -15,8 +15,8 @@ use crate::sys::spool::Body;
 /// What is read of a file at first, and at most.
 const FIRST: usize = 4 << 10;
 const LONGEST: usize = 256 << 10;
-/// Files that are read for one scan, of a zip that has so many at most; what has more is left to go.
-const MOST_FILES: usize = 20_000;
+/// What is read for one scan, of a zip that has so many files at most; what has more is left to go.
+const MOST: usize = 256 << 20;
 const MOST_PACKED: usize = 100_000;
 /// Folders that a pattern may lead through.
 const MOST_FOLDERS: usize = 50_000;
@@ -107,7 +107,7 @@ impl Scan {
         let Some(files) = Files::open(&self.source, &self.tags) else {
             return found;
         };
-        let mut left = MOST_FILES;
+        let mut left = MOST;
         let (mut next, mut known) = (VecDeque::new(), HashSet::new());
         for root in self.named.iter().flat_map(|named| &named.roots) {
             let tests = self.named.as_ref().is_some_and(|named| named.tests);
@@ -118,8 +118,8 @@ impl Scan {
                 Root::Folder(folder) => next.push_back((folder.clone(), tests)),
                 Root::Files(named) => {
                     for file in named {
-                        let imports = open(file)
-                            .and_then(|file| imports_of(file, |_, imports| self.tags.has_cgo_for(imports)));
+                        let takes = |_: &[u8], imports: &[String]| self.tags.has_cgo_for(imports);
+                        let imports = open(file).and_then(|file| imports_of(file, &mut left, takes));
                         found.imports.extend(imports.unwrap_or_default());
                     }
                 }
@@ -259,22 +259,15 @@ impl Files {
                     let is_wanted = name
                         .to_str()
                         .is_some_and(|name| tags.take_name(name) && (tests || !name.ends_with("_test.go")));
-                    if is_wanted
-                        && *left > 0
-                        && let Some(file) = open(&entry.path())
-                    {
-                        *left -= 1;
-                        all.extend(imports_of(file, takes).unwrap_or_default());
+                    if is_wanted && let Some(file) = open(&entry.path()) {
+                        all.extend(imports_of(file, left, takes).unwrap_or_default());
                     }
                 }
             }
             Self::Zip(zip, folders) => {
                 for (_, packed) in folders.get(folder).into_iter().flatten() {
-                    if *left > 0
-                        && let Ok(file) = packed.open(zip)
-                    {
-                        *left -= 1;
-                        all.extend(imports_of(file, takes).unwrap_or_default());
+                    if let Ok(file) = packed.open(zip) {
+                        all.extend(imports_of(file, left, takes).unwrap_or_default());
                     }
                 }
             }
@@ -289,12 +282,17 @@ fn open(path: &Path) -> Option<File> {
     File::open(path).ok()
 }
 
-/// What a file imports, where `takes` says of its text and its imports that it counts.
-fn imports_of(mut file: impl Read, takes: impl Fn(&[u8], &[String]) -> bool) -> Option<Vec<String>> {
+/// What a file imports, where `takes` says of its text and its imports that it counts. `left` is what may be read yet.
+fn imports_of(
+    mut file: impl Read,
+    left: &mut usize,
+    takes: impl Fn(&[u8], &[String]) -> bool,
+) -> Option<Vec<String>> {
     let mut text = Vec::new();
     let mut want = FIRST;
     loop {
         let before = text.len();
+        *left = left.checked_sub(want - before)?;
         file.by_ref()
             .take((want - before) as u64)
             .read_to_end(&mut text)
