@@ -143,7 +143,7 @@ fn carry() -> ExitCode {
         .env("GOPROXY", relay.goproxy())
         .status()
         .expect("go starts");
-    relay.shutdown();
+    drop(relay);
     if status.success() {
         ExitCode::SUCCESS
     } else {

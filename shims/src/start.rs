@@ -44,11 +44,6 @@ impl StartState {
         state
     }
 
-    /// Descriptor `fd` (0, 1 or 2) was closed when gofix started.
-    pub fn was_closed(&self, fd: usize) -> bool {
-        self.closed.get(fd).copied().unwrap_or(false)
-    }
-
     /// The signals that were blocked when gofix started.
     pub fn mask(&self) -> &libc::sigset_t {
         &self.mask

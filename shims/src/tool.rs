@@ -51,18 +51,6 @@ impl Invocation {
         self.words == words
     }
 
-    /// The arguments as go parses them, but without `-C` and its value: what a command says that has already
-    /// changed its directory.
-    pub fn args_without_chdir(&self) -> Vec<OsString> {
-        let decision = command::decide(self.args.as_slice(), None);
-        let Some((value, skip)) = decision.chdir else {
-            return self.args.clone();
-        };
-        let first = if skip == 0 { value - 1 } else { value };
-        let kept = |(index, arg): (usize, &OsString)| (index < first || index > value).then(|| arg.clone());
-        self.args.iter().enumerate().filter_map(kept).collect()
-    }
-
     /// The value that the command line gives to the flag `name` (without dashes): `None` where it does not
     /// stand there, an empty string for a switch without `=`. The last one counts.
     pub fn flag(&self, name: &str) -> Option<OsString> {

@@ -25,7 +25,7 @@ use tokio_rustls::TlsAcceptor;
 use super::catalogue::Catalogue;
 use super::fault::{Fault, Rule, Script};
 use super::log::{Log, Request};
-use super::shared::{Door, Shared, read};
+use super::shared::{Door, Shared};
 use super::sumdb::SumDb;
 use super::wire::{Wire, reset_on_close};
 use super::{h1, h2};
@@ -151,7 +151,7 @@ impl Builder {
         let listener = socket.try_clone()?;
         let shared = Arc::new(Shared {
             catalogue: RwLock::new(self.catalogue),
-            sumdb: RwLock::new(self.sumdb),
+            sumdb: self.sumdb,
             script: RwLock::new(Script::new(self.rules)),
             log: Log::new(),
             door: Mutex::new((self.door, self.door_first)),
@@ -235,7 +235,7 @@ impl FaultProxy {
     /// The value for GOSUMDB that sends go straight to this proxy's database;
     /// `off` if it has none.
     pub fn gosumdb(&self) -> String {
-        let sumdb = read(&self.shared.sumdb);
+        let sumdb = &self.shared.sumdb;
         sumdb.as_ref().map_or_else(
             || "off".to_owned(),
             |db| db.gosumdb(&format!("{}/sumdb/{}", self.url, db.name())),
@@ -271,11 +271,6 @@ impl FaultProxy {
             .catalogue
             .write()
             .unwrap_or_else(PoisonError::into_inner) = catalogue.into();
-    }
-
-    /// Replaces the checksum database.
-    pub fn set_sumdb(&self, sumdb: impl Into<Arc<SumDb>>) {
-        *self.shared.sumdb.write().unwrap_or_else(PoisonError::into_inner) = Some(sumdb.into());
     }
 
     /// Opens the door: from now on connections are accepted and served.

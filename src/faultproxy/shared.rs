@@ -38,7 +38,7 @@ pub enum Door {
 /// What all connections of a proxy share.
 pub(super) struct Shared {
     pub(super) catalogue: RwLock<Arc<Catalogue>>,
-    pub(super) sumdb: RwLock<Option<Arc<SumDb>>>,
+    pub(super) sumdb: Option<Arc<SumDb>>,
     pub(super) script: RwLock<Script>,
     pub(super) log: Log,
     pub(super) door: Mutex<(Door, Option<usize>)>,
@@ -123,7 +123,7 @@ impl Shared {
         if !matches!(head.method.as_str(), "GET" | "HEAD") {
             return Answer::text(405, "only GET here\n").header("Allow", "GET, HEAD");
         }
-        let answer = healthy(asked, &read(&self.catalogue), read(&self.sumdb).as_deref());
+        let answer = healthy(asked, &read(&self.catalogue), self.sumdb.as_deref());
         let answer = match self.ranges {
             true => ranged(answer, head.header("range"), head.header("if-range")),
             false => answer,

@@ -218,24 +218,16 @@ impl Relay {
             |(text, upstream): (&String, &Arc<Upstream>)| upstream.is_refused().then(|| text.clone());
         self.upstreams.iter().filter_map(refused).collect()
     }
+}
 
-    /// Closes the port and ends every request. Call it when go has ended.
-    pub fn shutdown(mut self) {
-        self.stop();
-    }
-
-    fn stop(&mut self) {
+/// Closes the port and ends every request.
+impl Drop for Relay {
+    fn drop(&mut self) {
         // Gone already where the thread has ended by itself.
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.stop();
     }
 }
 
@@ -335,7 +327,7 @@ mod tests {
         let address = goproxy.split('/').nth(2).unwrap().to_owned();
         assert!(goproxy.split('/').nth(3).is_some_and(|token| token.len() == 32));
         assert!(std::net::TcpStream::connect(&address).is_ok());
-        relay.shutdown();
+        drop(relay);
         assert!(std::net::TcpStream::connect(&address).is_err());
     }
 }

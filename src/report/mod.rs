@@ -219,11 +219,6 @@ impl Reporter {
         &self.run
     }
 
-    /// True once something went wrong that gofix had to act on.
-    pub fn has_trouble(&self) -> bool {
-        self.story.has_trouble()
-    }
-
     /// True where a view shows the requests of the relay that went well, too.
     pub fn wants_requests(&self) -> bool {
         self.report.is_some() || self.export.is_some() || self.settings.log == Log::Debug

@@ -59,13 +59,6 @@ pub fn flush() {
     let _ = io::stdout().flush();
 }
 
-impl Out {
-    /// True once a write has failed: further work for this reader is in vain.
-    pub fn is_gone(&self) -> bool {
-        self.gone
-    }
-}
-
 impl Write for Out {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.gone {

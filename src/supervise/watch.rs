@@ -152,11 +152,18 @@ impl Process {
 
     /// The repository that it was started for.
     fn remote(&self) -> Option<String> {
-        let names_host = |word: &String| word.contains("://") || (self.name == "ssh" && word.contains('@'));
         let words = proc::arguments(self.pid).into_iter().skip(1);
         words
             .map(|word| word.to_string_lossy().into_owned())
-            .find(names_host)
+            .find(|word| self.is_remote(word))
+    }
+
+    /// A setting, `http.https://host/.extraHeader=Authorization: ...`, holds a URL and may hold a secret, but is none.
+    fn is_remote(&self, word: &str) -> bool {
+        let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'+';
+        let scheme = word.split_once("://").map(|(scheme, _)| scheme);
+        scheme.is_some_and(|scheme| scheme.bytes().all(is_letter))
+            || (self.name == "ssh" && word.contains('@') && !word.starts_with('-') && !word.contains('='))
     }
 
     /// A version manager's script may start the real go without exec.
@@ -322,15 +329,35 @@ fn proc_is_ours() -> bool {
 mod tests {
     use super::*;
 
+    fn process(name: &str) -> Process {
+        Process {
+            pid: 1,
+            name: name.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_setting_of_git_or_ssh_is_no_remote() {
+        for (name, word, is_remote) in [
+            ("git", "https://host/a/b", true),
+            ("git", "git+ssh://git@host/a", true),
+            ("ssh", "git@host", true),
+            (
+                "git",
+                "http.https://host/.extraHeader=Authorization: Basic c2VjcmV0",
+                false,
+            ),
+            ("git", "url.https://t0ken@host/.insteadOf=https://host/", false),
+            ("ssh", "ProxyCommand=connect -a me:secret@proxy %h %p", false),
+            ("ssh", "-oProxyCommand=connect -a me:secret@proxy", false),
+        ] {
+            assert_eq!(process(name).is_remote(word), is_remote, "{name} {word}");
+        }
+    }
+
     #[test]
     fn names_of_vcs() {
-        let vcs = |name: &str| {
-            Process {
-                pid: 1,
-                name: name.to_owned(),
-            }
-            .is_vcs()
-        };
+        let vcs = |name: &str| process(name).is_vcs();
         assert!(
             ["git", "git-remote-http", "ssh", "hg", "svn"]
                 .into_iter()

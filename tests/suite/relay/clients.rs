@@ -160,7 +160,7 @@ fn in_front_of_a_list() {
         .output();
     let of_go = plain(down.url(), &requiring_a(), &["mod", "download"]);
     assert_eq!(run.stderr, of_go.stderr);
-    relay.shutdown();
+    drop(relay);
     let run = requiring_a()
         .plain_go(&["mod", "download"])
         .env("GOPROXY", &list)
