@@ -1,5 +1,7 @@
 //! One invocation as a trace: a span for the command, below it one for each run of go, below these one for each request.
 
+use std::time::Duration;
+
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status, span, span::SpanKind, status::StatusCode};
 
@@ -114,56 +116,6 @@ impl Trace {
                 }
                 self.end_attempt(now);
             }
-            Event::Fault { fault, .. } => self.note(true, "fault", fault_attributes(fault), now),
-            Event::Stalled { quiet, .. } => {
-                self.note(
-                    true,
-                    "stalled",
-                    vec![int("gofix.ms", quiet.as_millis() as i64)],
-                    now,
-                );
-            }
-            Event::Repair { what, .. } => self.note(true, "repair", vec![text("gofix.what", what)], now),
-            Event::RepairFailed { why, .. } => {
-                self.note(true, "repair_failed", vec![text("gofix.why", why)], now);
-            }
-            Event::LockWait { path, .. } => {
-                self.note(true, "lock_wait", vec![text("file.path", path)], now);
-            }
-            Event::RequestBackoff { url, wait, error, .. } => {
-                let attributes = vec![
-                    text("url.full", url),
-                    int("gofix.ms", wait.as_millis() as i64),
-                    text("gofix.why", error),
-                ];
-                self.note(true, "request_backoff", attributes, now);
-            }
-            Event::Backoff { wait, .. } => {
-                self.note(
-                    false,
-                    "backoff",
-                    vec![int("gofix.ms", wait.as_millis() as i64)],
-                    now,
-                );
-            }
-            Event::RouteSwitched { from, to } => {
-                let attributes = vec![
-                    int("gofix.route.from", from.0 as i64),
-                    int("gofix.route", to.0 as i64),
-                    text("gofix.route.list", &to.1),
-                ];
-                self.note(false, "route_switched", attributes, now);
-            }
-            Event::Warning { text: words } => {
-                self.note(false, "warning", vec![text("gofix.what", words)], now);
-            }
-            Event::GaveUp { why, diagnosis } => {
-                let mut attributes = vec![text("gofix.why", why.as_str())];
-                if let Some(diagnosis) = diagnosis {
-                    attributes.push(text("gofix.advice", &diagnosis.advice));
-                }
-                self.note(false, "gave_up", attributes, now);
-            }
             Event::AskedAhead(ahead) => {
                 if let Some(span) = self.attempt() {
                     let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
@@ -173,7 +125,7 @@ impl Trace {
                     ]);
                 }
             }
-            Event::RequestSilent { .. } | Event::ExportFailed { .. } => {}
+            _ => self.note(event, now),
         }
     }
 
@@ -254,7 +206,37 @@ impl Trace {
     }
 
     /// Notes what happened on the span of the run of go that goes on, or of the command.
-    fn note(&mut self, of_attempt: bool, name: &str, attributes: Vec<KeyValue>, now: u64) {
+    fn note(&mut self, event: &Event, now: u64) {
+        let ms = |time: &Duration| int("gofix.ms", time.as_millis() as i64);
+        let (of_attempt, attributes) = match event {
+            Event::Fault { fault, .. } => (true, fault_attributes(fault)),
+            Event::Stalled { quiet, .. } => (true, vec![ms(quiet)]),
+            Event::Repair { what, .. } => (true, vec![text("gofix.what", what)]),
+            Event::RepairFailed { why, .. } => (true, vec![text("gofix.why", why)]),
+            Event::LockWait { path, .. } => (true, vec![text("file.path", path)]),
+            Event::RequestBackoff { url, wait, error, .. } => (
+                true,
+                vec![text("url.full", url), ms(wait), text("gofix.why", error)],
+            ),
+            Event::Backoff { wait, .. } => (false, vec![ms(wait)]),
+            Event::RouteSwitched { from, to } => (
+                false,
+                vec![
+                    int("gofix.route.from", from.0 as i64),
+                    int("gofix.route", to.0 as i64),
+                    text("gofix.route.list", &to.1),
+                ],
+            ),
+            Event::Warning { text: words } => (false, vec![text("gofix.what", words)]),
+            Event::GaveUp { why, diagnosis } => {
+                let why = text("gofix.why", why.as_str());
+                let advice = diagnosis
+                    .iter()
+                    .map(|diagnosis| text("gofix.advice", &diagnosis.advice));
+                (false, std::iter::once(why).chain(advice).collect())
+            }
+            _ => return,
+        };
         let span = match self.attempt.filter(|_| of_attempt) {
             Some(at) => &mut self.spans[at],
             None => &mut self.command,
@@ -262,7 +244,7 @@ impl Trace {
         if span.events.len() < MAX_EVENTS {
             span.events.push(span::Event {
                 time_unix_nano: now,
-                name: name.to_owned(),
+                name: event.name().to_owned(),
                 attributes,
                 ..span::Event::default()
             });
@@ -315,7 +297,6 @@ fn split_port(authority: &str) -> (&str, Option<i64>) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use super::*;
 
