@@ -208,7 +208,9 @@ impl Fetcher {
             own.is_none_or(|(upstream, _)| !self.asker.client.is_shared(&upstream.base))
         };
         for job in self.ahead.due(narrow) {
-            tokio::spawn(Arc::clone(self).ask_ahead(job, agent.cloned()));
+            // In a box, which goes when the task ends: who waits for a file keeps the task's waker, and with it all of
+            // the task that is not in a box.
+            tokio::spawn(Box::pin(Arc::clone(self).ask_ahead(job, agent.cloned())));
         }
         if let Some(scan) = self.ahead.scan() {
             tokio::spawn(Arc::clone(self).read_ahead(scan, agent.cloned()));

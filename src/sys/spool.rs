@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 /// What is kept in memory of one body.
-const MEMORY_LIMIT: usize = 128 << 10;
+pub(crate) const MEMORY_LIMIT: usize = 128 << 10;
 /// What is read from a file at once.
 const CHUNK: usize = 64 << 10;
 

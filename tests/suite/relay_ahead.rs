@@ -635,3 +635,46 @@ fn along_the_imports_nothing_is_asked_for_that_go_does_not_want() {
         }
     }
 }
+
+/// The largest resident size of gofix in MiB, for one command in a project that requires a thousand modules.
+#[cfg(target_os = "linux")]
+fn memory(command: &[&str]) -> u64 {
+    const MANY: usize = 1000;
+    let name = |n: usize| format!("example.com/many{n:04}");
+    let module = |n: usize| {
+        let module = Module::new(name(n), "v1.0.0").ballast(20_000 + n);
+        (n + 1..MANY.min(n + 20)).fold(module, |module, next| module.requires(name(next), "v1.0.0"))
+    };
+    let catalogue = Catalogue::new().with_all((0..MANY).map(module));
+    let sums = catalogue.go_sum();
+    let proxy = FaultProxy::healthy(catalogue).unwrap();
+    let names: Vec<String> = (0..MANY).map(name).collect();
+    let modules: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "v1.0.0")).collect();
+    // Go's parent is gofix, which lives until go has ended.
+    let go = format!(
+        "{} \"$@\"; status=$?; cp /proc/$PPID/status \"$TMPDIR/parent\"; exit $status",
+        crate::support::real_go().display()
+    );
+    let sandbox = Sandbox::new()
+        .env("GOPROXY", proxy.url())
+        .env("GOFIX_RELAY", "on")
+        .requiring(&modules)
+        .scripted(&go);
+    sandbox.write("go.sum", sums);
+    sandbox.go(command).output().expect_code(0);
+    let status = fs::read_to_string(sandbox.path("tmp/parent")).unwrap();
+    assert!(status.contains("gofix"), "{status}");
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_thousand_modules_take_little_memory() {
+    // Half of it is the program itself, which is larger without optimization.
+    let most = if cfg!(debug_assertions) { 36 } else { 18 };
+    for command in [&["mod", "download"][..], &["list", "-m", "-u", "all"]] {
+        let resident = memory(command);
+        assert!(resident <= most, "{command:?}: {resident} MiB");
+    }
+}

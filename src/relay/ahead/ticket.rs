@@ -10,11 +10,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::{oneshot, watch};
 
+use crate::sys::spool::MEMORY_LIMIT;
+
+/// By how much more: zips that go has not come for take a sixteenth of what
+/// they may take on the disk.
+const IN_MEMORY: u64 = 16;
+
 /// What is known of a request made ahead while it is under way.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     claimed: AtomicBool,
-    /// Its length, as soon as that is announced; what has come of it until then.
+    /// What its length counts, as soon as that is announced; what has come of it until then.
     bytes: AtomicU64,
     /// The bytes of all that go has not come for, this file's among them.
     unclaimed: Arc<AtomicU64>,
@@ -30,10 +36,18 @@ impl Ticket {
     /// Says how long the file is, or how much of it has come.
     pub(crate) fn has_bytes(&self, bytes: u64) {
         if bytes > 0 && !self.is_claimed() {
+            let bytes = self.weight(bytes);
             let before = self.bytes.swap(bytes, Ordering::Relaxed);
             self.unclaimed
                 .fetch_add(bytes.wrapping_sub(before), Ordering::Relaxed);
         }
+    }
+
+    /// A zip that is kept in memory counts more than one on the disk.
+    fn weight(&self, bytes: u64) -> u64 {
+        let is_zip = self.gate.is_some();
+        let in_memory = is_zip && bytes <= MEMORY_LIMIT as u64;
+        bytes * if in_memory { IN_MEMORY } else { 1 }
     }
 
     /// True where go waits for another zip, and not for this one: it takes
