@@ -100,6 +100,9 @@ fn hinted(hint: Hint, fault: &Fault, host: &str, module: &str) -> String {
                 "{first} If that host is gone for good, use a module proxy in GOPROXY, upgrade what requires {module}, or replace it in go.mod."
             )
         }
+        Hint::NewerGo => format!(
+            "{module} needs a newer Go than the one that runs: install it, let go fetch it (`export GOTOOLCHAIN=auto`, where GOTOOLCHAIN is local or path), or ask for an older version of what needs it."
+        ),
         Hint::NoVcs => {
             "go fetches this module directly and finds no version control system: install git (or hg, svn, …), or use a module proxy in GOPROXY.".to_owned()
         }
@@ -116,7 +119,7 @@ fn hinted(hint: Hint, fault: &Fault, host: &str, module: &str) -> String {
             "The module cache belongs to another user, and git refuses to use it: make it yours again (`sudo chown -R \"$(id -u)\" \"$(go env GOMODCACHE)\"`), set GOMODCACHE to a folder of your own, or allow it: `git config --global --add safe.directory '*'`.".to_owned()
         }
         Hint::Memory => {
-            "The system had no memory (or no room for another process) and ended git: give the machine or the container more, or fetch through a module proxy, which needs no git.".to_owned()
+            "The system had no memory (or no room for another process) for git or go: give the machine or the container more. Fetching through a module proxy needs no git.".to_owned()
         }
         Hint::LfsMissing => {
             "The repository uses Git LFS and git-lfs is not installed: install git-lfs, or use a module proxy in GOPROXY.".to_owned()

@@ -229,6 +229,8 @@ pub enum Hint {
     HiddenRepository,
     /// The host that the import path names is gone, or serves it no longer.
     DeadHost,
+    /// What asks for it needs a newer Go than the one that runs.
+    NewerGo,
     /// A VCS is not installed.
     NoVcs,
     /// The configuration of git, or of what it calls, stops it.
