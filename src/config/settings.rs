@@ -386,36 +386,58 @@ fn is_digits(text: &str) -> bool {
 /// The message names the text and what it should look like.
 pub fn parse_duration(text: &str) -> Result<Duration, BadValue> {
     let text = text.trim();
-    let wrong = || BadValue::NoDuration(safe(text));
-    if is_digits(text) {
-        return text.parse().map(Duration::from_secs).map_err(|_| wrong());
-    }
-    let mut seconds = 0f64;
+    let nanos = if is_digits(text) {
+        nanoseconds(text, 1_000_000_000)
+    } else {
+        sum_of_parts(text)
+    };
+    // Go's own durations end there, after 292 years.
+    let nanos = nanos.filter(|nanos| *nanos <= i64::MAX.unsigned_abs());
+    nanos
+        .map(Duration::from_nanos)
+        .ok_or_else(|| BadValue::NoDuration(safe(text)))
+}
+
+/// `1h2.5s` in nanoseconds.
+fn sum_of_parts(text: &str) -> Option<u64> {
+    const UNITS: [(&str, u64); 6] = [
+        ("ms", 1_000_000),
+        ("us", 1_000),
+        ("ns", 1),
+        ("h", 3_600_000_000_000),
+        ("m", 60_000_000_000),
+        ("s", 1_000_000_000),
+    ];
+    let mut sum = 0u64;
     let mut rest = text;
-    if rest.is_empty() || text.len() > 64 {
-        return Err(wrong());
+    loop {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, behind) = rest.split_at(end);
+        let (unit, length) = UNITS.into_iter().find(|(unit, _)| behind.starts_with(unit))?;
+        sum = sum.checked_add(nanoseconds(number, length)?)?;
+        rest = &behind[unit.len()..];
+        if rest.is_empty() {
+            return Some(sum);
+        }
     }
-    while !rest.is_empty() {
-        let end = rest
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .ok_or_else(wrong)?;
-        let number: f64 = rest[..end].parse().map_err(|_| wrong())?;
-        rest = &rest[end..];
-        let (unit, factor) = [
-            ("ms", 1e-3),
-            ("us", 1e-6),
-            ("ns", 1e-9),
-            ("h", 3600.0),
-            ("m", 60.0),
-            ("s", 1.0),
-        ]
-        .into_iter()
-        .find(|(unit, _)| rest.starts_with(unit))
-        .ok_or_else(wrong)?;
-        seconds += number * factor;
-        rest = &rest[unit.len()..];
+}
+
+/// A number of units, each `unit` nanoseconds long; what is less than a nanosecond is cut off.
+fn nanoseconds(number: &str, unit: u64) -> Option<u64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
+        return None;
     }
-    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    // An hour has less than 10^13 nanoseconds: no later digit counts.
+    let fraction = &fraction[..fraction.len().min(13)];
+    let tenths: u128 = if fraction.is_empty() {
+        0
+    } else {
+        fraction.parse().ok()?
+    };
+    let part = tenths * u128::from(unit) / 10u128.pow(u32::try_from(fraction.len()).ok()?);
+    whole.checked_mul(unit)?.checked_add(u64::try_from(part).ok()?)
 }
 
 /// The shortest way in which [`parse_duration`] reads the same duration, to the millisecond.
