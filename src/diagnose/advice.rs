@@ -237,15 +237,15 @@ fn repair(fault: &Fault, module: &str) -> String {
 fn answer(fault: &Fault, host: &str, module: &str) -> String {
     match fault.kind {
         FaultKind::NotFound => format!(
-            "This is an answer: {module} or the version asked for is not there. Check its spelling; a private module needs GOPRIVATE, a new tag some minutes."
+            "{module} or the version asked for is not there. Check its spelling; a private module needs GOPRIVATE, a new tag some minutes."
         ),
         FaultKind::Auth | FaultKind::Refused if fault.origin == Origin::HttpsProxy => format!(
-            "This is an answer of the proxy in HTTPS_PROXY: it lets nobody through to {host}, or nobody without credentials: `export HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT`. Hosts in NO_PROXY are reached without it."
+            "The proxy in HTTPS_PROXY refuses: it lets nobody through to {host}, or nobody without credentials: `export HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT`. Hosts in NO_PROXY are reached without it."
         ),
         FaultKind::Auth => format!(
-            "This is an answer: {host} refuses. Check credentials (netrc, GOAUTH, ssh keys) and, for private modules, GOPRIVATE."
+            "{host} refuses access. Check credentials (netrc, GOAUTH, ssh keys) and, for private modules, GOPRIVATE."
         ),
-        FaultKind::Refused => format!("This is an answer: {host} refuses the request. Running it again changes nothing."),
+        FaultKind::Refused => format!("{host} refuses the request. Running it again changes nothing."),
         FaultKind::Security => {
             "SECURITY ERROR: what was delivered is not what was recorded. Do not route around it; find out which side is wrong.".to_owned()
         }

@@ -91,7 +91,7 @@ pub static TOPICS: &[Topic] = &[
         ],
         cause: "The server's address did not answer. In China and in many companies a firewall drops what is sent to proxy.golang.org.",
         cure: &[
-            "Name a proxy that you reach: `go env -w GOPROXY=https://goproxy.cn,direct`, or the one of your company.",
+            "Use a proxy that you can reach: `go env -w GOPROXY=https://goproxy.cn,direct`, or the one of your company.",
             "Or keep your GOPROXY and allow others for the times when it fails: `gofix routes use cn`.",
             "`gofix doctor` measures which proxies can be reached from here.",
             "If it is sum.golang.org that does not answer: `gofix help checksum-database`.",
@@ -142,7 +142,7 @@ pub static TOPICS: &[Topic] = &[
         cause: "This machine has no way out. With an IPv6 address in the text: it has none for IPv6, and IPv4 failed before.",
         cure: &[
             "Connect it; a container may have been started without a network.",
-            "To build without a network, fetch first: `go mod download`, then `GOFLAGS=-mod=mod GOPROXY=off go build`, or vendor: `go mod vendor`.",
+            "To build without a network, fetch first: `go mod download`, then `GOPROXY=off go build`, or vendor: `go mod vendor`.",
         ],
     },
     Topic {
@@ -156,7 +156,7 @@ pub static TOPICS: &[Topic] = &[
             "tls-internal-error",
             "tls-user-canceled",
         ],
-        cause: "The connection was made and then nothing came: an overloaded server, or a firewall that lets connections through and TLS not.",
+        cause: "The connection was made and then nothing came: an overloaded server, or a firewall that lets TCP connections through but not TLS.",
         cure: &[
             "Run the command through gofix: it tries again, then takes the next route that you allowed.",
             "If it never works, the name is blocked: use another proxy (`gofix routes use cn`).",
@@ -174,7 +174,7 @@ pub static TOPICS: &[Topic] = &[
             "h2-frames",
             "h2-headers-timeout",
         ],
-        cause: "The proxy, or the machines in front of it, broke off an HTTP/2 stream. It hits few requests out of a thousand, and a cold cache makes a thousand (golang/go#51323).",
+        cause: "The proxy, or the machines in front of it, broke off an HTTP/2 stream. It happens to a few requests in a thousand, and an empty module cache leads to a thousand (golang/go#51323).",
         cure: &[
             "Run the command through gofix: the request is made again, and over HTTP/1.1 where HTTP/2 fails.",
             "By hand: `GODEBUG=http2client=0 go mod download`.",

@@ -123,7 +123,12 @@ fn nothing_works(
     let public =
         ProxyList::parse(value).is_ok_and(|list| may_widen(&list, Widen::Auto, public::PROXIES, &[]).is_ok());
     let Some(preset) = presets::find("cn").filter(|_| public && first.unreachable) else {
-        return (Some("None of your allowed proxies works.".to_owned()), Vec::new());
+        return (
+            Some(
+                "None of your allowed proxies works. `gofix routes add LIST` allows another one.".to_owned(),
+            ),
+            Vec::new(),
+        );
     };
     let list = preset.lists.first().copied().unwrap_or_default();
     let text = format!(
