@@ -26,6 +26,9 @@ pub const MAX_HOPS: usize = 20;
 /// So often may they be begun with anew by children for which nothing else is left.
 pub const MAX_AGAIN: u32 = 2;
 
+/// And no deeper than this in all: where each calls go twice, every level has twice the processes of the one above.
+const MAX_LEVELS: usize = 4;
+
 /// The longest value of [`GUARD`].
 pub const GUARD_SIZE: usize = 2 * 10 + 1 + MAX_HOPS * 17;
 
@@ -117,6 +120,12 @@ impl Guard {
     fn holds(&self, program: &CPath) -> bool {
         let is_empty = self.gone.first() == Some(&0);
         !is_empty && mark_of(program).is_some_and(|mark| self.gone.contains(&mark))
+    }
+
+    /// What was gone through may not be begun with once more.
+    fn is_spent(&self) -> bool {
+        let gone = self.gone.iter().filter(|mark| **mark != 0).count();
+        self.again > MAX_AGAIN || self.again > 0 && gone + self.again as usize > MAX_LEVELS
     }
 
     /// Adds a program. False where there is no room for it.
@@ -219,7 +228,7 @@ pub fn find(search: &Search<'_>, me: &Myself, go: &mut CPath) -> Result<Option<G
     if is_toolchain(go) {
         return Ok(None);
     }
-    if guard.again > MAX_AGAIN || !guard.add(go) {
+    if guard.is_spent() || !guard.add(go) {
         return Err(Missing::Circle);
     }
     guard.pid = search.pid;

@@ -281,26 +281,23 @@ fn a_manager_that_comes_back_is_stepped_over() {
 /// Each of them calls go twice, so that a chain as long as one that calls it once would be a million processes.
 #[test]
 fn a_script_that_calls_go_twice_starts_few_processes() {
-    for has_go in [true, false] {
+    for (has_go, scripts) in [(true, 1), (false, 1), (false, 2), (false, 3), (false, 4)] {
         let probe = Probe::new();
         let sandbox = &probe.sandbox;
         let log = sandbox.path("log");
-        write_program(
-            &sandbox.path("scripts/go"),
-            &format!(
-                "#!/bin/sh\necho asked >>{}\ngo \"$@\"\ngo \"$@\"\n",
+        let mut dirs = vec![sandbox.path("shims")];
+        for number in 0..scripts {
+            dirs.push(sandbox.path(format!("scripts{number}")));
+            let twice = format!(
+                "#!/bin/sh\n# {number}\necho asked >>{}\ngo \"$@\"\ngo \"$@\"\n",
                 log.display()
-            ),
-        );
-        let (shims, scripts, go) = (
-            sandbox.path("shims"),
-            sandbox.path("scripts"),
-            sandbox.path("probe/bin"),
-        );
-        let mut dirs = vec![shims.as_os_str(), scripts.as_os_str()];
-        if has_go {
-            dirs.push(go.as_os_str());
+            );
+            write_program(&dirs[number + 1].join("go"), &twice);
         }
+        if has_go {
+            dirs.push(sandbox.path("probe/bin"));
+        }
+        let dirs: Vec<&OsStr> = dirs.iter().map(|dir| dir.as_os_str()).collect();
         let command = ["-c", "echo found"];
         let outcome = sandbox.go(&command).env("PATH", path_of(&dirs)).output();
         let asked = fs::read_to_string(&log).unwrap().lines().count();
