@@ -13,11 +13,14 @@ use serde::Serialize;
 use super::OK;
 use super::failure::Failure;
 use crate::diagnose::topics;
-use crate::diagnose::{Explanation, Fault, Finding, Needs, Scanner, Verdict};
+use crate::diagnose::{Explanation, Fault, Finding, Needs, Scanner, Verdict, explain_line};
 use crate::report::{out, safe};
 
 /// How much of a line a program is given, in bytes.
 const JSON_LINE: usize = 4096;
+
+/// The longest line that is asked about alone, in bytes.
+const LONE_LINE: usize = 4096;
 
 /// Runs the command: reads `file` (standard input where it is missing or `-`),
 /// and says what is in it. 0 when it could be read, whatever it holds; 1 else.
@@ -51,14 +54,30 @@ fn read(file: Option<&Path>) -> io::Result<Explanation> {
 fn read_from(mut source: impl Read) -> io::Result<Explanation> {
     let mut scanner = Scanner::default();
     let mut piece = vec![0; 64 * 1024];
+    let mut beginning = Vec::new();
     loop {
         match source.read(&mut piece) {
-            Ok(0) => return Ok(Explanation::of(&scanner.finish())),
-            Ok(n) => scanner.feed(&piece[..n]),
+            Ok(0) => break,
+            Ok(n) => {
+                scanner.feed(&piece[..n]);
+                if beginning.len() <= LONE_LINE {
+                    beginning.extend_from_slice(&piece[..n]);
+                }
+            }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
     }
+    let explanation = Explanation::of(&scanner.finish());
+    let is_unknown = explanation.diagnosis.verdict == Verdict::Unknown;
+    let line = lone_line(&beginning).filter(|_| is_unknown);
+    Ok(line.and_then(explain_line).unwrap_or(explanation))
+}
+
+/// The only line of a log.
+fn lone_line(log: &[u8]) -> Option<&str> {
+    let line = std::str::from_utf8(log).ok()?.trim();
+    (log.len() <= LONE_LINE && !line.contains(['\n', '\r'])).then_some(line)
 }
 
 /// The one JSON object; the order of its keys is the one that is documented.

@@ -47,3 +47,14 @@ pub fn explain(log: &[u8]) -> Explanation {
     scanner.feed(log);
     Explanation::of(&scanner.finish())
 }
+
+/// Explains a line of which nothing else is known, as if it stood below what go
+/// says of git, or behind `go: `: whoever asks about it alone takes it for go's.
+/// `None` where it would mean nothing there either.
+#[must_use]
+pub fn explain_line(line: &str) -> Option<Explanation> {
+    ["go: git fetch: exit status 128:\n\t", "go: "]
+        .into_iter()
+        .map(|before| explain(format!("{before}{line}\n").as_bytes()))
+        .find(|explanation| explanation.diagnosis.verdict != Verdict::Unknown)
+}

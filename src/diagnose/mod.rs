@@ -26,7 +26,7 @@ mod scan;
 pub mod topics;
 mod words;
 
-pub use explain::{Explanation, explain};
+pub use explain::{Explanation, explain, explain_line};
 pub use matcher::RuleSet;
 pub use scan::{Finding, Findings, Scanner};
 

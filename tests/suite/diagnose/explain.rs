@@ -120,3 +120,57 @@ fn explain_holds_no_log_in_memory() {
     assert!(output.status.success(), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).starts_with("{\"verdict\":\"retry\""));
 }
+
+#[test]
+fn a_line_alone_is_taken_for_go_s() {
+    for (line, verdict, kind) in [
+        ("dial tcp: lookup proxy.example.com i/o timeout", "retry", "dns"),
+        (
+            "x509: certificate is valid for sinkhole.example.com, not proxy.example.com",
+            "switch",
+            "certificate",
+        ),
+        (
+            "\tfatal: unable to access 'https://git.example.com/m/': The requested URL returned error: 502",
+            "retry",
+            "server_error",
+        ),
+        ("        remote: Repository not found.\n", "final", "not_found"),
+        ("Host key verification failed.\r\n", "final", "auth"),
+        (
+            "error: RPC failed; curl 92 HTTP/2 stream 5 was not closed cleanly: CANCEL (err 8)",
+            "retry",
+            "http2",
+        ),
+    ] {
+        let kind_of = |text: &str| {
+            let (status, stdout, _) = gofix_explain(&["--json"], text.as_bytes());
+            assert_eq!(status, 0);
+            let object: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+            let kind = object["faults"][0]["kind"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
+            (object["verdict"].as_str().unwrap().to_owned(), kind)
+        };
+        assert_eq!(kind_of(line), (verdict.to_owned(), kind.to_owned()), "{line}");
+        // Among other lines it may be anybody's.
+        let among = format!("compiling\n{line}\n");
+        assert_eq!(kind_of(&among), ("unknown".to_owned(), String::new()), "{line}");
+    }
+    for line in [
+        "",
+        "\n",
+        "ok",
+        "exit status 1",
+        "main.go:3:1: syntax error",
+        "panic: dial",
+    ] {
+        let (_, stdout, _) = gofix_explain(&["--json"], line.as_bytes());
+        let object: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+        assert!(
+            matches!(object["verdict"].as_str(), Some("unknown" | "final")),
+            "{line}: {stdout}"
+        );
+    }
+}
