@@ -64,16 +64,16 @@ const FAULTS: u32 = 3;
 
 /// The room. `T` is what comes of a request.
 pub(crate) struct Room<T> {
-    project: Project,
-    /// Whether the first element of go's list is the relay's first: it is the
-    /// one that learns of every module.
-    first_is_asked_all: bool,
     state: Mutex<State<T>>,
     /// The zips that go waits for.
     waited: watch::Sender<usize>,
 }
 
 struct State<T> {
+    project: Arc<Project>,
+    /// Whether the first element of go's list is the relay's first: it is the
+    /// one that learns of every module.
+    first_is_asked_all: bool,
     world: Option<World>,
     rules: Vec<Box<dyn Rule>>,
     elements: Vec<Element<T>>,
@@ -140,9 +140,9 @@ impl Drop for WaitsForZip<'_> {
 impl<T> Room<T> {
     pub(crate) fn new(project: Project, first_is_asked_all: bool, elements: usize) -> Self {
         Self {
-            project,
-            first_is_asked_all,
             state: Mutex::new(State {
+                project: Arc::new(project),
+                first_is_asked_all,
                 world: None,
                 rules: rules::all(),
                 elements: (0..elements).map(|_| Element::default()).collect(),
@@ -172,7 +172,7 @@ impl<T> Room<T> {
         let name = name?;
         let coming = state.claim(element, &name);
         if state.known.len() < MOST {
-            state.see(&self.project, Seen::Asked(&name), self.first_is_asked_all);
+            state.see(Seen::Asked(&name));
         }
         coming
     }
@@ -192,7 +192,7 @@ impl<T> Room<T> {
             element.faults = 0;
         }
         if let Some(name) = Name::of(wanted) {
-            state.came(&self.project, element, &name, body, self.first_is_asked_all);
+            state.came(element, &name, body);
         }
     }
 
@@ -210,7 +210,7 @@ impl<T> Room<T> {
     pub(crate) fn scanned(&self, found: &Found) {
         let mut state = self.state();
         state.scans = false;
-        state.see(&self.project, Seen::Scanned(found), self.first_is_asked_all);
+        state.see(Seen::Scanned(found));
     }
 
     /// What is to be asked for now. `narrow` says of an element whether it takes
@@ -248,7 +248,7 @@ impl<T> Room<T> {
             }
         }
         if let Some(body) = body {
-            state.came(&self.project, element, name, body, self.first_is_asked_all);
+            state.came(element, name, body);
         }
     }
 
@@ -261,8 +261,8 @@ impl<T> Room<T> {
 }
 
 impl<T> State<T> {
-    fn world(&mut self, project: &Project) -> &mut World {
-        self.world.get_or_insert_with(|| World::read(project))
+    fn world(&mut self) -> &mut World {
+        self.world.get_or_insert_with(|| World::read(&self.project))
     }
 
     fn claim(&mut self, element: usize, name: &Name) -> Option<Coming<T>> {
@@ -275,32 +275,25 @@ impl<T> State<T> {
     }
 
     /// A file has come from an element's own proxy.
-    fn came(
-        &mut self,
-        project: &Project,
-        element: usize,
-        name: &Name,
-        body: &Body,
-        first_is_asked_all: bool,
-    ) {
+    fn came(&mut self, element: usize, name: &Name, body: &Body) {
         let database = match name {
             Name::Supported(database) => database,
-            Name::Zip(module) => return self.see(project, Seen::Zip(module, body), first_is_asked_all),
+            Name::Zip(module) => return self.see(Seen::Zip(module, body)),
             _ => {
                 let text = body.head(mod_file::LIMIT).unwrap_or_default();
-                return self.see(project, Seen::Came(name, &text), first_is_asked_all);
+                return self.see(Seen::Came(name, &text));
             }
         };
         if self.database.is_none() {
             self.database = Some(element);
-            self.world(project).database = Some(database.clone());
-            self.see(project, Seen::Database, first_is_asked_all);
+            self.world().database = Some(database.clone());
+            self.see(Seen::Database);
         }
     }
 
     /// Tells the rules, and queues what they want.
-    fn see(&mut self, project: &Project, seen: Seen<'_>, first_is_asked_all: bool) {
-        let mut world = self.world.take().unwrap_or_else(|| World::read(project));
+    fn see(&mut self, seen: Seen<'_>) {
+        let mut world = self.world.take().unwrap_or_else(|| World::read(&self.project));
         if let Seen::Asked(name) = seen {
             self.known.insert(name.clone());
         }
@@ -332,7 +325,7 @@ impl<T> State<T> {
                         }
                     }
                 }
-                None => self.queue(&name, first_is_asked_all),
+                None => self.queue(&name),
             }
         }
         self.rules = rules;
@@ -340,11 +333,11 @@ impl<T> State<T> {
     }
 
     /// Queues a file at every element that go will ask for it.
-    fn queue(&mut self, name: &Name, first_is_asked_all: bool) {
+    fn queue(&mut self, name: &Name) {
         let numbers = match name.module().and_then(|module| self.asked.get(module)) {
             _ if name.is_sumdb() => self.database.into_iter().collect(),
             Some(asked) => asked.clone(),
-            None if first_is_asked_all => vec![0],
+            None if self.first_is_asked_all => vec![0],
             None => Vec::new(),
         };
         for number in numbers {

@@ -71,12 +71,7 @@ pub struct Project {
 /// What is known.
 #[derive(Debug, Default)]
 pub(super) struct World {
-    pub(super) command: Command,
-    cache: Option<PathBuf>,
-    no_proxy: String,
-    /// The checksum database that go will look for behind its proxies.
-    pub(super) sumdb: Option<String>,
-    no_sumdb: String,
+    pub(super) project: Arc<Project>,
     /// The main module's go.mod; empty where there is none, or where it is out of all proportion.
     pub(super) main: ModFile,
     replaced: HashMap<String, Vec<Replaced>>,
@@ -99,7 +94,7 @@ struct Sums {
 }
 
 impl World {
-    pub(super) fn read(project: &Project) -> Self {
+    pub(super) fn read(project: &Arc<Project>) -> Self {
         let go_mod = project.go_mod.as_deref();
         let main = go_mod
             .and_then(|path| read(path, mod_file::LIMIT as u64))
@@ -120,15 +115,11 @@ impl World {
                 .push((replace.version.clone(), by));
         }
         Self {
-            command: project.command.clone(),
+            project: Arc::clone(project),
             packages: project
                 .packages
                 .as_ref()
                 .map(|packages| Arc::new(packages.with_version(&main))),
-            cache: project.cache.clone(),
-            no_proxy: project.no_proxy.clone(),
-            sumdb: project.sumdb.clone(),
-            no_sumdb: project.no_sumdb.clone(),
             main,
             replaced,
             sums,
@@ -213,10 +204,10 @@ impl World {
         let Some(path) = name.module() else {
             return true;
         };
-        if path == self.main.module || match_prefix_patterns(&self.no_proxy, path) {
+        if path == self.main.module || match_prefix_patterns(&self.project.no_proxy, path) {
             return false;
         }
-        if name.is_sumdb() && match_prefix_patterns(&self.no_sumdb, path) {
+        if name.is_sumdb() && match_prefix_patterns(&self.project.no_sumdb, path) {
             return false;
         }
         let Some(replaced) = self.replaced.get(path) else {
@@ -241,7 +232,7 @@ impl World {
     /// The file in the module cache, where it is there.
     pub(super) fn cached(&self, name: &Name) -> Option<PathBuf> {
         let database = self.database.as_deref().unwrap_or_default();
-        let download = self.cache.as_ref()?.join("cache/download");
+        let download = self.project.cache.as_ref()?.join("cache/download");
         let file = download.join(name.in_cache(database)?);
         if file.is_file() {
             return Some(file);

@@ -35,7 +35,7 @@ impl Rule for Beside {
         };
         // One that has only a part of the package's path in its own has no go.mod asked for.
         let loaded = self.zips.contains(module) && self.mods.contains(module);
-        if loaded && matches!(world.command, Command::Packages | Command::Install) {
+        if loaded && matches!(world.project.command, Command::Packages | Command::Install) {
             want.push(Name::Info(module.clone()));
         }
     }

@@ -11,7 +11,7 @@ pub(super) struct Download {
 
 impl Rule for Download {
     fn see(&mut self, seen: Seen<'_>, world: &mut World, want: &mut Vec<Name>) {
-        if self.done || world.command != Command::Download || !world.graph.begun {
+        if self.done || world.project.command != Command::Download || !world.graph.begun {
             return;
         }
         let modules: Vec<_> = match seen {

@@ -78,7 +78,7 @@ impl Rule for Imports {
                 self.installed.get_or_insert_with(|| module.clone());
             }
             Seen::Came(Name::Mod(module), text)
-                if world.command == Command::Install && self.installed.as_ref() == Some(module) =>
+                if world.project.command == Command::Install && self.installed.as_ref() == Some(module) =>
             {
                 let file = ModFile::parse(text).unwrap_or_default();
                 let own = packages.tags.minor.map(|minor| (1, minor));
@@ -144,7 +144,7 @@ impl Rule for Imports {
 impl Imports {
     /// Go loads packages: it has asked for the zip of a requirement, or has found what it installs.
     fn may_begin(&self, seen: Seen<'_>, world: &World) -> bool {
-        match (&world.command, seen) {
+        match (&world.project.command, seen) {
             (Command::Packages, Seen::Asked(Name::Zip(module))) => {
                 (world.main.is_pruned() || world.graph.is_whole())
                     && world.requires().any(|require| require == *module)
@@ -155,7 +155,7 @@ impl Imports {
     }
 
     fn begin(&mut self, packages: &Arc<Packages>, world: &World, want: &mut Vec<Name>) {
-        if world.command == Command::Packages {
+        if world.project.command == Command::Packages {
             let main = Home::Folder(packages.folder.clone());
             let own = &world.main.module;
             self.roots.insert(own.clone(), main.clone());
@@ -214,7 +214,7 @@ impl Imports {
         if let Home::Zip(version) = &home {
             let zip = Name::Zip(version.clone());
             // Without a hash of it go says so, and asks for nothing.
-            if world.command == Command::Packages && world.has_sum(&zip) != Some(true) {
+            if world.project.command == Command::Packages && world.has_sum(&zip) != Some(true) {
                 return;
             }
             is_here = self.held.iter().any(|(held, _)| held == version) || world.cached(&zip).is_some();

@@ -20,7 +20,7 @@ pub(super) struct Install {
 
 impl Rule for Install {
     fn see(&mut self, seen: Seen<'_>, world: &mut World, want: &mut Vec<Name>) {
-        if world.command != Command::Install {
+        if world.project.command != Command::Install {
             return;
         }
         match seen {

@@ -29,7 +29,7 @@ impl Rule for Records {
                     return;
                 }
                 // Go verifies this file when it comes, so it will look for the database.
-                if let (Seen::Asked(_), Some(sumdb)) = (seen, &world.sumdb)
+                if let (Seen::Asked(_), Some(sumdb)) = (seen, &world.project.sumdb)
                     && world.may_go_out(&record)
                 {
                     want.push(Name::Supported(sumdb.clone()));

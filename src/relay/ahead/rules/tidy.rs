@@ -16,7 +16,7 @@ pub(super) struct Tidy {
 
 impl Rule for Tidy {
     fn see(&mut self, seen: Seen<'_>, world: &mut World, want: &mut Vec<Name>) {
-        if world.command != Command::Tidy || self.done {
+        if world.project.command != Command::Tidy || self.done {
             return;
         }
         if matches!(seen, Seen::Asked(Name::Zip(_))) {

@@ -31,7 +31,7 @@ impl Rule for Updates {
                 self.asked.insert(path.clone());
             }
             Seen::Came(Name::List(path), text) if self.asked.remove(path) => {
-                if matches!(world.command, Command::Modules { versions: true, .. }) {
+                if matches!(world.project.command, Command::Modules { versions: true, .. }) {
                     return;
                 }
                 match highest(path, text) {
@@ -51,7 +51,7 @@ impl Updates {
     /// Go looks at a selected module: all of them are next.
     fn look(&mut self, world: &World, want: &mut Vec<Name>) {
         self.looked_at += 1;
-        let Command::Modules { updates, .. } = world.command else {
+        let Command::Modules { updates, .. } = world.project.command else {
             return;
         };
         if self.looked_at != CERTAIN {

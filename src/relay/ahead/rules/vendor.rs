@@ -14,7 +14,7 @@ pub(super) struct Vendor {
 
 impl Rule for Vendor {
     fn see(&mut self, seen: Seen<'_>, world: &mut World, want: &mut Vec<Name>) {
-        if world.command != Command::Vendor || !matches!(seen, Seen::Asked(Name::Zip(_))) {
+        if world.project.command != Command::Vendor || !matches!(seen, Seen::Asked(Name::Zip(_))) {
             return;
         }
         self.zips += 1;
