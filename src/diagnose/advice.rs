@@ -170,18 +170,23 @@ fn repository_of(module: &str) -> &str {
 }
 
 fn retry(fault: &Fault, host: &str) -> String {
+    // No proxy stands in for a host that go asks directly, unless everybody may have the module.
+    let elsewhere = match fault.origin {
+        Origin::Direct => "if the module is public, name a module proxy before direct in GOPROXY",
+        _ => "use another GOPROXY route",
+    };
     match fault.kind {
         FaultKind::Dns => format!(
             "The name {host} could not be resolved. Check DNS (or the VPN), then run the command again; another GOPROXY route helps if only this name is affected."
         ),
         FaultKind::RateLimit => format!(
-            "{host} limits the rate of requests (429). Wait at least ten seconds before the next run, or use another GOPROXY route."
+            "{host} limits the rate of requests (429). Wait at least ten seconds before the next run, or {elsewhere}."
         ),
         FaultKind::Http2 => format!(
             "An HTTP/2 stream with {host} broke. Run the command again; if it keeps happening, make go speak HTTP/1.1: `export GODEBUG=http2client=0`."
         ),
         FaultKind::ServerError => format!(
-            "{host} answered with a server error. It may heal: run the command again later, or use another GOPROXY route."
+            "{host} answered with a server error. It may heal: run the command again later, or {elsewhere}."
         ),
         FaultKind::ProxyConnect => format!(
             "The proxy of HTTPS_PROXY ({host}) could not make the connection. Check that it runs, or unset HTTPS_PROXY."
@@ -189,11 +194,14 @@ fn retry(fault: &Fault, host: &str) -> String {
         FaultKind::Disk => {
             "A file system that is reached over the network (or FUSE) failed while go used it. Check the mount, then run the command again.".to_owned()
         }
+        _ if fault.nobody && fault.origin == Origin::Direct => format!(
+            "Nobody answered at {host}. Check that it is up and that this network leads to it (VPN, firewall), then run the command again, or {elsewhere}."
+        ),
         _ if fault.nobody => format!(
             "Nobody answered at {host}. Run the command again, or add another GOPROXY route (`gofix routes add LIST`) so that the next try goes elsewhere."
         ),
         _ if fault.origin == Origin::Direct => format!(
-            "The connection to {host} broke while a version control system used it. Run the command again; a module proxy in GOPROXY avoids the direct route."
+            "The connection to {host} broke while a version control system used it. Run the command again, or {elsewhere}."
         ),
         _ => format!("The connection to {host} broke. Run the command again; nothing has to be deleted first."),
     }
