@@ -672,7 +672,7 @@ fn memory(command: &[&str]) -> u64 {
 #[cfg(target_os = "linux")]
 fn a_thousand_modules_take_little_memory() {
     // Half of it is the program itself, which is larger without optimization.
-    let most = if cfg!(debug_assertions) { 36 } else { 18 };
+    let most = if cfg!(debug_assertions) { 36 } else { 16 };
     for command in [&["mod", "download"][..], &["list", "-m", "-u", "all"]] {
         let resident = memory(command);
         assert!(resident <= most, "{command:?}: {resident} MiB");

@@ -12,9 +12,9 @@ use tokio::sync::{oneshot, watch};
 
 use crate::sys::spool::MEMORY_LIMIT;
 
-/// By how much more: zips that go has not come for take a sixteenth of what
-/// they may take on the disk.
-const IN_MEMORY: u64 = 16;
+/// By how much more: all zips that go has not come for take 64 MiB on the disk,
+/// or 1 MiB of memory.
+const IN_MEMORY: u64 = 64;
 
 /// What is known of a request made ahead while it is under way.
 #[derive(Debug)]
