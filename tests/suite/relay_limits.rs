@@ -63,7 +63,7 @@ fn a_later_route_leaves_the_fault(own: &str, words: &str) {
     let later = empty();
     let sandbox = sandbox(own)
         .env("GOFIX_ROUTES", format!("{own};{}", later.url()))
-        .env("GOFIX_BUDGET", "3s");
+        .env("GOFIX_BUDGET", "6s");
     let outcome = sandbox.go(&["mod", "download"]).output().expect_code(1);
     assert!(outcome.stderr.contains(words), "{outcome}");
     assert!(!outcome.stderr.contains("404"), "{outcome}");
