@@ -19,6 +19,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::mod_file;
+
 /// Where a value was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layer {
@@ -206,15 +208,11 @@ impl GoEnv {
                 matches!(toolchain.as_str(), "" | "auto" | "path"),
             ),
         };
-        let minor = match name.strip_prefix("go1.") {
-            Some(version) => minor(version),
-            None => {
-                let file = self.goroot.as_deref()?.join("VERSION");
-                let version = std::fs::read_to_string(file).ok()?;
-                minor(version.strip_prefix("go1.")?)
-            }
-        }?;
-        match minor >= 24 {
+        let version = match name.starts_with("go1.") {
+            true => name.to_owned(),
+            false => goroot_version(self.goroot.as_deref()?)?,
+        };
+        match mod_file::minor(version.strip_prefix("go")?)? >= (1, 24) {
             true => Some(true),
             false => (!switches).then_some(false),
         }
@@ -313,12 +311,10 @@ impl GoEnv {
     }
 }
 
-/// The number in front of anything else.
-fn minor(version: &str) -> Option<u32> {
-    let end = version
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(version.len());
-    version[..end].parse().ok()
+/// The version of the toolchain in a GOROOT: `go1.26.8`.
+pub(crate) fn goroot_version(goroot: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(goroot.join("VERSION")).ok()?;
+    Some(text.lines().next()?.trim().to_owned())
 }
 
 /// Where `go env -w` writes: `$GOENV`, or `go/env` in the configuration folder.

@@ -8,6 +8,7 @@ pub(crate) mod goauth;
 pub mod imports;
 pub(crate) mod mod_file;
 pub mod module;
+pub(crate) mod path;
 pub(crate) mod patterns;
 pub(crate) mod progress;
 pub(crate) mod protocol;

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use super::RepairError;
 use super::dir::{Dir, Kind};
 use crate::go::dirhash::sha256;
+use crate::go::env::goroot_version;
 use crate::text::hex;
 
 /// The format that every toolchain since 1.21 writes.
@@ -47,15 +48,11 @@ impl ModuleIndex {
             .iter()
             .filter(|(name, _)| name.as_bytes().starts_with(b"toolchain@"));
         let goroots = cached.map(|(name, _)| cache.path().join("golang.org").join(name));
-        let version_of = |goroot: PathBuf| {
-            let text = std::fs::read_to_string(goroot.join("VERSION")).ok()?;
-            Some(text.lines().next()?.trim().to_owned())
-        };
         Self {
             gocache,
             versions: goroots
                 .chain(goroot.map(Path::to_owned))
-                .filter_map(version_of)
+                .filter_map(|goroot: PathBuf| goroot_version(&goroot))
                 .collect(),
         }
     }

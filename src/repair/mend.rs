@@ -19,6 +19,7 @@ use super::{
     sumdb, vcs, walk,
 };
 use crate::go::module::ModuleVersion;
+use crate::go::path::clean;
 use crate::sys::panics::checkpoint;
 
 /// Looks at one module version and repairs what is proven bad about it.
@@ -330,7 +331,7 @@ pub(crate) fn in_the_way(
     path: &Path,
     ctx: &RunContext<'_>,
 ) -> Result<Option<RepairReport>, RepairError> {
-    let path = super::clean(path);
+    let path = clean(path);
     let Ok(below) = path.strip_prefix(cache.path()) else {
         return Ok(None);
     };

@@ -30,7 +30,7 @@
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 mod dir;
@@ -53,6 +53,7 @@ pub(crate) use walk::Selection;
 use crate::diagnose::Mend;
 use crate::go::env::GoEnv;
 use crate::go::module::{InvalidModule, ModuleVersion};
+use crate::go::path::clean;
 use crate::go::sums::GoSum;
 use dir::{Dir, Kind};
 use examine::Scope;
@@ -249,22 +250,6 @@ impl ModCache {
     }
 }
 
-/// A path without `//`, `.` and `..`, by its letters alone as go's `filepath.Clean` does it:
-/// the module index is found under the path as go spells it.
-fn clean(path: &Path) -> PathBuf {
-    let mut cleaned = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                cleaned.pop();
-            }
-            other => cleaned.push(other),
-        }
-    }
-    cleaned
-}
-
 /// What a run of go was given, and how long a repair may take.
 #[derive(Clone, Copy)]
 pub(crate) struct RunContext<'a> {
@@ -450,17 +435,5 @@ fn known(go_sum: &GoSum, databases: &[sumdb::Database], module: &ModuleVersion) 
     examine::Known {
         signed: signed.is_some(),
         sums: signed.unwrap_or_else(|| go_sum.sums(module)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_cleaned_as_go_cleans_them() {
-        for (path, cleaned) in [("/a//b/./c/", "/a/b/c"), ("/a/../b", "/b"), ("/..", "/")] {
-            assert_eq!(clean(Path::new(path)), Path::new(cleaned), "{path}");
-        }
     }
 }

@@ -26,7 +26,11 @@ use super::{
 use crate::{
     config,
     diagnose::{Input, diagnose},
-    go::{env::GoEnv, escape::escape, workspace},
+    go::{
+        env::{GoEnv, goroot_version},
+        escape::escape,
+        workspace,
+    },
     policy::GaveUp,
     repair::{self, ModCache},
     report::Event,
@@ -181,10 +185,7 @@ fn has_toolchain(go_mod: &str, env: &GoEnv) -> bool {
         Some((name, mode)) => (name, mode == "auto"),
         None => (wanted.as_str(), matches!(wanted.as_str(), "" | "auto")),
     };
-    let own = env
-        .goroot()
-        .and_then(|root| fs::read_to_string(root.join("VERSION")).ok());
-    let Some(own) = own.as_deref().and_then(|text| text.lines().next()) else {
+    let Some(own) = env.goroot().and_then(goroot_version) else {
         return true;
     };
     let lines = go_mod.lines().filter(|_| may_switch).filter_map(|line| {
@@ -198,7 +199,7 @@ fn has_toolchain(go_mod: &str, env: &GoEnv) -> bool {
     let named = matches!(name, "" | "auto" | "local" | "path")
         .not()
         .then(|| name.to_owned());
-    let own = version(own);
+    let own = version(&own);
     lines.chain(named.clone()).all(|wanted| version(&wanted) <= own)
         // One that is named without `+auto` is used even where it is older.
         && (may_switch || named.is_none_or(|named| version(&named) == own))

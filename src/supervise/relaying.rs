@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     io,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -12,7 +12,7 @@ use gofix_shim::Invocation;
 
 use super::{Session, tidy};
 use crate::{
-    go::{env::GoEnv, imports::Tags, sumdb::Sumdb, workspace},
+    go::{env::GoEnv, imports::Tags, path::clean, sumdb::Sumdb, workspace},
     relay::{Command, Environment, Packages, Project, Quoting, Relay, Rewriter, Root, Setup},
     report::Event,
 };
@@ -187,7 +187,7 @@ fn roots(operands: &[OsString], dir: &Path, root: &Path) -> Vec<Root> {
     let here = [OsString::from(".")];
     let operands = if operands.is_empty() { &here } else { operands };
     let within = |path: &str| {
-        let path = plain(&dir.join(path));
+        let path = clean(&dir.join(path));
         Some(path.strip_prefix(root).ok()?.to_str()?.to_owned())
     };
     let texts: Option<Vec<&str>> = operands.iter().map(|operand| operand.to_str()).collect();
@@ -212,19 +212,6 @@ fn roots(operands: &[OsString], dir: &Path, root: &Path) -> Vec<Root> {
         }
     };
     texts.into_iter().filter_map(root_of).collect()
-}
-
-/// A path without `.` and `..`, as go cleans it.
-fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => drop(plain.pop()),
-            _ => plain.push(part),
-        }
-    }
-    plain
 }
 
 fn command(invocation: &Invocation, env: &GoEnv) -> Command {

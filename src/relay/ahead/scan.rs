@@ -7,6 +7,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::go::env::goroot_version;
 use crate::go::files::{self, Packed};
 use crate::go::imports::{Head, Tags, head};
 use crate::go::mod_file::{ModFile, minor};
@@ -39,10 +40,7 @@ pub struct Packages {
 impl Packages {
     /// The same with go's version, where go.mod asks for none that is newer.
     pub(super) fn with_version(&self, main: &ModFile) -> Self {
-        let version = self
-            .goroot
-            .as_ref()
-            .and_then(|root| fs::read_to_string(root.join("VERSION")).ok());
+        let version = self.goroot.as_deref().and_then(goroot_version);
         let own = version.and_then(|text| minor(text.strip_prefix("go")?));
         let is_enough = |own: &(u32, u32)| main.go.max(main.toolchain) <= Some(*own);
         let mut packages = self.clone();

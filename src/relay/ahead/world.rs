@@ -83,8 +83,15 @@ pub(super) struct World {
     pub(super) database: Option<String>,
 }
 
-/// The version that is replaced, `None` for all, and by what: `None` for a folder.
-type Replaced = (Option<String>, Option<ModuleVersion>);
+/// What stands in for a version of a module.
+#[derive(Debug)]
+struct Replaced {
+    /// The version; `None` for all.
+    version: Option<String>,
+    /// Another module, where it is no folder.
+    by: Option<ModuleVersion>,
+    folder: Option<String>,
+}
 
 #[derive(Debug, Default)]
 struct Sums {
@@ -108,11 +115,11 @@ impl World {
         let mut replaced: HashMap<_, Vec<_>> = HashMap::new();
         for replace in &main.replaces {
             let by = replace.by.as_ref();
-            let by = by.and_then(|(path, version)| ModuleVersion::new(path, version).ok());
-            replaced
-                .entry(replace.path.clone())
-                .or_default()
-                .push((replace.version.clone(), by));
+            replaced.entry(replace.path.clone()).or_default().push(Replaced {
+                version: replace.version.clone(),
+                by: by.and_then(|(path, version)| ModuleVersion::new(path, version).ok()),
+                folder: replace.folder.clone(),
+            });
         }
         Self {
             project: Arc::clone(project),
@@ -161,21 +168,21 @@ impl World {
         if self.main.excludes.iter().any(excluded) {
             return None;
         }
-        let Some(replaced) = self.replaced.get(path) else {
-            return ModuleVersion::new(path, version).ok();
-        };
-        let of = |at: Option<&str>| replaced.iter().find(|(version, _)| version.as_deref() == at);
-        match of(Some(version)).or_else(|| of(None)) {
-            Some((_, by)) => by.clone(),
+        match self.replacement(path, version) {
+            Some(replaced) => replaced.by.clone(),
             None => ModuleVersion::new(path, version).ok(),
         }
     }
 
+    fn replacement(&self, path: &str, version: &str) -> Option<&Replaced> {
+        let all = self.replaced.get(path)?;
+        let of = |at: Option<&str>| all.iter().find(|replaced| replaced.version.as_deref() == at);
+        of(Some(version)).or_else(|| of(None))
+    }
+
     /// The folder that stands in for a module, as go.mod has it.
     pub(super) fn stands_in(&self, path: &str, version: &str) -> Option<&str> {
-        let replaces = self.main.replaces.iter().filter(|replace| replace.path == path);
-        let of = |at: Option<&str>| replaces.clone().find(|replace| replace.version.as_deref() == at);
-        of(Some(version)).or_else(|| of(None))?.folder.as_deref()
+        self.replacement(path, version)?.folder.as_deref()
     }
 
     pub(super) fn is_replaced(&self, path: &str) -> bool {
@@ -220,13 +227,13 @@ impl World {
             _ => None,
         };
         // One that stands in for itself is asked for.
-        replaced.iter().any(|(_, by)| {
-            by.as_ref()
-                .is_some_and(|by| by.path() == path && Some(by.version()) == version)
-        }) || version.is_some()
-            && replaced
-                .iter()
-                .all(|(at, _)| at.is_some() && at.as_deref() != version)
+        let stands_for_itself = |replaced: &Replaced| {
+            let by = replaced.by.as_ref();
+            by.is_some_and(|by| by.path() == path && Some(by.version()) == version)
+        };
+        let is_for_others =
+            |replaced: &Replaced| replaced.version.is_some() && replaced.version.as_deref() != version;
+        replaced.iter().any(stands_for_itself) || version.is_some() && replaced.iter().all(is_for_others)
     }
 
     /// The file in the module cache, where it is there.
